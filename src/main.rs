@@ -1,0 +1,3 @@
+//! The `connguard` program.
+
+fn main() {}
