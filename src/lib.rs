@@ -1,3 +1,17 @@
 //! connguard: a milter daemon for Postfix that watches every client which
 //! Postfix lets relay mail, notices when one has been taken over, and stops
 //! the mail it relays.
+//!
+//! The modules stand on six floors and import only from floors below their
+//! own; `tests/layering.rs` holds the table. ARCHITECTURE.md is the map.
+
+// Floor 0: vocabulary. No I/O, no state.
+pub mod connector;
+pub mod domain;
+pub mod message;
+pub mod record;
+pub mod timestamp;
+pub mod verdict;
+
+// Floor 1: state. Pure, no I/O; time is an argument.
+pub mod restriction;

@@ -1,0 +1,186 @@
+//! Domain names in the one spelling in which they are compared, and sets of
+//! them.
+//!
+//! Two spellings of a name are the same name: letter case, a trailing dot,
+//! and U-labels against A-labels (RFC 5890) make no difference. [`fold`]
+//! gives the common spelling: lower case, A-labels, no trailing dot.
+
+use std::{borrow::Cow, collections::HashSet};
+
+/// Longest domain name in octets (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// The spelling in which names are compared, or nothing where `name` can't be
+/// a domain name (empty, too long, with blanks or control characters).
+///
+/// Names that IDNA refuses but mail carries (underscores, address literals as
+/// `[192.0.2.1]`) stay as they are, in lower case: an odd name must be
+/// countable, not an error. Borrows where there is nothing to change.
+pub fn fold(name: &str) -> Option<Cow<'_, str>> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty()
+        || name.len() > MAX_NAME
+        || name
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || c == '@')
+    {
+        return None;
+    }
+    if name.is_ascii() {
+        return Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(name.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(name)
+        });
+    }
+    match idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY) {
+        Ok(folded) => {
+            let folded = folded.into_owned();
+            let end = folded.trim_end_matches('.').len();
+            (end > 0 && end <= MAX_NAME)
+                .then(|| Cow::Owned(folded.get(..end).unwrap_or("").to_owned()))
+        }
+        Err(_) => Some(Cow::Owned(name.to_lowercase())),
+    }
+}
+
+/// The part of an address behind its last `@`, if it has one.
+pub fn of_address(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain)
+}
+
+/// A set of domain names, of which some stand for all names below them too.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct DomainSet {
+    exact: HashSet<Box<str>>,
+    /// Names written with a leading dot: the name itself and all below it.
+    trees: HashSet<Box<str>>,
+}
+
+/// What was found instead of a domain name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is not a domain name: write example.org, or .example.org for it and all below it")]
+pub struct DomainError(String);
+
+impl DomainSet {
+    /// Adds `name`; with a leading dot it stands for the domain and all below.
+    pub fn insert(&mut self, name: &str) -> Result<(), DomainError> {
+        let (set, bare) = match name.strip_prefix('.') {
+            Some(bare) => (&mut self.trees, bare),
+            None => (&mut self.exact, name),
+        };
+        let error = || DomainError(name.to_owned());
+        let folded = fold(bare).ok_or_else(error)?;
+        let literal = folded.starts_with('[') && folded.ends_with(']');
+        let valid = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        };
+        if !literal && !folded.split('.').all(valid) {
+            return Err(error());
+        }
+        set.insert(folded.into());
+        Ok(())
+    }
+
+    /// Whether `name`, in any spelling, belongs to the set.
+    pub fn contains(&self, name: &str) -> bool {
+        fold(name).is_some_and(|folded| self.contains_folded(&folded))
+    }
+
+    /// Whether a name that [`fold`] gave belongs to the set.
+    pub fn contains_folded(&self, name: &str) -> bool {
+        if self.exact.contains(name) {
+            return true;
+        }
+        if self.trees.is_empty() {
+            return false;
+        }
+        let mut rest = Some(name);
+        while let Some(name) = rest {
+            if self.trees.contains(name) {
+                return true;
+            }
+            rest = name.split_once('.').map(|(_, above)| above);
+        }
+        false
+    }
+
+    /// Whether nothing belongs to the set.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.trees.is_empty()
+    }
+
+    /// How many names were put in.
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.trees.len()
+    }
+
+    /// Adds every name of `other`.
+    pub fn extend(&mut self, other: &DomainSet) {
+        self.exact.extend(other.exact.iter().cloned());
+        self.trees.extend(other.trees.iter().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    fn set(names: &[&str]) -> DomainSet {
+        let mut set = DomainSet::default();
+        for name in names {
+            set.insert(name).unwrap();
+        }
+        set
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_equal() {
+        let set = set(&["Example.ORG", ".example.net", "bücher.example"]);
+        for name in [
+            "example.org",
+            "EXAMPLE.org.",
+            "example.net",
+            "a.b.Example.Net",
+            "BÜCHER.example",
+            "xn--bcher-kva.example",
+        ] {
+            assert!(set.contains(name), "{name} belongs to the set");
+        }
+        for name in ["a.example.org", "notexample.net", "example", "", ".", "org"] {
+            assert!(!set.contains(name), "{name} does not belong to the set");
+        }
+    }
+
+    #[test]
+    fn an_a_label_in_the_set_matches_the_u_label() {
+        assert!(set(&["xn--bcher-kva.example"]).contains("Bücher.Example"));
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused() {
+        for name in [
+            "",
+            ".",
+            "a b.example",
+            "exa..mple",
+            "user@example.org",
+            "-\u{7}.org",
+        ] {
+            assert!(DomainSet::default().insert(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn odd_names_are_countable() {
+        assert_eq!(fold("_dmarc.Example.org").unwrap(), "_dmarc.example.org");
+        assert_eq!(fold("[192.0.2.1]").unwrap(), "[192.0.2.1]");
+        assert_eq!(fold(&"a".repeat(300)), None);
+        assert_eq!(fold("a\r\nb"), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! What a source of mail (the milter, later the policy service and a replayed
+//! log) tells the engine of a transaction. All of it borrows from the
+//! source's buffers.
+
+use crate::domain;
+use std::borrow::Cow;
+
+/// The envelope sender of a transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sender<'a> {
+    /// `<>`, as delivery reports have it.
+    Null,
+    /// An address. One that the client wrote without a domain got this host's
+    /// own origin, which is registered by nature.
+    Address {
+        /// The address as Postfix completed it.
+        address: &'a str,
+        /// The client gave a domain.
+        qualified: bool,
+    },
+}
+
+impl<'a> Sender<'a> {
+    /// The address, empty for the null sender.
+    pub fn as_str(&self) -> &'a str {
+        match self {
+            Self::Null => "",
+            Self::Address { address, .. } => address,
+        }
+    }
+
+    /// The domain as [`domain::fold`] gives it; nothing where there is none.
+    pub fn domain(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Null => None,
+            Self::Address { address, .. } => domain::of_address(address).and_then(domain::fold),
+        }
+    }
+}
+
+/// What Postfix itself made of a recipient before we were asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// Postfix would accept it.
+    Accepted,
+    /// Postfix refused it with a bare 5.1.x: no such recipient. This speaks
+    /// against the client.
+    Unknown,
+    /// Postfix refused it for another reason (a resolver that is down,
+    /// greylisting, a refusal of sender or client). This speaks against
+    /// nobody.
+    Refused,
+}
+
+/// One recipient of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// Domain of the address, in any spelling; empty where it has none.
+    pub domain: &'a str,
+    /// Name of the transport that Postfix chose, where the source knows it.
+    pub transport: Option<&'a str>,
+    /// What Postfix itself made of it.
+    pub fate: Fate,
+}
+
+/// Where a recipient's mail goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// To this site: no relaying.
+    Inbound,
+    /// To somewhere else.
+    Relayed,
+}
+
+/// A transaction at its end, when headers and queue id are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Envelope sender.
+    pub sender: Sender<'a>,
+    /// Queue id of Postfix.
+    pub queue_id: Option<&'a str>,
+    /// Message-ID header.
+    pub message_id: Option<&'a str>,
+    /// Addresses of the From header (RFC 5322).
+    pub from: &'a [String],
+    /// What a spam filter before us said, where one said anything.
+    pub spam: Option<bool>,
+    /// Size that the client declared (RFC 1870), in octets.
+    pub size: Option<u64>,
+    /// Name of this host, which is registered by nature.
+    pub host: Option<&'a str>,
+}

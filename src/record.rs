@@ -1,0 +1,381 @@
+//! What must not be lost: restrictions, unblocks, trusts and graces, as the
+//! journal writes them and the operator reads them.
+//!
+//! Every change of the restriction table is a [`Record`] with a sequence
+//! number. Replaying records in the order of their numbers over the
+//! [`Live`] entries of a snapshot gives the table again.
+
+use crate::{
+    connector::Entity,
+    timestamp::Timestamp,
+    verdict::{Action, Scope},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// Number of a case, written `C-000017`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CaseId(pub u64);
+
+impl fmt::Display for CaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "C-{:06}", self.0)
+    }
+}
+
+/// A text that is no case number.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is not a case: write it as C-000017")]
+pub struct CaseError(String);
+
+impl FromStr for CaseId {
+    type Err = CaseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || CaseError(text.to_owned());
+        let digits = text.strip_prefix("C-").or_else(|| text.strip_prefix("c-"));
+        let digits = digits.ok_or_else(error)?;
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(error());
+        }
+        digits.parse().map(Self).map_err(|_| error())
+    }
+}
+
+impl Serialize for CaseId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CaseId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Who made a change, written `judgement`, `operator:NAME` or `connguard`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Actor {
+    /// The judgement, from what it observed.
+    Judgement,
+    /// A person, by the name of their account.
+    Operator(Arc<str>),
+    /// The daemon, by the clock or because the configuration changed.
+    Daemon,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Judgement => f.write_str("judgement"),
+            Self::Operator(name) => write!(f, "operator:{name}"),
+            Self::Daemon => f.write_str("connguard"),
+        }
+    }
+}
+
+impl Serialize for Actor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Actor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        match text.as_ref() {
+            "judgement" => Ok(Self::Judgement),
+            "connguard" => Ok(Self::Daemon),
+            other => match other.strip_prefix("operator:") {
+                Some(name) => Ok(Self::Operator(name.into())),
+                None => Err(de::Error::custom(format!("{other:?} is no actor"))),
+            },
+        }
+    }
+}
+
+/// What is observed of an entity.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalName {
+    /// The domain of MAIL FROM is not registered.
+    UnregisteredSender,
+}
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnregisteredSender => "unregistered_sender",
+        })
+    }
+}
+
+/// A score made readable.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Finding {
+    /// The signal.
+    pub signal: SignalName,
+    /// Its score when the finding was made, in nats.
+    pub score: f32,
+    /// The score from which on an entity is compromised, in nats.
+    pub limit: f32,
+    /// Bad trials since the score left zero.
+    pub bad: u32,
+    /// All trials since the score left zero.
+    pub of: u32,
+    /// How many different things the bad trials showed (for unregistered
+    /// senders: domains).
+    pub distinct: u32,
+    /// Share of bad trials that is usual for this entity, 0 to 1.
+    pub usual: f32,
+    /// When the score left zero.
+    pub since: Timestamp,
+}
+
+/// One message that spoke against an entity.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Sample {
+    /// When its end was seen.
+    pub at: Timestamp,
+    /// Queue id of Postfix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<Box<str>>,
+    /// Message-ID header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<Box<str>>,
+    /// Envelope sender.
+    pub sender: Box<str>,
+    /// First address of the From header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<str>>,
+    /// Relayed recipients.
+    pub recipients: u32,
+    /// Whether it passed (the message that tips the scale does not).
+    pub passed: bool,
+}
+
+/// The block of an entity, or in observe mode the mark in its stead.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Restriction {
+    /// Who is restricted.
+    pub entity: Entity,
+    /// The incident that it belongs to.
+    pub case: CaseId,
+    /// What its mail meets.
+    pub action: Action,
+    /// Which recipients meet it.
+    pub scope: Scope,
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ends by itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// When a tempfail turns into a reject, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject_from: Option<Timestamp>,
+    /// Who made it.
+    pub by: Actor,
+    /// The operator's reason, or the judgement's in one sentence.
+    pub reason: String,
+    /// A mark: nothing is refused because of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mark: bool,
+    /// What the judgement found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Bad messages, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+    /// Messages of the entity that passed since its scores left zero.
+    #[serde(default)]
+    pub passed_messages: u64,
+    /// Relayed recipients of those messages.
+    #[serde(default)]
+    pub passed_recipients: u64,
+    /// The keys of a named connector when it was restricted, so that the
+    /// restriction still finds its target once the name is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Entity>,
+}
+
+/// A temporary exemption.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Trust {
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+    /// Who gave it.
+    pub by: Actor,
+    /// Why.
+    pub reason: String,
+}
+
+/// The time after an unblock in which judgement needs twice as much, except
+/// from the very signals that made the case.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Grace {
+    /// When it ends.
+    pub until: Timestamp,
+    /// The case that was lifted.
+    pub case: CaseId,
+    /// The signals that made that case.
+    pub signals: Vec<SignalName>,
+}
+
+/// All that is in force for one entity.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Standing {
+    /// Its restriction or mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restriction: Option<Arc<Restriction>>,
+    /// Its exemption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// Its grace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Grace>,
+}
+
+impl Standing {
+    /// Whether nothing is in force, so that the entity needs no entry.
+    pub fn is_empty(&self) -> bool {
+        self.restriction.is_none() && self.trust.is_none() && self.grace.is_none()
+    }
+}
+
+/// What a record changed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A restriction or mark was made, or replaced by this one.
+    Restricted(Arc<Restriction>),
+    /// A restriction or mark ended.
+    Lifted {
+        /// Of whom.
+        entity: Entity,
+        /// Which incident.
+        case: CaseId,
+        /// Why.
+        reason: String,
+        /// What follows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace: Option<Grace>,
+    },
+    /// An exemption was given.
+    Trusted {
+        /// To whom.
+        entity: Entity,
+        /// The exemption.
+        trust: Trust,
+    },
+    /// An exemption ended before its time.
+    Untrusted {
+        /// Of whom.
+        entity: Entity,
+        /// Why.
+        reason: String,
+    },
+    /// The configuration gave a key a connector's name, or took it back: this
+    /// is what the entity has now.
+    Inherited {
+        /// Who took over.
+        entity: Entity,
+        /// From whom.
+        from: Entity,
+        /// All that is in force for it since.
+        standing: Standing,
+    },
+    /// The other side of [`Event::Inherited`]: nothing is in force for this
+    /// entity any more.
+    Moved {
+        /// The entity that held it.
+        from: Entity,
+        /// The entities that hold it now.
+        to: Vec<Entity>,
+    },
+}
+
+impl Event {
+    /// The entity that it is about.
+    pub fn entity(&self) -> &Entity {
+        match self {
+            Self::Restricted(restriction) => &restriction.entity,
+            Self::Lifted { entity, .. }
+            | Self::Trusted { entity, .. }
+            | Self::Untrusted { entity, .. }
+            | Self::Inherited { entity, .. }
+            | Self::Moved { from: entity, .. } => entity,
+        }
+    }
+}
+
+/// One change of the restriction table.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Record {
+    /// Drawn under the entity's entry: later changes have larger numbers.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Actor,
+    /// What.
+    pub event: Event,
+}
+
+/// What is in force for one entity, as a snapshot has it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Live {
+    /// The number of the last change of this entity.
+    pub seq: u64,
+    /// Who.
+    pub entity: Entity,
+    /// What.
+    pub standing: Standing,
+}
+
+/// The restriction table at one moment.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Every change up to this number is contained; later ones may be.
+    pub seq: u64,
+    /// The number of the next case.
+    pub next_case: u64,
+    /// All that is in force.
+    pub live: Vec<Live>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn case_numbers_are_read_and_written() {
+        assert_eq!("C-000017".parse::<CaseId>().unwrap(), CaseId(17));
+        assert_eq!(CaseId(1_234_567).to_string(), "C-1234567");
+        for wrong in ["17", "C-", "C-x", "C-+1", "C-99999999999999999999"] {
+            assert!(wrong.parse::<CaseId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_record_survives_its_text() {
+        let record = Record {
+            seq: 7,
+            at: Timestamp::from_millis(1_795_000_000_123),
+            by: Actor::Operator("anna".into()),
+            event: Event::Lifted {
+                entity: "client:127.0.0.8".parse().unwrap(),
+                case: CaseId(3),
+                reason: "cleaned \"it\"\n".into(),
+                grace: None,
+            },
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains('\n'));
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}

@@ -1,0 +1,579 @@
+//! The restriction table: who is restricted, marked, trusted or in grace.
+//!
+//! It is the truth; the journal only writes down what changed here. Every
+//! change draws its sequence number and enters the queue of [`Changes`] while
+//! the entity's entry is locked, so that the records of one entity are
+//! numbered and queued in the order in which they took effect.
+//!
+//! What is over by the clock is over at once for every reader, whether or not
+//! [`Table::sweep`] has come by to record it.
+
+mod changes;
+
+pub use changes::{Batch, Changes};
+
+use crate::{
+    connector::Entity,
+    record::{Actor, CaseId, Event, Grace, Live, Record, Restriction, Snapshot, Standing, Trust},
+    timestamp::Timestamp,
+    verdict::Action,
+};
+use dashmap::{DashMap, mapref::entry::Entry as MapEntry};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+/// Records that may wait for the journal before it has to write a snapshot.
+const QUEUE: usize = 8192;
+
+/// What a restricted or marked entity tried since. Kept in memory only: it is
+/// shown, and it limits `hold`, but nothing is judged by it.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// Recipients and messages that were refused (for a mark: would be).
+    pub refused: AtomicU64,
+    /// When it last tried, in milliseconds; 0 where it never did.
+    pub last: AtomicU64,
+    /// Messages that went to the hold queue.
+    pub held_messages: AtomicU64,
+    /// Octets of those messages.
+    pub held_bytes: AtomicU64,
+}
+
+impl Attempts {
+    /// Counts one refusal.
+    pub fn refuse(&self, now: Timestamp) {
+        self.refused.fetch_add(1, Relaxed);
+        self.last.fetch_max(now.as_millis(), Relaxed);
+    }
+
+    /// Takes room for a message of `bytes` under the limits of the hold
+    /// queue; says whether there was any.
+    pub fn hold(&self, bytes: u64, messages_limit: u64, bytes_limit: u64, now: Timestamp) -> bool {
+        self.last.fetch_max(now.as_millis(), Relaxed);
+        let take = |counter: &AtomicU64, by: u64, limit: u64| {
+            counter
+                .fetch_update(Relaxed, Relaxed, |held| {
+                    held.checked_add(by).filter(|sum| *sum <= limit)
+                })
+                .is_ok()
+        };
+        if !take(&self.held_messages, 1, messages_limit) {
+            return false;
+        }
+        let room = take(&self.held_bytes, bytes, bytes_limit);
+        if !room {
+            self.held_messages.fetch_sub(1, Relaxed);
+        }
+        room
+    }
+
+    /// The last attempt, if there was one.
+    pub fn last(&self) -> Option<Timestamp> {
+        match self.last.load(Relaxed) {
+            0 => None,
+            millis => Some(Timestamp::from_millis(millis)),
+        }
+    }
+}
+
+/// A restriction in force, with what was tried since.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The restriction or mark.
+    pub restriction: Arc<Restriction>,
+    /// What was tried since.
+    pub attempts: Arc<Attempts>,
+}
+
+impl InForce {
+    /// What mail meets at `now`: a tempfail may have turned into a reject.
+    pub fn action(&self, now: Timestamp) -> Action {
+        match (self.restriction.action, self.restriction.reject_from) {
+            (Action::Tempfail, Some(from)) if from <= now => Action::Reject,
+            (action, _) => action,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    seq: u64,
+    standing: Standing,
+    attempts: Arc<Attempts>,
+}
+
+impl Entry {
+    fn restriction(&self, now: Timestamp) -> Option<&Arc<Restriction>> {
+        let restriction = self.standing.restriction.as_ref();
+        restriction.filter(|restriction| restriction.until.is_none_or(|until| now < until))
+    }
+}
+
+/// One line of [`Table::list`].
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Who.
+    pub entity: Entity,
+    /// What is in force, without what is over.
+    pub standing: Standing,
+    /// What was tried.
+    pub attempts: Arc<Attempts>,
+}
+
+/// The table. All methods may be called from any number of threads.
+#[derive(Debug)]
+pub struct Table {
+    entries: DashMap<Entity, Entry>,
+    /// How many entries there are, so that looking up costs nothing while
+    /// there are none.
+    len: AtomicUsize,
+    seq: AtomicU64,
+    next_case: AtomicU64,
+    changes: Changes,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            entries: DashMap::new(),
+            len: AtomicUsize::new(0),
+            seq: AtomicU64::new(0),
+            next_case: AtomicU64::new(1),
+            changes: Changes::new(QUEUE),
+        }
+    }
+}
+
+impl Table {
+    /// The queue to the journal.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The restriction or mark of `entity` at `now`.
+    pub fn in_force(&self, entity: &Entity, now: Timestamp) -> Option<InForce> {
+        self.read(entity, |entry| {
+            entry.restriction(now).map(|restriction| InForce {
+                restriction: Arc::clone(restriction),
+                attempts: Arc::clone(&entry.attempts),
+            })
+        })
+    }
+
+    /// The exemption of `entity` at `now`.
+    pub fn trust(&self, entity: &Entity, now: Timestamp) -> Option<Trust> {
+        self.read(entity, |entry| {
+            entry
+                .standing
+                .trust
+                .clone()
+                .filter(|trust| now < trust.until)
+        })
+    }
+
+    /// The grace of `entity` at `now`.
+    pub fn grace(&self, entity: &Entity, now: Timestamp) -> Option<Grace> {
+        self.read(entity, |entry| {
+            entry
+                .standing
+                .grace
+                .clone()
+                .filter(|grace| now < grace.until)
+        })
+    }
+
+    /// Whether anything is in force for `entity`.
+    pub fn holds(&self, entity: &Entity) -> bool {
+        self.read(entity, |_| Some(())).is_some()
+    }
+
+    /// Restricts or marks, unless that entity already is; says what is then
+    /// in force, and the sequence number where it is new. Of several threads
+    /// one wins. `make` is given a fresh case number.
+    pub fn restrict(
+        &self,
+        entity: &Entity,
+        now: Timestamp,
+        make: impl FnOnce(CaseId) -> Restriction,
+    ) -> (InForce, Option<u64>) {
+        let mut entry = self.entry(entity);
+        if let Some(restriction) = entry.restriction(now) {
+            let restriction = Arc::clone(restriction);
+            let attempts = Arc::clone(&entry.attempts);
+            return (
+                InForce {
+                    restriction,
+                    attempts,
+                },
+                None,
+            );
+        }
+        let case = CaseId(self.next_case.fetch_add(1, SeqCst));
+        let restriction = Arc::new(make(case));
+        entry.attempts = Arc::default();
+        entry.standing.restriction = Some(Arc::clone(&restriction));
+        // An exemption and a grace end where a restriction begins.
+        entry.standing.trust = None;
+        entry.standing.grace = None;
+        let by = restriction.by.clone();
+        let attempts = Arc::clone(&entry.attempts);
+        let seq = self.record(
+            &mut entry,
+            now,
+            by,
+            Event::Restricted(Arc::clone(&restriction)),
+        );
+        (
+            InForce {
+                restriction,
+                attempts,
+            },
+            Some(seq),
+        )
+    }
+
+    /// Replaces the restriction of an entity that has one by what `change`
+    /// makes of it; nothing where there is none.
+    pub fn amend(
+        &self,
+        entity: &Entity,
+        now: Timestamp,
+        by: Actor,
+        change: impl FnOnce(&Restriction) -> Restriction,
+    ) -> Option<u64> {
+        let mut entry = self.entries.get_mut(entity)?;
+        let amended = Arc::new(change(entry.restriction(now)?));
+        entry.standing.restriction = Some(Arc::clone(&amended));
+        Some(self.record(&mut entry, now, by, Event::Restricted(amended)))
+    }
+
+    /// Ends the restriction or mark of `entity`; gives it and the number of
+    /// the change. `grace` is the length of the grace that follows.
+    pub fn lift(
+        &self,
+        entity: &Entity,
+        now: Timestamp,
+        by: Actor,
+        reason: &str,
+        grace: Duration,
+    ) -> Option<(InForce, u64)> {
+        let mut entry = self.entries.get_mut(entity)?;
+        let restriction = Arc::clone(entry.restriction(now)?);
+        let grace = (!grace.is_zero() && !restriction.mark).then(|| Grace {
+            until: now.plus(grace),
+            case: restriction.case,
+            signals: restriction
+                .findings
+                .iter()
+                .map(|finding| finding.signal)
+                .collect(),
+        });
+        let seq = self.end(&mut entry, now, by, reason, grace);
+        let attempts = Arc::clone(&entry.attempts);
+        drop(entry);
+        self.forget_if_empty(entity);
+        Some((
+            InForce {
+                restriction,
+                attempts,
+            },
+            seq,
+        ))
+    }
+
+    /// Exempts `entity`, or changes its exemption; gives the number of the
+    /// change.
+    pub fn exempt(&self, entity: &Entity, trust: Trust) -> u64 {
+        let mut entry = self.entry(entity);
+        entry.standing.trust = Some(trust.clone());
+        let (now, by) = (trust.since, trust.by.clone());
+        self.record(
+            &mut entry,
+            now,
+            by,
+            Event::Trusted {
+                entity: entity.clone(),
+                trust,
+            },
+        )
+    }
+
+    /// Ends the exemption of `entity`; nothing where it has none.
+    pub fn end_trust(
+        &self,
+        entity: &Entity,
+        now: Timestamp,
+        by: Actor,
+        reason: &str,
+    ) -> Option<u64> {
+        let mut entry = self.entries.get_mut(entity)?;
+        entry
+            .standing
+            .trust
+            .take()
+            .filter(|trust| now < trust.until)?;
+        let event = Event::Untrusted {
+            entity: entity.clone(),
+            reason: reason.to_owned(),
+        };
+        let seq = self.record(&mut entry, now, by, event);
+        drop(entry);
+        self.forget_if_empty(entity);
+        Some(seq)
+    }
+
+    /// Hands what is in force for `from` over to every one of `to` that has
+    /// nothing of the kind; says whether there was anything.
+    pub fn transfer(&self, from: &Entity, to: &[Entity], now: Timestamp) -> bool {
+        let read = |entry: &Entry| (entry.standing.clone(), Arc::clone(&entry.attempts));
+        let Some((old, attempts)) = self.entries.get(from).map(|entry| read(&entry)) else {
+            return false;
+        };
+        // First the targets, then the source: at no moment is nobody held.
+        for target in to {
+            let mut entry = self.entry(target);
+            let standing = &mut entry.standing;
+            let restrict = standing.restriction.is_none();
+            standing.restriction = standing.restriction.take().or_else(|| {
+                let mut moved = Restriction::clone(old.restriction.as_ref()?);
+                moved.entity = target.clone();
+                Some(Arc::new(moved))
+            });
+            standing.trust = standing.trust.take().or_else(|| old.trust.clone());
+            standing.grace = standing.grace.take().or_else(|| old.grace.clone());
+            let standing = standing.clone();
+            if restrict {
+                entry.attempts = Arc::clone(&attempts);
+            }
+            let event = Event::Inherited {
+                entity: target.clone(),
+                from: from.clone(),
+                standing,
+            };
+            self.record(&mut entry, now, Actor::Daemon, event);
+        }
+        if self.entries.remove(from).is_some() {
+            self.len.fetch_sub(1, SeqCst);
+        }
+        let event = Event::Moved {
+            from: from.clone(),
+            to: to.to_vec(),
+        };
+        self.record(&mut Entry::default(), now, Actor::Daemon, event);
+        true
+    }
+
+    /// Records what is over by the clock, and forgets entries that hold
+    /// nothing any more.
+    pub fn sweep(&self, now: Timestamp) {
+        let over: Vec<Entity> = self
+            .entries
+            .iter()
+            .filter(|entry| {
+                let standing = &entry.standing;
+                standing.restriction.is_some() && entry.restriction(now).is_none()
+                    || standing
+                        .trust
+                        .as_ref()
+                        .is_some_and(|trust| trust.until <= now)
+                    || standing
+                        .grace
+                        .as_ref()
+                        .is_some_and(|grace| grace.until <= now)
+            })
+            .map(|entry| entry.key().clone())
+            .collect();
+        for entity in over {
+            if let Some(mut entry) = self.entries.get_mut(&entity) {
+                if entry.standing.restriction.is_some() && entry.restriction(now).is_none() {
+                    self.end(&mut entry, now, Actor::Daemon, "its time is over", None);
+                }
+                let standing = &mut entry.standing;
+                standing.trust = standing.trust.take().filter(|trust| now < trust.until);
+                standing.grace = standing.grace.take().filter(|grace| now < grace.until);
+            }
+            self.forget_if_empty(&entity);
+        }
+    }
+
+    /// All entities for which something is in force at `now`, in the order of
+    /// their names.
+    pub fn list(&self, now: Timestamp) -> Vec<Listed> {
+        let mut list: Vec<Listed> = self
+            .entries
+            .iter()
+            .map(|entry| Listed {
+                entity: entry.key().clone(),
+                standing: Standing {
+                    restriction: entry.restriction(now).cloned(),
+                    trust: entry
+                        .standing
+                        .trust
+                        .clone()
+                        .filter(|trust| now < trust.until),
+                    grace: entry
+                        .standing
+                        .grace
+                        .clone()
+                        .filter(|grace| now < grace.until),
+                },
+                attempts: Arc::clone(&entry.attempts),
+            })
+            .filter(|listed| !listed.standing.is_empty())
+            .collect();
+        list.sort_by(|a, b| a.entity.cmp(&b.entity));
+        list
+    }
+
+    /// The table for the head of a journal segment.
+    pub fn snapshot(&self) -> Snapshot {
+        // Read before the entries: every change up to this number is in them.
+        let seq = self.seq.load(SeqCst);
+        let live = self
+            .entries
+            .iter()
+            .filter(|entry| !entry.standing.is_empty())
+            .map(|entry| Live {
+                seq: entry.seq,
+                entity: entry.key().clone(),
+                standing: entry.standing.clone(),
+            })
+            .collect();
+        Snapshot {
+            seq,
+            next_case: self.next_case.load(SeqCst),
+            live,
+        }
+    }
+
+    /// Takes over what the journal kept, before the first session.
+    pub fn restore(&self, snapshot: Snapshot) {
+        self.seq.fetch_max(snapshot.seq, SeqCst);
+        self.next_case.fetch_max(snapshot.next_case, SeqCst);
+        for Live {
+            seq,
+            entity,
+            standing,
+        } in snapshot.live
+        {
+            let case = standing
+                .restriction
+                .as_ref()
+                .map_or(0, |restriction| restriction.case.0);
+            self.seq.fetch_max(seq, SeqCst);
+            self.next_case.fetch_max(case + 1, SeqCst);
+            let mut entry = self.entry(&entity);
+            entry.seq = seq;
+            entry.standing = standing;
+        }
+    }
+
+    fn read<T>(&self, entity: &Entity, read: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
+        if self.len.load(SeqCst) == 0 {
+            return None;
+        }
+        self.entries.get(entity).and_then(|entry| read(&entry))
+    }
+
+    fn entry(&self, entity: &Entity) -> dashmap::mapref::one::RefMut<'_, Entity, Entry> {
+        match self.entries.entry(entity.clone()) {
+            MapEntry::Occupied(entry) => entry.into_ref(),
+            MapEntry::Vacant(entry) => {
+                self.len.fetch_add(1, SeqCst);
+                entry.insert(Entry::default())
+            }
+        }
+    }
+
+    fn forget_if_empty(&self, entity: &Entity) {
+        if self
+            .entries
+            .remove_if(entity, |_, entry| entry.standing.is_empty())
+            .is_some()
+        {
+            self.len.fetch_sub(1, SeqCst);
+        }
+    }
+
+    fn end(
+        &self,
+        entry: &mut Entry,
+        now: Timestamp,
+        by: Actor,
+        reason: &str,
+        grace: Option<Grace>,
+    ) -> u64 {
+        let Some(restriction) = entry.standing.restriction.take() else {
+            return entry.seq;
+        };
+        entry.standing.grace.clone_from(&grace);
+        let event = Event::Lifted {
+            entity: restriction.entity.clone(),
+            case: restriction.case,
+            reason: reason.to_owned(),
+            grace,
+        };
+        self.record(entry, now, by, event)
+    }
+
+    fn record(&self, entry: &mut Entry, at: Timestamp, by: Actor, event: Event) -> u64 {
+        let seq = self.seq.fetch_add(1, SeqCst) + 1;
+        entry.seq = seq;
+        self.changes.push(Record { seq, at, by, event });
+        seq
+    }
+}
+
+/// Brings a snapshot up to date with records, in the order of their numbers:
+/// what [`Table::restore`] is then given. Records that the snapshot already
+/// contains change nothing.
+pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
+    records.sort_by_key(|record| record.seq);
+    let mut live: std::collections::HashMap<Entity, Live> = snapshot
+        .live
+        .drain(..)
+        .map(|live| (live.entity.clone(), live))
+        .collect();
+    let contained = snapshot.seq;
+    for record in records.into_iter().filter(|record| contained < record.seq) {
+        snapshot.seq = snapshot.seq.max(record.seq);
+        let entity = record.event.entity().clone();
+        let entry = live.entry(entity.clone()).or_insert_with(|| Live {
+            seq: 0,
+            entity,
+            standing: Standing::default(),
+        });
+        entry.seq = record.seq;
+        let standing = &mut entry.standing;
+        match record.event {
+            Event::Restricted(restriction) => {
+                snapshot.next_case = snapshot.next_case.max(restriction.case.0 + 1);
+                *standing = Standing {
+                    restriction: Some(restriction),
+                    ..Standing::default()
+                };
+            }
+            Event::Lifted { grace, .. } => {
+                standing.restriction = None;
+                standing.grace = grace;
+            }
+            Event::Trusted { trust, .. } => standing.trust = Some(trust),
+            Event::Untrusted { .. } => standing.trust = None,
+            Event::Inherited {
+                standing: whole, ..
+            } => *standing = whole,
+            Event::Moved { .. } => *standing = Standing::default(),
+        }
+    }
+    snapshot.live = live
+        .into_values()
+        .filter(|live| !live.standing.is_empty())
+        .collect();
+    snapshot.live.sort_by(|a, b| a.entity.cmp(&b.entity));
+    snapshot
+}
