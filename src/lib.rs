@@ -14,4 +14,12 @@ pub mod timestamp;
 pub mod verdict;
 
 // Floor 1: state. Pure, no I/O; time is an argument.
+pub mod baseline;
+pub mod directory;
+pub mod judge;
 pub mod restriction;
+pub mod roster;
+pub mod score;
+pub mod signal;
+pub mod tally;
+pub mod window;

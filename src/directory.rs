@@ -1,0 +1,483 @@
+//! From what a session has shown of itself to the connector it is.
+//!
+//! **Counted under one key.** Without relay rights (a login, a trusted
+//! certificate, an address in the relay networks, or a key of a configured
+//! connector) a session is no connector. Otherwise a configured connector
+//! that matches by login, else by certificate, else by the longest client
+//! prefix, beats a discovered one; a discovered one is counted under its
+//! login, else its certificate, else its client network.
+//!
+//! **Enforced on every identity.** A restriction of any entity that one of the
+//! session's identities belongs to is met by the session: leaving out a login
+//! or certificate, or adding one, does not help. One exception: an address of
+//! one configured connector does not bind a session that proves by login or
+//! certificate that it is another configured connector, because clients
+//! behind one address are told apart by just that.
+//!
+//! **Trust** by address covers only sessions without login and certificate.
+
+use crate::{
+    connector::{
+        CertificateName, ConnectorKey, Entity, Identities, client_network, parent_network,
+    },
+    domain::DomainSet,
+    verdict::{Action, Mode},
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+use std::{collections::HashMap, collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+
+/// Hard limits of a connector, besides the judgement.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Limits {
+    /// Relayed messages in any hour.
+    pub messages_per_hour: Option<u32>,
+    /// Relayed recipients in any hour.
+    pub recipients_per_hour: Option<u32>,
+}
+
+/// What holds for the mail of a connector.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Terms {
+    /// The organization that it belongs to.
+    pub organization: Arc<str>,
+    /// Sender domains that are its own or its organization's.
+    pub registered: DomainSet,
+    /// Observe or enforce.
+    pub mode: Mode,
+    /// What a restriction does.
+    pub action: Action,
+    /// After how long a tempfail turns into a reject, if it does.
+    pub reject_after: Option<Duration>,
+    /// Hard limits.
+    pub limits: Limits,
+}
+
+/// A `[[connector]]` of the configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Named {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its addresses.
+    pub clients: Vec<IpNet>,
+    /// Its certificate.
+    pub certificate: Option<CertificateName>,
+    /// Its logins, folded.
+    pub logins: Vec<Arc<str>>,
+    /// What holds for its mail.
+    pub terms: Arc<Terms>,
+}
+
+impl Named {
+    /// Its keys as entities of their own, and the networks that can't be one
+    /// because clients are not counted by networks of that size.
+    pub fn keys(&self) -> (Vec<Entity>, Vec<IpNet>) {
+        let logins = self.logins.iter().cloned().map(ConnectorKey::Login);
+        let certificates = self
+            .certificate
+            .iter()
+            .cloned()
+            .map(ConnectorKey::Certificate);
+        let mut keys: Vec<Entity> = logins.chain(certificates).map(Entity::from).collect();
+        let mut others = Vec::new();
+        for network in &self.clients {
+            let counted = match network {
+                IpNet::V4(_) => matches!(network.prefix_len(), 24 | 32),
+                IpNet::V6(_) => matches!(network.prefix_len(), 48 | 64 | 128),
+            };
+            if counted {
+                let host = network.prefix_len() == network.max_prefix_len();
+                let key = if host {
+                    client_network(network.addr())
+                } else {
+                    *network
+                };
+                keys.push(ConnectorKey::Client(key).into());
+            } else {
+                others.push(*network);
+            }
+        }
+        (keys, others)
+    }
+}
+
+/// What a directory is built from. The configuration sees to it that no key
+/// belongs to two connectors.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// Configured connectors.
+    pub connectors: Vec<Named>,
+    /// What holds for discovered ones.
+    pub discovered: Arc<Terms>,
+    /// Who may relay without login or certificate.
+    pub relay_networks: Vec<IpNet>,
+    /// Clients that are never judged.
+    pub trusted_clients: Vec<IpNet>,
+    /// Logins that are never judged, folded.
+    pub trusted_logins: Vec<Arc<str>>,
+    /// Whether clients without a `[[connector]]` become connectors.
+    pub discover: bool,
+}
+
+/// Networks with a value for each.
+#[derive(Clone, Debug, Default)]
+struct Networks<T> {
+    v4: PrefixMap<Ipv4Net, T>,
+    v6: PrefixMap<Ipv6Net, T>,
+}
+
+impl<T> Networks<T> {
+    fn insert(&mut self, network: IpNet, value: T) {
+        match network {
+            IpNet::V4(network) => drop(self.v4.insert(network.trunc(), value)),
+            IpNet::V6(network) => drop(self.v6.insert(network.trunc(), value)),
+        }
+    }
+
+    /// The value of the longest prefix that contains all of `network`.
+    fn get(&self, network: IpNet) -> Option<&T> {
+        match network {
+            IpNet::V4(network) => self.v4.get_lpm(&network).map(|(_, value)| value),
+            IpNet::V6(network) => self.v6.get_lpm(&network).map(|(_, value)| value),
+        }
+    }
+
+    fn of(entries: impl IntoIterator<Item = (IpNet, T)>) -> Self
+    where
+        T: Default,
+    {
+        let mut networks = Self {
+            v4: PrefixMap::new(),
+            v6: PrefixMap::new(),
+        };
+        for (network, value) in entries {
+            networks.insert(network, value);
+        }
+        networks
+    }
+}
+
+/// Who a session is, and whose restrictions it meets.
+#[derive(Clone, Debug, Default)]
+pub struct Resolution {
+    /// The key under which it is counted; nothing for a session that is no
+    /// connector.
+    pub counted: Option<ConnectorKey>,
+    /// Entities whose restrictions it meets, the counted one first.
+    pub enforced: Vec<Entity>,
+    /// Never judged and never restricted.
+    pub trusted: bool,
+    /// What holds for its mail.
+    pub terms: Arc<Terms>,
+}
+
+/// The connectors of one configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    params: Params,
+    local: Arc<Terms>,
+    names: HashMap<Arc<str>, usize>,
+    logins: HashMap<Arc<str>, usize>,
+    certificates: HashMap<CertificateName, usize>,
+    clients: Networks<usize>,
+    relay: Networks<()>,
+    trusted: Networks<()>,
+    trusted_logins: HashSet<Arc<str>>,
+}
+
+impl Directory {
+    /// Builds the directory.
+    pub fn new(params: Params) -> Self {
+        // Mail submitted on this host has no client that could try again: a
+        // tempfail would leave it in maildrop for ever.
+        let local = Terms {
+            action: Action::Hold,
+            ..Terms::clone(&params.discovered)
+        };
+        let plain =
+            |networks: &[IpNet]| Networks::of(networks.iter().map(|network| (*network, ())));
+        let mut directory = Self {
+            local: Arc::new(local),
+            relay: plain(&params.relay_networks),
+            trusted: plain(&params.trusted_clients),
+            trusted_logins: params.trusted_logins.iter().cloned().collect(),
+            ..Self::default()
+        };
+        for (at, named) in params.connectors.iter().enumerate() {
+            directory.names.insert(Arc::clone(&named.name), at);
+            for login in &named.logins {
+                directory.logins.insert(Arc::clone(login), at);
+            }
+            if let Some(certificate) = &named.certificate {
+                directory.certificates.insert(certificate.clone(), at);
+            }
+            for network in &named.clients {
+                directory.clients.insert(*network, at);
+            }
+        }
+        directory.params = params;
+        directory
+    }
+
+    /// Who a session with these identities is.
+    pub fn resolve(&self, identities: &Identities) -> Resolution {
+        if identities.local {
+            return self.known(ConnectorKey::Local, &self.local);
+        }
+        let client = identities.client.map(host);
+        let login = identities.login.as_ref();
+        let certificate = identities.certificate.as_ref();
+        let bare = login.is_none() && certificate.is_none();
+        let trusted = login.is_some_and(|login| self.trusted_logins.contains(login))
+            || bare && client.is_some_and(|client| self.trusted.get(client).is_some());
+
+        let by_login = login.and_then(|login| self.logins.get(login));
+        let by_certificate = certificate.and_then(|name| self.certificates.get(name));
+        let by_client = client.and_then(|client| self.clients.get(client));
+        let proven = by_login.or(by_certificate);
+        let named = proven
+            .or(by_client)
+            .and_then(|at| self.params.connectors.get(*at));
+
+        let network = identities.client.map(client_network);
+        let discovered = if let Some(login) = login {
+            Some(ConnectorKey::Login(Arc::clone(login)))
+        } else if let Some(certificate) = certificate {
+            Some(ConnectorKey::Certificate(certificate.clone()))
+        } else if client.is_some_and(|client| self.relay.get(client).is_some()) {
+            network.map(ConnectorKey::Client)
+        } else {
+            None
+        };
+        let (counted, terms) = match named {
+            Some(named) => (
+                Some(ConnectorKey::Named(Arc::clone(&named.name))),
+                &named.terms,
+            ),
+            None => (
+                discovered.filter(|_| self.params.discover),
+                &self.params.discovered,
+            ),
+        };
+
+        let mut enforced: Vec<Entity> = counted.iter().cloned().map(Entity::from).collect();
+        let mut add = |key: ConnectorKey| {
+            let entity = Entity::from(key);
+            if !enforced.contains(&entity) {
+                enforced.push(entity);
+            }
+        };
+        for at in by_login.into_iter().chain(by_certificate) {
+            add(self.named_key(*at));
+        }
+        if let (Some(at), None) = (by_client, proven) {
+            add(self.named_key(*at));
+        }
+        if let Some(login) = login {
+            add(ConnectorKey::Login(Arc::clone(login)));
+        }
+        if let Some(certificate) = certificate {
+            add(ConnectorKey::Certificate(certificate.clone()));
+        }
+        if let Some(network) = network {
+            add(ConnectorKey::Client(network));
+            add(ConnectorKey::Client(parent_network(network)));
+        }
+        Resolution {
+            counted,
+            enforced,
+            trusted,
+            terms: Arc::clone(terms),
+        }
+    }
+
+    /// The configured connector of this name.
+    pub fn named(&self, name: &str) -> Option<&Named> {
+        self.names
+            .get(name)
+            .and_then(|at| self.params.connectors.get(*at))
+    }
+
+    /// All configured connectors.
+    pub fn connectors(&self) -> &[Named] {
+        &self.params.connectors
+    }
+
+    /// What holds for the mail of `key`.
+    pub fn terms(&self, key: &ConnectorKey) -> &Arc<Terms> {
+        match key {
+            ConnectorKey::Named(name) => self
+                .named(name)
+                .map_or(&self.params.discovered, |named| &named.terms),
+            ConnectorKey::Local => &self.local,
+            _ => &self.params.discovered,
+        }
+    }
+
+    /// The key under which what belonged to `key` is counted now: a discovered
+    /// key may have got a connector's name. `key` itself where nothing changed.
+    pub fn current(&self, key: &ConnectorKey) -> ConnectorKey {
+        let at = match key {
+            ConnectorKey::Login(login) => self.logins.get(login),
+            ConnectorKey::Certificate(name) => self.certificates.get(name),
+            ConnectorKey::Client(network) => self.clients.get(*network),
+            _ => None,
+        };
+        at.map_or_else(|| key.clone(), |at| self.named_key(*at))
+    }
+
+    fn known(&self, key: ConnectorKey, terms: &Arc<Terms>) -> Resolution {
+        Resolution {
+            enforced: vec![key.clone().into()],
+            counted: Some(key).filter(|_| self.params.discover),
+            trusted: false,
+            terms: Arc::clone(terms),
+        }
+    }
+
+    fn named_key(&self, at: usize) -> ConnectorKey {
+        match self.params.connectors.get(at) {
+            Some(named) => ConnectorKey::Named(Arc::clone(&named.name)),
+            None => ConnectorKey::Overflow,
+        }
+    }
+}
+
+fn host(address: IpAddr) -> IpNet {
+    IpNet::from(address)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    fn certificate(subject: &str) -> CertificateName {
+        CertificateName {
+            subject: subject.into(),
+            issuer: "CA".into(),
+        }
+    }
+
+    fn directory() -> Directory {
+        let named = |name: &str, clients: &[&str], subject: Option<&str>, logins: &[&str]| Named {
+            name: name.into(),
+            clients: clients.iter().map(|text| text.parse().unwrap()).collect(),
+            certificate: subject.map(certificate),
+            logins: logins.iter().map(|login| (*login).into()).collect(),
+            terms: Arc::default(),
+        };
+        Directory::new(Params {
+            connectors: vec![
+                named("office", &["192.0.2.0/24"], None, &[]),
+                named("erp", &["192.0.2.10/32"], Some("erp"), &["erp@x.test"]),
+                named("crm", &[], Some("crm"), &[]),
+            ],
+            relay_networks: vec![
+                "198.51.100.0/24".parse().unwrap(),
+                "2001:db8::/32".parse().unwrap(),
+            ],
+            trusted_clients: vec!["198.51.100.99/32".parse().unwrap()],
+            trusted_logins: vec!["monitor@x.test".into()],
+            discover: true,
+            ..Params::default()
+        })
+    }
+
+    fn identities(client: &str, subject: Option<&str>, login: Option<&str>) -> Identities {
+        Identities {
+            client: Some(client.parse().unwrap()),
+            certificate: subject.map(certificate),
+            login: login.map(Into::into),
+            local: false,
+        }
+    }
+
+    fn counted(client: &str, subject: Option<&str>, login: Option<&str>) -> String {
+        let resolution = directory().resolve(&identities(client, subject, login));
+        resolution
+            .counted
+            .map_or_else(|| "none".into(), |key| key.to_string())
+    }
+
+    fn meets(client: &str, subject: Option<&str>, login: Option<&str>, entity: &str) -> bool {
+        let resolution = directory().resolve(&identities(client, subject, login));
+        resolution.enforced.contains(&entity.parse().unwrap())
+    }
+
+    #[test]
+    fn a_configured_connector_beats_a_discovered_one() {
+        assert_eq!(counted("192.0.2.10", None, None), "connector:erp");
+        assert_eq!(counted("192.0.2.11", None, None), "connector:office");
+        assert_eq!(counted("192.0.2.11", Some("crm"), None), "connector:crm");
+        assert_eq!(counted("192.0.2.11", None, Some("bob")), "connector:office");
+        assert_eq!(
+            counted("203.0.113.1", Some("other"), Some("erp@x.test")),
+            "connector:erp"
+        );
+    }
+
+    #[test]
+    fn a_discovered_connector_has_its_strongest_key() {
+        assert_eq!(counted("198.51.100.7", None, None), "client:198.51.100.7");
+        assert_eq!(counted("2001:db8::7", None, None), "client:2001:db8::/64");
+        assert_eq!(
+            counted("198.51.100.7", Some("other"), None),
+            "cert:other/CA"
+        );
+        assert_eq!(
+            counted("198.51.100.7", Some("other"), Some("bob")),
+            "login:bob"
+        );
+    }
+
+    #[test]
+    fn without_relay_rights_there_is_no_connector() {
+        assert_eq!(counted("203.0.113.1", None, None), "none");
+        assert!(meets("203.0.113.1", None, None, "client:203.0.113.1"));
+    }
+
+    #[test]
+    fn leaving_out_an_identity_does_not_help() {
+        assert!(meets("192.0.2.10", None, None, "connector:erp"));
+        assert!(meets("192.0.2.10", None, Some("bob"), "connector:erp"));
+        assert!(meets(
+            "198.51.100.7",
+            None,
+            Some("bob"),
+            "client:198.51.100.7"
+        ));
+        assert!(meets("198.51.100.7", None, None, "client:198.51.100.0/24"));
+    }
+
+    #[test]
+    fn clients_behind_one_address_are_told_apart_by_certificate() {
+        assert!(!meets("192.0.2.10", Some("crm"), None, "connector:erp"));
+        assert!(meets("192.0.2.10", Some("crm"), None, "connector:crm"));
+        // A certificate that nobody configured proves nothing about that.
+        assert!(meets("192.0.2.10", Some("other"), None, "connector:erp"));
+    }
+
+    #[test]
+    fn trust_by_address_covers_bare_sessions_only() {
+        let trusted = |client, subject, login| {
+            directory()
+                .resolve(&identities(client, subject, login))
+                .trusted
+        };
+        assert!(trusted("198.51.100.99", None, None));
+        assert!(!trusted("198.51.100.99", None, Some("bob")));
+        assert!(!trusted("198.51.100.99", Some("crm"), None));
+        assert!(trusted("203.0.113.1", None, Some("monitor@x.test")));
+        assert!(!trusted("127.0.0.1", None, None));
+    }
+
+    #[test]
+    fn a_key_finds_the_name_it_got() {
+        let current = |text: &str| directory().current(&text.parse().unwrap()).to_string();
+        assert_eq!(current("client:192.0.2.10"), "connector:erp");
+        assert_eq!(current("client:192.0.2.0/24"), "connector:office");
+        assert_eq!(current("login:erp@x.test"), "connector:erp");
+        assert_eq!(current("client:198.51.100.7"), "client:198.51.100.7");
+    }
+}

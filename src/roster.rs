@@ -1,0 +1,273 @@
+//! All connectors that are counted, under a cap on their number.
+//!
+//! The map is sharded, and a shard's lock is held for a look-up only: callers
+//! get an `Arc` of the tally. (1,024 shards, because a shard that grows stalls
+//! who hashes into it; small shards grow fast.)
+//!
+//! **The cap.** A connector with a learned day, or that is configured,
+//! suspicious, restricted, trusted or in grace, is never evicted. All others
+//! are newcomers: they hold at most a quarter of the cap, the oldest goes
+//! first. Where none may go, a new client is counted under its parent network
+//! (/24, /48; these hold another quarter at the most), and what finds no room
+//! there either under one overflow tally that warns and restricts nobody.
+
+use crate::{
+    connector::{ConnectorKey, Entity, parent_network},
+    judge::Judgement,
+    tally::Tally,
+    timestamp::Timestamp,
+};
+use dashmap::{DashMap, mapref::entry::Entry};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+const SHARDS: usize = 1024;
+/// How many newcomers are looked at, oldest first, for one that may go.
+const LOOK: usize = 16;
+
+/// The connectors.
+#[derive(Debug)]
+pub struct Roster {
+    tallies: DashMap<ConnectorKey, Arc<Tally>>,
+    len: AtomicUsize,
+    cap: usize,
+    /// Newcomers in the order of their coming. Some have settled since.
+    newcomers: Mutex<VecDeque<ConnectorKey>>,
+    parents: AtomicUsize,
+    overflow: Arc<Tally>,
+}
+
+impl Roster {
+    /// An empty roster for at most `cap` connectors.
+    pub fn new(cap: usize, now: Timestamp) -> Self {
+        Self {
+            tallies: DashMap::with_shard_amount(SHARDS),
+            len: AtomicUsize::new(0),
+            cap: cap.max(4),
+            newcomers: Mutex::new(VecDeque::new()),
+            parents: AtomicUsize::new(0),
+            overflow: Arc::new(Tally::new(now)),
+        }
+    }
+
+    /// The tally of `key`, if it is counted.
+    pub fn get(&self, key: &ConnectorKey) -> Option<Arc<Tally>> {
+        self.tallies.get(key).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// The tally under which `key` is counted, made where there is none, and
+    /// its key: `key` itself, its parent network, or the overflow. `held` says
+    /// of an entity whether anything is in force for it. The flag says that
+    /// the tally is new.
+    pub fn admit(
+        &self,
+        key: &ConnectorKey,
+        now: Timestamp,
+        held: &dyn Fn(&Entity) -> bool,
+    ) -> (ConnectorKey, Arc<Tally>, bool) {
+        if let Some(tally) = self.get(key) {
+            return (key.clone(), tally, false);
+        }
+        if *key == ConnectorKey::Overflow {
+            return (ConnectorKey::Overflow, Arc::clone(&self.overflow), false);
+        }
+        if self.make_room(key, held) {
+            let (tally, new) = self.insert(key, now);
+            return (key.clone(), tally, new);
+        }
+        if let ConnectorKey::Client(network) = key {
+            let parent = ConnectorKey::Client(parent_network(*network));
+            if let Some(tally) = self.get(&parent) {
+                return (parent, tally, false);
+            }
+            let room = |parents: usize| (parents < self.cap / 4).then_some(parents + 1);
+            if self.parents.fetch_update(SeqCst, SeqCst, room).is_ok() {
+                let (tally, new) = self.insert(&parent, now);
+                return (parent, tally, new);
+            }
+        }
+        (ConnectorKey::Overflow, Arc::clone(&self.overflow), false)
+    }
+
+    /// Counts what `from` was counted under as `to`, where that is free.
+    pub fn rename(&self, from: &ConnectorKey, to: &ConnectorKey) {
+        let Some((_, tally)) = self.tallies.remove(from) else {
+            return;
+        };
+        self.len.fetch_sub(1, SeqCst);
+        if let Entry::Vacant(entry) = self.tallies.entry(to.clone()) {
+            entry.insert(tally);
+            self.len.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// How many connectors are counted.
+    pub fn len(&self) -> usize {
+        self.len.load(SeqCst)
+    }
+
+    /// Whether none is counted.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tally of all that found no room.
+    pub fn overflow(&self) -> &Arc<Tally> {
+        &self.overflow
+    }
+
+    /// The keys of all connectors, in no order.
+    pub fn keys(&self) -> Vec<ConnectorKey> {
+        self.tallies
+            .iter()
+            .map(|entry| entry.key().clone())
+            .collect()
+    }
+
+    /// Looks at every connector, one shard at a time.
+    pub fn for_each(&self, mut look: impl FnMut(&ConnectorKey, &Arc<Tally>)) {
+        for entry in &self.tallies {
+            look(entry.key(), entry.value());
+        }
+    }
+
+    fn insert(&self, key: &ConnectorKey, now: Timestamp) -> (Arc<Tally>, bool) {
+        match self.tallies.entry(key.clone()) {
+            Entry::Occupied(entry) => (Arc::clone(entry.get()), false),
+            Entry::Vacant(entry) => {
+                let tally = Arc::new(Tally::new(now));
+                entry.insert(Arc::clone(&tally));
+                self.len.fetch_add(1, SeqCst);
+                (tally, true)
+            }
+        }
+    }
+
+    /// Whether there is room for `key`, after sending newcomers away for it.
+    fn make_room(&self, key: &ConnectorKey, held: &dyn Fn(&Entity) -> bool) -> bool {
+        if is_configured(key) {
+            return true;
+        }
+        let mut newcomers = self
+            .newcomers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut looks = 0;
+        while newcomers.len() >= self.cap / 4 || self.len() >= self.cap {
+            looks += 1;
+            let oldest = newcomers.pop_front();
+            let Some(oldest) = oldest.filter(|_| looks <= LOOK) else {
+                return false;
+            };
+            let is_newcomer = |tally: &Tally| tally.days_learned() == 0;
+            let may_go = |key: &ConnectorKey, tally: &Tally| {
+                tally.judgement() == Judgement::Normal && !held(&Entity::from(key.clone()))
+            };
+            let Some(tally) = self.get(&oldest) else {
+                continue;
+            };
+            if !is_newcomer(&tally) {
+                continue;
+            }
+            if may_go(&oldest, &tally) {
+                if self.tallies.remove(&oldest).is_some() {
+                    self.len.fetch_sub(1, SeqCst);
+                }
+            } else {
+                // It stays a newcomer; look at it again last.
+                newcomers.push_back(oldest);
+            }
+        }
+        newcomers.push_back(key.clone());
+        true
+    }
+}
+
+fn is_configured(key: &ConnectorKey) -> bool {
+    matches!(key, ConnectorKey::Named(_) | ConnectorKey::Local)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    const DAY: u64 = 86_400;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(DAY * 20_000 + seconds)
+    }
+
+    fn client(n: u32) -> ConnectorKey {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+        ConnectorKey::Client(std::net::IpAddr::from(address).into())
+    }
+
+    fn nobody(_: &Entity) -> bool {
+        false
+    }
+
+    #[test]
+    fn newcomers_hold_a_quarter_and_the_oldest_goes_first() {
+        let roster = Roster::new(40, at(0));
+        for n in 0..1000 {
+            roster.admit(&client(n), at(u64::from(n)), &nobody);
+        }
+        assert_eq!(roster.len(), 10);
+        assert!(roster.get(&client(999)).is_some());
+        assert!(roster.get(&client(0)).is_none());
+    }
+
+    #[test]
+    fn a_learned_day_a_suspicion_or_a_restriction_keeps_a_connector() {
+        let roster = Roster::new(40, at(0));
+        let (_, learned, _) = roster.admit(&client(1), at(0), &nobody);
+        learned.touch(at(DAY));
+        let (_, suspicious, _) = roster.admit(&client(2), at(0), &nobody);
+        suspicious.set_judgement(Judgement::Suspicious, at(0));
+        roster.admit(&client(3), at(0), &nobody);
+        let restricted = Entity::from(client(3));
+        for n in 100..1000 {
+            roster.admit(&client(n), at(DAY), &|entity| *entity == restricted);
+        }
+        for n in 1..=3 {
+            assert!(roster.get(&client(n)).is_some(), "client {n}");
+        }
+        assert!(roster.len() <= 40);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_under_its_network_then_under_the_overflow() {
+        let roster = Roster::new(8, at(0));
+        let all_held = |_: &Entity| true;
+        roster.admit(&client(1), at(0), &all_held);
+        roster.admit(&client(2), at(0), &all_held);
+        let network = ConnectorKey::Client("10.0.0.0/24".parse().unwrap());
+        for n in 3..6 {
+            assert_eq!(roster.admit(&client(n), at(0), &all_held).0, network);
+        }
+        let login = ConnectorKey::Login("bob".into());
+        assert_eq!(
+            roster.admit(&login, at(0), &all_held).0,
+            ConnectorKey::Overflow
+        );
+        let name = ConnectorKey::Named("erp".into());
+        assert_eq!(roster.admit(&name, at(0), &all_held).0, name);
+    }
+
+    #[test]
+    fn history_follows_a_name() {
+        let roster = Roster::new(40, at(0));
+        let (_, tally, _) = roster.admit(&client(1), at(0), &nobody);
+        tally.pass(3, at(0));
+        let name = ConnectorKey::Named("erp".into());
+        roster.rename(&client(1), &name);
+        assert_eq!(roster.get(&name).unwrap().counters.totals().recipients, 3);
+        assert_eq!(roster.len(), 1);
+    }
+}

@@ -1,0 +1,106 @@
+//! One score: a log-likelihood ratio in nats that trials raise and lower,
+//! that forgets with a half-life and never leaves 0 to its cap (Page's CUSUM
+//! with exponential forgetting).
+//!
+//! The score (f32) and the second at which it was last changed (u32) share one
+//! word that compare-and-swap replaces: no trial is lost, and no reader sees
+//! the score of one moment with the time of another. Atomics are here for the
+//! absence of waiting, not for speed.
+//!
+//!   S <- clamp(S * 2^(-dt / halflife) + delta, 0, cap)
+
+use crate::timestamp::Timestamp;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// A score.
+#[derive(Debug, Default)]
+pub struct Score(AtomicU64);
+
+impl Score {
+    /// Adds a trial's weight of `delta` nats at `now`; gives the score before,
+    /// already decayed, and after. Sequentially consistent, so that of several
+    /// concurrent messages the one that judges last sees the trials of all.
+    pub fn add(&self, delta: f32, halflife_s: f32, cap: f32, now: Timestamp) -> (f32, f32) {
+        let now = now.as_seconds();
+        let mut word = self.0.load(SeqCst);
+        loop {
+            let before = decayed(word, halflife_s, now);
+            let after = (before + delta).clamp(0.0, cap);
+            // Seconds may come a little out of order: never turn time back.
+            let at = split(word).1.max(now);
+            match self
+                .0
+                .compare_exchange_weak(word, join(after, at), SeqCst, SeqCst)
+            {
+                Ok(_) => return (before, after),
+                Err(current) => word = current,
+            }
+        }
+    }
+
+    /// The score at `now`.
+    pub fn get(&self, halflife_s: f32, now: Timestamp) -> f32 {
+        decayed(self.0.load(SeqCst), halflife_s, now.as_seconds())
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        self.0.store(0, SeqCst);
+    }
+}
+
+fn decayed(word: u64, halflife_s: f32, now: u32) -> f32 {
+    let (score, at) = split(word);
+    let elapsed = now.saturating_sub(at);
+    if score == 0.0 || elapsed == 0 {
+        return score;
+    }
+    score * (-(elapsed as f32) / halflife_s).exp2()
+}
+
+fn split(word: u64) -> (f32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
+    (
+        f32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    )
+}
+
+fn join(score: f32, at: u32) -> u64 {
+    u64::from(score.to_bits()) << 32 | u64::from(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: f32 = 86_400.0;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000 + seconds)
+    }
+
+    #[test]
+    fn it_halves_stops_at_its_cap_and_never_goes_below_zero() {
+        let score = Score::default();
+        assert_eq!(score.add(8.0, DAY, 21.0, at(0)), (0.0, 8.0));
+        assert!((score.get(DAY, at(86_400)) - 4.0).abs() < 1e-4);
+        assert_eq!(score.add(30.0, DAY, 21.0, at(86_400)).1, 21.0);
+        assert_eq!(score.add(-30.0, DAY, 21.0, at(86_400)).1, 0.0);
+    }
+
+    #[test]
+    fn threads_lose_no_trial() {
+        let score = Score::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        score.add(0.5, DAY, 1e9, at(0));
+                    }
+                });
+            }
+        });
+        assert_eq!(score.get(DAY, at(0)), 20_000.0);
+    }
+}
