@@ -8,6 +8,7 @@
 // Floor 0: vocabulary. No I/O, no state.
 pub mod connector;
 pub mod domain;
+pub mod header;
 pub mod message;
 pub mod record;
 pub mod timestamp;

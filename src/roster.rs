@@ -160,8 +160,10 @@ impl Roster {
         let mut looks = 0;
         while newcomers.len() >= self.cap / 4 || self.len() >= self.cap {
             looks += 1;
-            let oldest = newcomers.pop_front();
-            let Some(oldest) = oldest.filter(|_| looks <= LOOK) else {
+            if looks > LOOK {
+                return false;
+            }
+            let Some(oldest) = newcomers.pop_front() else {
                 return false;
             };
             let is_newcomer = |tally: &Tally| tally.days_learned() == 0;
