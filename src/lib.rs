@@ -24,3 +24,10 @@ pub mod score;
 pub mod signal;
 pub mod tally;
 pub mod window;
+
+// Floor 2: the calls that every message takes.
+pub mod engine;
+
+// Floor 3: edges. Each is the only place that knows its protocol or file, and
+// none imports another.
+pub mod milter;

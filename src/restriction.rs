@@ -34,7 +34,7 @@ const QUEUE: usize = 8192;
 /// shown, and it limits `hold`, but nothing is judged by it.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    /// Recipients and messages that were refused (for a mark: would be).
+    /// Recipients that were refused (for a mark: would have been).
     pub refused: AtomicU64,
     /// When it last tried, in milliseconds; 0 where it never did.
     pub last: AtomicU64,
@@ -45,9 +45,9 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Counts one refusal.
-    pub fn refuse(&self, now: Timestamp) {
-        self.refused.fetch_add(1, Relaxed);
+    /// Counts the refusal of `recipients`.
+    pub fn refuse(&self, recipients: u64, now: Timestamp) {
+        self.refused.fetch_add(recipients, Relaxed);
         self.last.fetch_max(now.as_millis(), Relaxed);
     }
 

@@ -1,0 +1,606 @@
+//! The engine: every message, from whatever source, takes the same calls.
+//!
+//!   begin -> at_recipient ... -> at_end | at_abandon
+//!
+//! `at_recipient` makes no trial; `at_end` is trial, judgement and admission
+//! in one call, so that the message that tips the scale is itself refused. The
+//! engine does no I/O, never waits, never reads a clock, and can't fail.
+//!
+//! What we refused is no evidence: the attempts of a restricted or marked
+//! entity are counted apart, and nothing is learned from them.
+
+mod notice;
+mod operate;
+mod session;
+mod settings;
+
+pub use notice::{Notice, Notices};
+pub use operate::{BlockError, Blocked, Lifted, Moves, TrustError};
+use session::Settled;
+pub use session::{Session, Transaction};
+pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
+
+use crate::{
+    connector::{ConnectorKey, Entity},
+    directory::{Resolution, Terms},
+    judge::{self, Judgement},
+    message::{Direction, Fate, Message, Recipient, Sender},
+    record::{Actor, Restriction, Sample},
+    restriction::{InForce, Table},
+    roster::Roster,
+    tally::Tally,
+    timestamp::Timestamp,
+    verdict::{Action, Class, Mode, Reply, Scope, Verdict},
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// Refusals in a session without an accepted recipient, after which it is
+/// ended: a client that only retries must not occupy an smtpd process.
+const REFUSALS_BEFORE_DISCONNECT: u32 = 8;
+/// How long a mark lasts.
+const MARK: Duration = Duration::from_secs(24 * 3600);
+/// What a message counts against the limit of the hold queue, in octets,
+/// whose client did not declare its size.
+const UNDECLARED_SIZE: u64 = 100_000;
+/// Longest text kept of what a client chose, in octets.
+const SAMPLE_TEXT: usize = 256;
+
+/// Totals of the whole daemon since its start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Messages that passed, in whatever direction.
+    pub messages: AtomicU64,
+    /// Their accepted recipients.
+    pub recipients: AtomicU64,
+    /// Recipients that were refused; of a message that was refused at its
+    /// end, each accepted one counts.
+    pub refused: AtomicU64,
+    /// Recipients that would have been refused in enforce mode.
+    pub would_refuse: AtomicU64,
+    /// Messages that went to the hold queue.
+    pub held: AtomicU64,
+    /// Messages relayed for clients that have no relay rights as far as the
+    /// configuration knows: a sign that it lacks inbound domains or relay
+    /// networks.
+    pub unattributed: AtomicU64,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    settings: ArcSwap<Settings>,
+    table: Table,
+    roster: Roster,
+    counters: Counters,
+    notices: Notices,
+    hasher: RandomState,
+}
+
+impl Engine {
+    /// An engine for at most `max_connectors` connectors.
+    pub fn new(settings: Settings, max_connectors: usize, now: Timestamp) -> Self {
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            table: Table::default(),
+            roster: Roster::new(max_connectors, now),
+            counters: Counters::default(),
+            notices: Notices::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// The restriction table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The connectors.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Totals.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What there is to tell.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// Begins a transaction: settles who the session is, unless that is known
+    /// under the present settings.
+    pub fn begin(&self, session: &mut Session) -> Transaction {
+        let current = self.settings.load();
+        let settled = session.settled.as_ref();
+        if !settled.is_some_and(|settled| Arc::ptr_eq(&settled.settings, &current)) {
+            let resolution = current.directory.resolve(&session.identities);
+            let settings = Arc::clone(&current);
+            session.settled = Some(Arc::new(Settled {
+                settings,
+                resolution,
+            }));
+        }
+        Transaction::default()
+    }
+
+    /// The answer to one recipient.
+    pub fn at_recipient(
+        &self,
+        session: &mut Session,
+        transaction: &mut Transaction,
+        recipient: &Recipient<'_>,
+        now: Timestamp,
+    ) -> Verdict {
+        match recipient.fate {
+            Fate::Unknown => transaction.unknown = transaction.unknown.saturating_add(1),
+            Fate::Refused => {}
+            Fate::Accepted => {
+                let Some(settled) = session.settled().cloned() else {
+                    return Verdict::Pass;
+                };
+                let direction = settled.settings.directions.of(recipient);
+                if let Some(reply) = self.refusal(&settled, session, *transaction, direction, now) {
+                    return Verdict::Refuse(reply);
+                }
+                session.accepted = true;
+                transaction.accept(direction);
+            }
+        }
+        Verdict::Pass
+    }
+
+    /// The answer to a message at its end.
+    pub fn at_end(
+        &self,
+        session: &Session,
+        transaction: Transaction,
+        message: &Message<'_>,
+        now: Timestamp,
+    ) -> Verdict {
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        let verdict = match session.settled().map(Arc::as_ref) {
+            Some(Settled {
+                settings,
+                resolution,
+            }) => End {
+                engine: self,
+                settings,
+                resolution,
+                transaction,
+                message,
+                now,
+            }
+            .verdict(),
+            None => Verdict::Pass,
+        };
+        let count = |counter: &AtomicU64, by: u32| {
+            counter.fetch_add(by.into(), Relaxed);
+        };
+        match &verdict {
+            Verdict::Pass if session.ignored => {}
+            Verdict::Pass => {
+                count(&self.counters.messages, 1);
+                count(&self.counters.recipients, recipients);
+            }
+            Verdict::Refuse(_) => count(&self.counters.refused, recipients),
+            Verdict::Hold(_) => count(&self.counters.held, 1),
+        }
+        verdict
+    }
+
+    /// A transaction that never reached its end: Postfix refused recipients of
+    /// it, or the client or another milter ended it.
+    pub fn at_abandon(&self, session: &Session, transaction: Transaction) {
+        if let Some(settled) = session.settled() {
+            self.count_unknown(&settled.resolution, transaction);
+        }
+    }
+
+    /// The answer where something in us failed: a restricted entity stays
+    /// refused, everybody else passes.
+    pub fn fallback(&self, session: &Session, now: Timestamp) -> Verdict {
+        let Some(Settled {
+            settings,
+            resolution,
+        }) = session.settled().map(Arc::as_ref)
+        else {
+            return Verdict::Pass;
+        };
+        match self.in_force(resolution, now) {
+            Some(held) if enforced(&held, &resolution.terms) => {
+                let text = settings.restriction.reply.of(held.restriction.case);
+                Verdict::Refuse(Reply::new(Class::Tempfail, &text))
+            }
+            _ => Verdict::Pass,
+        }
+    }
+
+    /// Whether a recipient is refused before it is accepted, and how.
+    fn refusal(
+        &self,
+        settled: &Settled,
+        session: &mut Session,
+        transaction: Transaction,
+        direction: Direction,
+        now: Timestamp,
+    ) -> Option<Reply> {
+        let Settled {
+            settings,
+            resolution,
+        } = settled;
+        if self.is_exempt(resolution, now) {
+            return None;
+        }
+        let held = self.in_force(resolution, now);
+        let held = held.filter(|held| enforced(held, &resolution.terms));
+        let relayed = direction == Direction::Relayed;
+        let (class, text) = match held {
+            Some(held) if relayed || held.restriction.scope == Scope::All => {
+                let class = match held.action(now) {
+                    // The whole message is held, at its end.
+                    Action::Hold => return None,
+                    Action::Tempfail => Class::Tempfail,
+                    Action::Reject => Class::Reject,
+                };
+                held.attempts.refuse(1, now);
+                (class, settings.restriction.reply.of(held.restriction.case))
+            }
+            _ => {
+                let counted = resolution.counted.as_ref().filter(|_| relayed)?;
+                let tally = self.roster.get(counted)?;
+                let over = over_limit(&tally, &resolution.terms, transaction.relayed + 1, now);
+                if !over
+                    || resolution.terms.mode == Mode::Observe
+                    || *counted == ConnectorKey::Local
+                {
+                    return None;
+                }
+                (Class::Tempfail, LIMIT_TEXT.to_owned())
+            }
+        };
+        self.counters.refused.fetch_add(1, Relaxed);
+        self.count(resolution, |tally| &tally.counters.refused, 1);
+        session.refusals = session.refusals.saturating_add(1);
+        let only_refused = !session.accepted && session.refusals > REFUSALS_BEFORE_DISCONNECT;
+        Some(Reply::new(
+            if only_refused {
+                Class::Disconnect
+            } else {
+                class
+            },
+            &text,
+        ))
+    }
+
+    /// The first restriction or mark that the session meets.
+    fn in_force(&self, resolution: &Resolution, now: Timestamp) -> Option<InForce> {
+        resolution
+            .enforced
+            .iter()
+            .find_map(|entity| self.table.in_force(entity, now))
+    }
+
+    fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
+        resolution.trusted
+            || resolution
+                .counted
+                .as_ref()
+                .is_some_and(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
+    }
+
+    fn count(&self, resolution: &Resolution, counter: impl Fn(&Tally) -> &AtomicU64, by: u32) {
+        let tally = resolution
+            .counted
+            .as_ref()
+            .and_then(|key| self.roster.get(key));
+        if let Some(tally) = tally {
+            counter(&tally).fetch_add(by.into(), Relaxed);
+        }
+    }
+
+    fn count_unknown(&self, resolution: &Resolution, transaction: Transaction) {
+        if transaction.unknown > 0 {
+            self.count(
+                resolution,
+                |tally| &tally.counters.unknown_recipients,
+                transaction.unknown,
+            );
+        }
+    }
+
+    fn hash(&self, domain: &str) -> u32 {
+        // 0 stands for an empty slot.
+        let [a, b, c, d, ..] = self.hasher.hash_one(domain).to_le_bytes();
+        u32::from_le_bytes([a, b, c, d]).max(1)
+    }
+}
+
+/// What a client reads that reached a hard limit.
+const LIMIT_TEXT: &str = "Hourly limit of this client reached, try again later";
+
+/// A restriction that refuses: no mark, and not under observe mode.
+fn enforced(held: &InForce, terms: &Terms) -> bool {
+    !held.restriction.mark && terms.mode == Mode::Enforce
+}
+
+fn over_limit(tally: &Tally, terms: &Terms, recipients: u32, now: Timestamp) -> bool {
+    let over = |limit: Option<u32>, count: u64, more: u32| {
+        limit.is_some_and(|limit| count + u64::from(more) > u64::from(limit))
+    };
+    let limits = &terms.limits;
+    (limits.messages_per_hour.is_some()
+        && over(limits.messages_per_hour, tally.messages.estimate(now), 1))
+        || (limits.recipients_per_hour.is_some()
+            && over(
+                limits.recipients_per_hour,
+                tally.recipients.estimate(now),
+                recipients,
+            ))
+}
+
+/// One message at its end.
+struct End<'a> {
+    engine: &'a Engine,
+    settings: &'a Settings,
+    resolution: &'a Resolution,
+    transaction: Transaction,
+    message: &'a Message<'a>,
+    now: Timestamp,
+}
+
+impl End<'_> {
+    fn verdict(&self) -> Verdict {
+        let Self {
+            engine,
+            resolution,
+            transaction,
+            now,
+            ..
+        } = *self;
+        engine.count_unknown(resolution, transaction);
+        let held = engine.in_force(resolution, now);
+        let exempt = engine.is_exempt(resolution, now);
+        if let Some(held) = held.as_ref().filter(|_| !exempt) {
+            let all = held.restriction.scope == Scope::All;
+            if (transaction.relayed > 0 || all) && enforced(held, &resolution.terms) {
+                return self.refuse(held);
+            }
+        }
+        if transaction.relayed == 0 {
+            return Verdict::Pass;
+        }
+        let Some(key) = &resolution.counted else {
+            if !exempt {
+                engine.counters.unattributed.fetch_add(1, Relaxed);
+            }
+            return Verdict::Pass;
+        };
+        let (key, tally, new) = engine
+            .roster
+            .admit(key, now, &|entity| engine.table.holds(entity));
+        if new {
+            engine.notices.push(Notice::NewConnector(key.clone()));
+        }
+        tally.touch(now);
+        if exempt {
+            self.pass(&tally);
+            return Verdict::Pass;
+        }
+        // A mark, or a restriction that observe mode keeps from refusing.
+        if let Some(held) = held {
+            held.attempts.refuse(transaction.relayed.into(), now);
+            self.would_refuse(&tally);
+            self.pass(&tally);
+            return Verdict::Pass;
+        }
+        if let Some(verdict) = self.limit(&key, &tally) {
+            return verdict;
+        }
+        self.judge(&key, &tally)
+    }
+
+    /// Trial, judgement, admission.
+    fn judge(&self, key: &ConnectorKey, tally: &Tally) -> Verdict {
+        let Self { engine, now, .. } = *self;
+        let bad = self.trial(tally);
+        let entity = Entity::from(key.clone());
+        let grace = engine.table.grace(&entity, now);
+        let judgement = judge::judge(&tally.scores(now), tally.judgement(), grace.as_ref());
+        let observe = self.resolution.terms.mode == Mode::Observe;
+        let restricts = judgement == Judgement::Compromised && *key != ConnectorKey::Overflow;
+        if bad {
+            tally.keep(self.sample(observe || !restricts));
+        }
+        if restricts {
+            let held = self.restrict(entity, tally, observe);
+            if !observe {
+                return self.refuse(&held);
+            }
+            held.attempts.refuse(self.transaction.relayed.into(), now);
+            self.would_refuse(tally);
+        } else if tally.set_judgement(judgement, now) {
+            let findings = tally.findings(now);
+            engine.notices.push(match judgement {
+                Judgement::Compromised => Notice::OverflowCompromised(findings),
+                _ => Notice::Suspicious(key.clone(), findings),
+            });
+        }
+        self.pass(tally);
+        Verdict::Pass
+    }
+
+    /// Makes the trials of this message; says whether one was bad.
+    fn trial(&self, tally: &Tally) -> bool {
+        let registered = &self.resolution.terms.registered;
+        let Sender::Address { qualified, .. } = self.message.sender else {
+            tally.counters.null_senders.fetch_add(1, Relaxed);
+            return false;
+        };
+        if registered.is_empty() {
+            // Nobody told us which domains are ours: nothing to judge by.
+            return false;
+        }
+        let domain = self.message.sender.domain();
+        let own = match &domain {
+            // Without a domain, or with one that can't be: Postfix completes
+            // what the client left out with this host's origin.
+            None => !qualified,
+            Some(domain) => {
+                !qualified
+                    || registered.contains_folded(domain)
+                    || self
+                        .message
+                        .host
+                        .is_some_and(|host| host.eq_ignore_ascii_case(domain))
+            }
+        };
+        let odd = (!own).then(|| self.engine.hash(domain.as_deref().unwrap_or("")));
+        tally.trial(odd, self.now);
+        if odd.is_some() {
+            tally.counters.unregistered.fetch_add(1, Relaxed);
+        }
+        odd.is_some()
+    }
+
+    fn restrict(&self, entity: Entity, tally: &Tally, mark: bool) -> InForce {
+        let Self {
+            engine,
+            settings,
+            now,
+            ..
+        } = *self;
+        let terms = &self.resolution.terms;
+        let (passed_messages, passed_recipients) = tally.passed();
+        let until = if mark {
+            Some(MARK)
+        } else {
+            settings.restriction.expire_after
+        };
+        let keys = engine.keys_of(&settings.directory, entity.connector());
+        let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
+            entity: entity.clone(),
+            case,
+            action: terms.action,
+            scope: settings.restriction.scope,
+            since: now,
+            until: until.map(|span| now.plus(span)),
+            reject_from: terms.reject_after.map(|span| now.plus(span)),
+            by: Actor::Judgement,
+            reason: String::new(),
+            mark,
+            findings: tally.findings(now),
+            samples: tally.samples(),
+            passed_messages: passed_messages.into(),
+            passed_recipients: passed_recipients.into(),
+            keys,
+        });
+        if new.is_some() {
+            tally.reset(true);
+        }
+        held
+    }
+
+    /// The answer to the whole message of a restricted entity.
+    fn refuse(&self, held: &InForce) -> Verdict {
+        let Self {
+            engine,
+            settings,
+            transaction,
+            now,
+            ..
+        } = *self;
+        let case = held.restriction.case;
+        let action = held.action(now);
+        if action == Action::Hold {
+            let limit = settings.restriction.hold_limit;
+            let size = self.message.size.unwrap_or(UNDECLARED_SIZE);
+            if held.attempts.hold(size, limit.messages, limit.bytes, now) {
+                return Verdict::Hold(format!("connguard: suspended relay client, case {case}"));
+            }
+        }
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        held.attempts.refuse(recipients.into(), now);
+        engine.count(self.resolution, |tally| &tally.counters.refused, recipients);
+        // The answer is for all recipients. Inbound ones are not restricted:
+        // the client's retry splits the message.
+        let inbound = transaction.inbound > 0 && held.restriction.scope == Scope::Relayed;
+        let class = match action {
+            Action::Reject if !inbound => Class::Reject,
+            _ => Class::Tempfail,
+        };
+        Verdict::Refuse(Reply::new(class, &settings.restriction.reply.of(case)))
+    }
+
+    /// The hard limits, once more now that all recipients are known.
+    fn limit(&self, key: &ConnectorKey, tally: &Tally) -> Option<Verdict> {
+        let Self {
+            engine,
+            resolution,
+            transaction,
+            now,
+            ..
+        } = *self;
+        if !over_limit(tally, &resolution.terms, transaction.relayed, now) {
+            return None;
+        }
+        engine.notices.push(Notice::LimitReached(key.clone()));
+        if resolution.terms.mode == Mode::Observe || *key == ConnectorKey::Local {
+            self.would_refuse(tally);
+            return None;
+        }
+        tally
+            .counters
+            .refused
+            .fetch_add(transaction.relayed.into(), Relaxed);
+        Some(Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT)))
+    }
+
+    fn would_refuse(&self, tally: &Tally) {
+        let relayed = self.transaction.relayed.into();
+        tally.counters.would_refuse.fetch_add(relayed, Relaxed);
+        self.engine
+            .counters
+            .would_refuse
+            .fetch_add(relayed, Relaxed);
+    }
+
+    fn pass(&self, tally: &Tally) {
+        tally.pass(self.transaction.relayed, self.now);
+    }
+
+    fn sample(&self, passed: bool) -> Sample {
+        let message = self.message;
+        Sample {
+            at: self.now,
+            queue_id: message.queue_id.map(cut),
+            message_id: message.message_id.map(cut),
+            sender: cut(message.sender.as_str()),
+            from: message.from.first().map(|address| cut(address)),
+            recipients: self.transaction.relayed,
+            passed,
+        }
+    }
+}
+
+/// The first [`SAMPLE_TEXT`] octets of a text, cut between characters.
+fn cut(text: &str) -> Box<str> {
+    text.get(..text.floor_char_boundary(SAMPLE_TEXT))
+        .unwrap_or("")
+        .into()
+}

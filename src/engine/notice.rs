@@ -1,0 +1,50 @@
+//! What the engine has to tell beside changes of the restriction table: a
+//! bounded queue that nobody waits for. What does not fit is counted.
+
+use crate::{connector::ConnectorKey, record::Finding};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+const CAPACITY: usize = 1024;
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// A client became a connector.
+    NewConnector(ConnectorKey),
+    /// A connector became suspicious, because of these findings.
+    Suspicious(ConnectorKey, Vec<Finding>),
+    /// A connector reached a hard limit of its configuration.
+    LimitReached(ConnectorKey),
+    /// The overflow looks compromised: it can't be restricted.
+    OverflowCompromised(Vec<Finding>),
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Notices {
+    waiting: Mutex<VecDeque<Notice>>,
+    dropped: AtomicU64,
+}
+
+impl Notices {
+    pub(super) fn push(&self, notice: Notice) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < CAPACITY {
+            waiting.push_back(notice);
+        } else {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Takes all that wait, and how many did not fit since the last time.
+    pub fn take(&self) -> (Vec<Notice>, u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        (waiting.drain(..).collect(), self.dropped.swap(0, Relaxed))
+    }
+}

@@ -1,0 +1,76 @@
+//! What a source keeps of an SMTP session and of the transaction in it. The
+//! source owns both; the engine reads and updates them.
+
+use super::Settings;
+use crate::{connector::Identities, directory::Resolution, message::Direction};
+use std::sync::Arc;
+
+/// Who a session is, with the settings by which that was found out.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) settings: Arc<Settings>,
+    pub(super) resolution: Resolution,
+}
+
+/// One SMTP session.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    pub(super) identities: Identities,
+    /// Who that is.
+    pub(super) settled: Option<Arc<Settled>>,
+    /// Our refusals in this session, and whether any recipient was accepted.
+    pub(super) refusals: u32,
+    pub(super) accepted: bool,
+    pub(super) ignored: bool,
+}
+
+impl Session {
+    /// Tells what the session has shown of itself by now. Who it is gets
+    /// settled at its next transaction.
+    pub fn identify(&mut self, identities: Identities) {
+        if self.identities != identities {
+            self.identities = identities;
+            self.settled = None;
+        }
+    }
+
+    /// Who it is, unless it is left alone or was never settled.
+    pub(super) fn settled(&self) -> Option<&Arc<Settled>> {
+        self.settled.as_ref().filter(|_| !self.ignored)
+    }
+
+    /// What it has shown of itself.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
+    /// Leaves this session alone: its mail was, or will be, seen elsewhere.
+    pub fn ignore(&mut self) {
+        self.ignored = true;
+    }
+
+    /// Whether it is left alone.
+    pub fn is_ignored(&self) -> bool {
+        self.ignored
+    }
+}
+
+/// One transaction: from MAIL to its end.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Transaction {
+    /// Accepted inbound recipients.
+    pub inbound: u32,
+    /// Accepted relayed recipients.
+    pub relayed: u32,
+    /// Recipients that Postfix refused as unknown.
+    pub unknown: u32,
+}
+
+impl Transaction {
+    pub(super) fn accept(&mut self, direction: Direction) {
+        match direction {
+            Direction::Inbound => self.inbound = self.inbound.saturating_add(1),
+            Direction::Relayed => self.relayed = self.relayed.saturating_add(1),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The milter front-end.
+
+mod params;
+
+pub use params::{Listen, ListenError, Params};
