@@ -6,6 +6,7 @@
 //! own; `tests/layering.rs` holds the table. ARCHITECTURE.md is the map.
 
 // Floor 0: vocabulary. No I/O, no state.
+pub mod command;
 pub mod connector;
 pub mod domain;
 pub mod header;
@@ -27,7 +28,9 @@ pub mod window;
 
 // Floor 2: the calls that every message takes.
 pub mod engine;
+pub mod view;
 
 // Floor 3: edges. Each is the only place that knows its protocol or file, and
 // none imports another.
+pub mod clock;
 pub mod milter;
