@@ -33,4 +33,5 @@ pub mod view;
 // Floor 3: edges. Each is the only place that knows its protocol or file, and
 // none imports another.
 pub mod clock;
+pub mod control;
 pub mod milter;

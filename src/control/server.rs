@@ -1,0 +1,404 @@
+//! The daemon's side.
+
+use crate::command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION};
+use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    ffi::CString,
+    fs,
+    future::Future,
+    io,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Semaphore,
+    time::timeout,
+};
+
+/// Clients served at once.
+const CLIENTS: usize = 64;
+/// How long a client may take to write its request, or to read a part of the
+/// answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The group of those who may ask.
+const GROUP: &str = "connguard-admin";
+
+/// Why the socket can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process answers there.
+    #[error("control.socket {0}: another process listens there; is connguard already running?")]
+    InUse(PathBuf),
+    /// Something else has that name.
+    #[error("control.socket {0}: there is a file of that name that is no socket; remove it")]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error(
+        "control.socket {path}: {source}; does its folder exist, and may this account write there?"
+    )]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Account name, or the number where it has none.
+    pub name: Arc<str>,
+    /// User id.
+    pub uid: u32,
+}
+
+/// What answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Carries out a command; items go to `answers` as they come, the result
+    /// is the last line.
+    fn handle(
+        &self,
+        command: Command,
+        peer: Peer,
+        answers: &mut Answers,
+    ) -> impl Future<Output = Result<Value, Failure>> + Send;
+}
+
+/// The way back to the client.
+#[derive(Debug)]
+pub struct Answers {
+    writer: BufWriter<OwnedWriteHalf>,
+}
+
+impl Answers {
+    /// Sends one item. Fails when the client is gone or does not read.
+    pub async fn item(&mut self, item: &impl Serialize) -> Result<(), Failure> {
+        let item =
+            serde_json::to_value(item).map_err(|error| Failure::refused(error.to_string()))?;
+        let gone = |_: io::Error| Failure::refused("the client does not read its answer");
+        self.line(&Line::Item(item)).await.map_err(gone)
+    }
+
+    async fn line(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        timeout(DEADLINE, self.writer.write_all(&text)).await?
+    }
+
+    async fn finish(mut self, result: Result<Value, Failure>) -> io::Result<()> {
+        let line = match result {
+            Ok(value) => Line::Done(value),
+            Err(failure) => Line::Failed(failure),
+        };
+        self.line(&line).await?;
+        timeout(DEADLINE, self.writer.flush()).await?
+    }
+}
+
+/// The open socket.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode, by which we know whether the file is still ours.
+    file: (u64, u64),
+    gid: Option<Gid>,
+}
+
+impl Control {
+    /// Opens the socket at `path`. A socket file that nobody answers on is
+    /// left from before and replaced.
+    pub fn bind(path: &Path) -> Result<Self, BindError> {
+        let io = |source| BindError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(BindError::NotASocket(path.to_owned()));
+            }
+            Ok(_) => {
+                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(BindError::InUse(path.to_owned()));
+                }
+                fs::remove_file(path).map_err(io)?;
+            }
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(io)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
+        let gid = Group::from_name(GROUP)
+            .ok()
+            .flatten()
+            .map(|group| group.gid);
+        if let Some(gid) = gid
+            && let Err(error) = chown(path, None, Some(gid))
+        {
+            tracing::warn!(
+                "can't give {} to the group {GROUP}: {error}",
+                path.display()
+            );
+        }
+        let made = fs::symlink_metadata(path).map_err(io)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            file: (made.dev(), made.ino()),
+            gid,
+        })
+    }
+
+    /// Serves clients until the future is dropped.
+    pub async fn serve(&self, handler: Arc<impl Handler>) {
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let handler = Arc::clone(&handler);
+                    let gid = self.gid;
+                    tokio::spawn(async move {
+                        let _place = place;
+                        if let Err(error) = serve_client(stream, gid, &*handler).await {
+                            tracing::debug!("control client: {error}");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("control socket: {error}");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.file;
+        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+async fn serve_client(
+    stream: UnixStream,
+    gid: Option<Gid>,
+    handler: &impl Handler,
+) -> io::Result<()> {
+    let credentials = stream.peer_cred()?;
+    let (reader, writer) = stream.into_split();
+    let mut answers = Answers {
+        writer: BufWriter::new(writer),
+    };
+    let user = User::from_uid(Uid::from_raw(credentials.uid()))
+        .ok()
+        .flatten();
+    if !is_allowed(
+        credentials.uid(),
+        Gid::from_raw(credentials.gid()),
+        user.as_ref(),
+        gid,
+    ) {
+        let message = format!("be root or a member of the group {GROUP}");
+        return answers.finish(Err(Failure::refused(message))).await;
+    }
+    let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
+    let peer = Peer {
+        name: name.into(),
+        uid: credentials.uid(),
+    };
+    let result = match read_request(reader).await {
+        Ok(command) => handler.handle(command, peer, &mut answers).await,
+        Err(failure) => Err(failure),
+    };
+    answers.finish(result).await
+}
+
+/// Root, the daemon's own account, and members of the group.
+fn is_allowed(uid: u32, gid: Gid, user: Option<&User>, admins: Option<Gid>) -> bool {
+    if uid == 0 || uid == Uid::effective().as_raw() {
+        return true;
+    }
+    let Some(admins) = admins else { return false };
+    let groups = || {
+        let user = user?;
+        let name = CString::new(user.name.as_str()).ok()?;
+        getgrouplist(&name, user.gid).ok()
+    };
+    gid == admins || groups().is_some_and(|groups| groups.contains(&admins))
+}
+
+async fn read_request(reader: OwnedReadHalf) -> Result<Command, Failure> {
+    let mut line = String::new();
+    // One more than allowed, to tell a full line from one that is too long.
+    let longest = u64::try_from(MAX_REQUEST).unwrap_or(u64::MAX) + 1;
+    let mut reader = BufReader::new(reader).take(longest);
+    match timeout(DEADLINE, reader.read_line(&mut line)).await {
+        Err(_) => return Err(Failure::usage("the request did not come in time")),
+        Ok(Err(error)) => {
+            return Err(Failure::usage(format!(
+                "the request can't be read: {error}"
+            )));
+        }
+        Ok(Ok(_)) if line.len() > MAX_REQUEST => {
+            return Err(Failure::usage(format!(
+                "the request is longer than {MAX_REQUEST} octets"
+            )));
+        }
+        Ok(Ok(_)) => {}
+    }
+    let version: Value = serde_json::from_str(&line)
+        .map_err(|error| Failure::usage(format!("the request is no JSON: {error}")))?;
+    match version.get("v").and_then(Value::as_u64) {
+        Some(v) if v == u64::from(VERSION) => {}
+        _ => {
+            return Err(Failure::usage(format!(
+                "this daemon speaks version {VERSION} of the control protocol; is another version of connguard installed? Restart the daemon"
+            )));
+        }
+    }
+    let request: Request = serde_json::from_value(version)
+        .map_err(|error| Failure::usage(format!("the request can't be understood: {error}")))?;
+    Ok(request.command)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "tests fail by panicking"
+    )]
+    use super::*;
+    use crate::{
+        command::FailureKind,
+        control::{AskError, ask},
+    };
+    use std::io::{BufRead, Write};
+
+    struct Echo;
+
+    impl Handler for Echo {
+        async fn handle(
+            &self,
+            command: Command,
+            peer: Peer,
+            answers: &mut Answers,
+        ) -> Result<Value, Failure> {
+            match command {
+                Command::List { .. } => {
+                    for n in 0..1000 {
+                        answers.item(&n).await?;
+                    }
+                    Ok(Value::from(peer.uid))
+                }
+                other => Err(Failure::no(format!("{other:?}"))),
+            }
+        }
+    }
+
+    /// Runs `test` against a served socket.
+    fn with_server(test: impl FnOnce(&Path)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let control = {
+            let _guard = runtime.enter();
+            Control::bind(&path).unwrap()
+        };
+        let server = runtime.spawn(async move { control.serve(Arc::new(Echo)).await });
+        test(&path);
+        server.abort();
+    }
+
+    fn send(path: &Path, request: &[u8]) -> String {
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        let _ = stream.write_all(request);
+        let mut line = String::new();
+        std::io::BufReader::new(stream)
+            .read_line(&mut line)
+            .unwrap();
+        line
+    }
+
+    #[test]
+    fn items_stream_and_the_last_line_ends_them() {
+        with_server(|path| {
+            let mut items = Vec::new();
+            let answer = ask(path, Command::List { all: false }, |item| {
+                items.push(item);
+                Ok(())
+            });
+            assert_eq!(answer.unwrap().done, Value::from(Uid::effective().as_raw()));
+            assert_eq!(items.len(), 1000);
+        });
+    }
+
+    #[test]
+    fn failures_keep_their_kind() {
+        with_server(|path| match ask(path, Command::Status, |_| Ok(())) {
+            Err(AskError::Failed(failure)) => assert_eq!(failure.kind, FailureKind::No),
+            other => unreachable!("{other:?}"),
+        });
+    }
+
+    #[test]
+    fn requests_that_are_none_are_answered() {
+        with_server(|path| {
+            assert!(send(path, b"hello\n").contains("no JSON"));
+            assert!(send(path, b"{\"v\":99,\"do\":\"status\"}\n").contains("version 1"));
+            assert!(
+                send(path, b"{\"v\":1,\"do\":{\"explode\":{}}}\n").contains("can't be understood")
+            );
+            assert!(send(path, &vec![b'x'; MAX_REQUEST + 10]).contains("longer than"));
+        });
+    }
+
+    #[test]
+    fn a_socket_in_use_is_not_taken_and_a_stale_one_is() {
+        with_server(|path| {
+            assert!(matches!(Control::bind(path), Err(BindError::InUse(_))));
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _guard = runtime.enter();
+        let control = Control::bind(&path).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o660
+        );
+        drop(control);
+        assert!(!path.exists());
+        fs::write(&path, "").unwrap();
+        assert!(matches!(
+            Control::bind(&path),
+            Err(BindError::NotASocket(_))
+        ));
+    }
+
+    #[test]
+    fn nobody_is_reached_where_nobody_listens() {
+        let error = ask(
+            Path::new("/nonexistent/control.sock"),
+            Command::Status,
+            |_| Ok(()),
+        );
+        assert!(matches!(error, Err(AskError::Unreachable { .. })));
+    }
+}
