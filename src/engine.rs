@@ -78,7 +78,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Engine {
     settings: ArcSwap<Settings>,
-    table: Table,
+    table: Arc<Table>,
     roster: Roster,
     counters: Counters,
     notices: Notices,
@@ -90,7 +90,7 @@ impl Engine {
     pub fn new(settings: Settings, max_connectors: usize, now: Timestamp) -> Self {
         Self {
             settings: ArcSwap::from_pointee(settings),
-            table: Table::default(),
+            table: Arc::default(),
             roster: Roster::new(max_connectors, now),
             counters: Counters::default(),
             notices: Notices::default(),
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// The restriction table.
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &Arc<Table> {
         &self.table
     }
 
