@@ -34,4 +34,5 @@ pub mod view;
 // none imports another.
 pub mod clock;
 pub mod control;
+pub mod journal;
 pub mod milter;

@@ -9,8 +9,12 @@
 //! [`Table::sweep`] has come by to record it.
 
 mod changes;
+mod replay;
+#[cfg(test)]
+mod tests;
 
 pub use changes::{Batch, Changes};
+pub use replay::replay;
 
 use crate::{
     connector::Entity,
@@ -100,7 +104,7 @@ impl InForce {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entry {
     seq: u64,
     standing: Standing,
@@ -213,6 +217,7 @@ impl Table {
                 None,
             );
         }
+        self.expire(&mut entry, now);
         let case = CaseId(self.next_case.fetch_add(1, SeqCst));
         let restriction = Arc::new(make(case));
         entry.attempts = Arc::default();
@@ -312,11 +317,7 @@ impl Table {
         reason: &str,
     ) -> Option<u64> {
         let mut entry = self.entries.get_mut(entity)?;
-        entry
-            .standing
-            .trust
-            .take()
-            .filter(|trust| now < trust.until)?;
+        entry.standing.trust.take_if(|trust| now < trust.until)?;
         let event = Event::Untrusted {
             entity: entity.clone(),
             reason: reason.to_owned(),
@@ -328,44 +329,39 @@ impl Table {
     }
 
     /// Hands what is in force for `from` over to every one of `to` that has
-    /// nothing of the kind; says whether there was anything.
+    /// nothing of the kind, and takes it from `from` unless that is one of
+    /// `to`; says whether there was anything. With an empty `to` it is dropped.
     pub fn transfer(&self, from: &Entity, to: &[Entity], now: Timestamp) -> bool {
-        let read = |entry: &Entry| (entry.standing.clone(), Arc::clone(&entry.attempts));
-        let Some((old, attempts)) = self.entries.get(from).map(|entry| read(&entry)) else {
-            return false;
-        };
-        // First the targets, then the source: at no moment is nobody held.
-        for target in to {
-            let mut entry = self.entry(target);
-            let standing = &mut entry.standing;
-            let restrict = standing.restriction.is_none();
-            standing.restriction = standing.restriction.take().or_else(|| {
-                let mut moved = Restriction::clone(old.restriction.as_ref()?);
-                moved.entity = target.clone();
-                Some(Arc::new(moved))
-            });
-            standing.trust = standing.trust.take().or_else(|| old.trust.clone());
-            standing.grace = standing.grace.take().or_else(|| old.grace.clone());
-            let standing = standing.clone();
-            if restrict {
-                entry.attempts = Arc::clone(&attempts);
-            }
-            let event = Event::Inherited {
-                entity: target.clone(),
-                from: from.clone(),
-                standing,
+        let targets: Vec<&Entity> = to.iter().filter(|target| *target != from).collect();
+        let keeps = targets.len() < to.len();
+        let mut moved = false;
+        loop {
+            let Some(old) = self.entries.get(from).map(|entry| entry.clone()) else {
+                return moved;
             };
-            self.record(&mut entry, now, Actor::Daemon, event);
-        }
-        if self.entries.remove(from).is_some() {
+            moved = true;
+            // First the targets, then the source: at no moment is nobody held.
+            for target in &targets {
+                self.inherit(from, &old, target, now);
+            }
+            if keeps {
+                return true;
+            }
+            let MapEntry::Occupied(mut entry) = self.entries.entry(from.clone()) else {
+                return true;
+            };
+            if entry.get().seq != old.seq {
+                continue; // changed meanwhile: the change is handed over too
+            }
+            let event = Event::Moved {
+                from: from.clone(),
+                to: to.to_vec(),
+            };
+            self.record(entry.get_mut(), now, Actor::Daemon, event);
+            entry.remove();
             self.len.fetch_sub(1, SeqCst);
+            return true;
         }
-        let event = Event::Moved {
-            from: from.clone(),
-            to: to.to_vec(),
-        };
-        self.record(&mut Entry::default(), now, Actor::Daemon, event);
-        true
     }
 
     /// Records what is over by the clock, and forgets entries that hold
@@ -390,12 +386,7 @@ impl Table {
             .collect();
         for entity in over {
             if let Some(mut entry) = self.entries.get_mut(&entity) {
-                if entry.standing.restriction.is_some() && entry.restriction(now).is_none() {
-                    self.end(&mut entry, now, Actor::Daemon, "its time is over", None);
-                }
-                let standing = &mut entry.standing;
-                standing.trust = standing.trust.take().filter(|trust| now < trust.until);
-                standing.grace = standing.grace.take().filter(|grace| now < grace.until);
+                self.expire(&mut entry, now);
             }
             self.forget_if_empty(&entity);
         }
@@ -459,14 +450,17 @@ impl Table {
             seq,
             entity,
             standing,
-        } in snapshot.live
+        } in snapshot
+            .live
+            .into_iter()
+            .filter(|live| !live.standing.is_empty())
         {
             let case = standing
                 .restriction
                 .as_ref()
                 .map_or(0, |restriction| restriction.case.0);
             self.seq.fetch_max(seq, SeqCst);
-            self.next_case.fetch_max(case + 1, SeqCst);
+            self.next_case.fetch_max(case.saturating_add(1), SeqCst);
             let mut entry = self.entry(&entity);
             entry.seq = seq;
             entry.standing = standing;
@@ -500,6 +494,43 @@ impl Table {
         }
     }
 
+    /// Gives `target` what `old` holds and it lacks.
+    fn inherit(&self, from: &Entity, old: &Entry, target: &Entity, now: Timestamp) {
+        let mut entry = self.entry(target);
+        self.expire(&mut entry, now);
+        let Entry {
+            standing, attempts, ..
+        } = &mut *entry;
+        if let (None, Some(restriction)) = (&standing.restriction, &old.standing.restriction) {
+            let mut restriction = Restriction::clone(restriction);
+            restriction.entity = target.clone();
+            standing.restriction = Some(Arc::new(restriction));
+            *attempts = Arc::clone(&old.attempts);
+        }
+        standing.trust = standing.trust.take().or_else(|| old.standing.trust.clone());
+        standing.grace = standing.grace.take().or_else(|| old.standing.grace.clone());
+        let event = Event::Inherited {
+            entity: target.clone(),
+            from: from.clone(),
+            standing: standing.clone(),
+        };
+        self.record(&mut entry, now, Actor::Daemon, event);
+        drop(entry);
+        // Nothing to inherit: `from` was just lifted.
+        self.forget_if_empty(target);
+    }
+
+    /// Takes out of an entry what is over by the clock, and records the end
+    /// of a restriction.
+    fn expire(&self, entry: &mut Entry, now: Timestamp) {
+        if entry.standing.restriction.is_some() && entry.restriction(now).is_none() {
+            self.end(entry, now, Actor::Daemon, "its time is over", None);
+        }
+        let standing = &mut entry.standing;
+        standing.trust = standing.trust.take().filter(|trust| now < trust.until);
+        standing.grace = standing.grace.take().filter(|grace| now < grace.until);
+    }
+
     fn end(
         &self,
         entry: &mut Entry,
@@ -527,53 +558,4 @@ impl Table {
         self.changes.push(Record { seq, at, by, event });
         seq
     }
-}
-
-/// Brings a snapshot up to date with records, in the order of their numbers:
-/// what [`Table::restore`] is then given. Records that the snapshot already
-/// contains change nothing.
-pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
-    records.sort_by_key(|record| record.seq);
-    let mut live: std::collections::HashMap<Entity, Live> = snapshot
-        .live
-        .drain(..)
-        .map(|live| (live.entity.clone(), live))
-        .collect();
-    let contained = snapshot.seq;
-    for record in records.into_iter().filter(|record| contained < record.seq) {
-        snapshot.seq = snapshot.seq.max(record.seq);
-        let entity = record.event.entity().clone();
-        let entry = live.entry(entity.clone()).or_insert_with(|| Live {
-            seq: 0,
-            entity,
-            standing: Standing::default(),
-        });
-        entry.seq = record.seq;
-        let standing = &mut entry.standing;
-        match record.event {
-            Event::Restricted(restriction) => {
-                snapshot.next_case = snapshot.next_case.max(restriction.case.0 + 1);
-                *standing = Standing {
-                    restriction: Some(restriction),
-                    ..Standing::default()
-                };
-            }
-            Event::Lifted { grace, .. } => {
-                standing.restriction = None;
-                standing.grace = grace;
-            }
-            Event::Trusted { trust, .. } => standing.trust = Some(trust),
-            Event::Untrusted { .. } => standing.trust = None,
-            Event::Inherited {
-                standing: whole, ..
-            } => *standing = whole,
-            Event::Moved { .. } => *standing = Standing::default(),
-        }
-    }
-    snapshot.live = live
-        .into_values()
-        .filter(|live| !live.standing.is_empty())
-        .collect();
-    snapshot.live.sort_by(|a, b| a.entity.cmp(&b.entity));
-    snapshot
 }

@@ -1,0 +1,178 @@
+//! The lines of a segment, as the head of [`super`] describes them.
+
+use crate::{
+    record::{Live, Record},
+    timestamp::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+
+/// The newest format that is understood, and the one that is written.
+pub(super) const VERSION: u32 = 1;
+
+/// A head is never longer, in bytes.
+pub(super) const HEAD_BYTES: u64 = 1024;
+
+/// The first line.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Head {
+    /// The version of the format.
+    pub(super) connguard_journal: u32,
+    /// The number in the file's name.
+    pub(super) segment: u64,
+    /// When the segment was begun.
+    pub(super) created: Timestamp,
+    /// Every change up to this number is in the live lines.
+    pub(super) seq: u64,
+    /// The number of the next case.
+    pub(super) next_case: u64,
+    /// How many live lines follow.
+    pub(super) live: usize,
+}
+
+/// The other lines, for writing.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Line<'a> {
+    /// What is in force for one entity.
+    Live(&'a Live),
+    /// A change.
+    Change(&'a Record),
+}
+
+/// The other lines, as they are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Entry {
+    Live(Box<Live>),
+    Change(Box<Record>),
+}
+
+/// What could be read of a segment.
+#[derive(Debug, Default)]
+pub(super) struct Segment {
+    /// The first line, unless it is damaged.
+    pub(super) head: Option<Head>,
+    /// Live lines.
+    pub(super) live: Vec<Live>,
+    /// Changes.
+    pub(super) records: Vec<Record>,
+    /// The numbers of bad lines that have good ones behind them, from 1.
+    pub(super) bad: Vec<usize>,
+    /// Bytes after the last good line.
+    pub(super) torn: usize,
+}
+
+impl Segment {
+    /// Whether nothing of the snapshot is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.head
+            .as_ref()
+            .is_some_and(|head| head.live == self.live.len())
+    }
+
+    /// Whether something is missing that a crash does not explain.
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.bad.is_empty() || !self.is_whole()
+    }
+}
+
+/// The version of a segment that is too new.
+#[derive(Debug)]
+pub(super) struct Newer(pub(super) u32);
+
+/// Appends `value` to `out` as one line.
+pub(super) fn write_line(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_vec(value)?;
+    write!(out, "{:08x} ", crc32c::crc32c(&json))?;
+    out.extend_from_slice(&json);
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Reads a segment, leaving out what is bad.
+pub(super) fn parse(bytes: &[u8]) -> Result<Segment, Newer> {
+    let mut segment = Segment::default();
+    let mut bad = Vec::new();
+    let mut torn = 0;
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let good = if index == 0 {
+            segment.first_line(text)?
+        } else {
+            segment.line(text)
+        };
+        if !good {
+            bad.push(index + 1);
+            torn += line.len();
+        }
+        if good || segment.two_in_one(text) {
+            // A line that was rescued from a bad one leaves that one bad.
+            segment.bad.append(&mut bad);
+            torn = 0;
+        }
+    }
+    segment.torn = torn;
+    Ok(segment)
+}
+
+/// The head at the start of a segment, where it is good.
+pub(super) fn head(bytes: &[u8]) -> Option<Head> {
+    let line = bytes.split(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice(payload(line)?).ok()
+}
+
+impl Segment {
+    fn first_line(&mut self, text: &[u8]) -> Result<bool, Newer> {
+        #[derive(Deserialize)]
+        struct Version {
+            connguard_journal: u32,
+        }
+        let Some(json) = payload(text) else {
+            return Ok(false);
+        };
+        if let Ok(Version { connguard_journal }) = serde_json::from_slice(json)
+            && VERSION < connguard_journal
+        {
+            return Err(Newer(connguard_journal));
+        }
+        self.head = serde_json::from_slice(json).ok();
+        Ok(self.head.is_some())
+    }
+
+    fn line(&mut self, text: &[u8]) -> bool {
+        match payload(text).map(serde_json::from_slice) {
+            Some(Ok(Entry::Live(live))) => self.live.push(*live),
+            Some(Ok(Entry::Change(record))) => self.records.push(*record),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Reads what is good of a bad line in which a line feed was overwritten,
+    /// so that it is two lines.
+    fn two_in_one(&mut self, text: &[u8]) -> bool {
+        let begins = |window: &[u8]| {
+            window
+                .split_at_checked(8)
+                .is_some_and(|(sum, rest)| rest == b" {" && sum.iter().all(u8::is_ascii_hexdigit))
+        };
+        let mut found = false;
+        for (at, window) in text.windows(10).enumerate().skip(1) {
+            if begins(window) {
+                let (first, second) = text.split_at(at);
+                found |= first.split_last().is_some_and(|(_, it)| self.line(it));
+                found |= self.line(second);
+            }
+        }
+        found
+    }
+}
+
+/// The JSON of a line whose checksum is right.
+fn payload(line: &[u8]) -> Option<&[u8]> {
+    let (sum, rest) = line.split_at_checked(8)?;
+    let json = rest.strip_prefix(b" ")?;
+    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
+    (sum == crc32c::crc32c(json)).then_some(json)
+}

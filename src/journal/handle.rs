@@ -1,0 +1,165 @@
+//! What the rest of the daemon sees of the running journal.
+
+use super::{recovery, storage::Storage};
+use crate::restriction::Table;
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+use tokio::sync::watch;
+
+/// What the thread last said of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// Every change up to this number is on disk.
+    pub(super) durable: u64,
+    /// While there is an error: changes after `durable` and up to this number
+    /// could not be written.
+    pub(super) failed_to: u64,
+    /// What is wrong, if something is.
+    pub(super) error: Option<Arc<str>>,
+    /// The thread is gone.
+    pub(super) ended: bool,
+    /// The current segment; the last one where there is none.
+    pub(super) path: PathBuf,
+    /// Changes appended to it.
+    pub(super) records: u64,
+    /// Its length in bytes.
+    pub(super) bytes: u64,
+    /// How many segments there are.
+    pub(super) segments: usize,
+}
+
+/// A change is in force, but would be lost by a restart.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not on disk: {0}")]
+pub struct NotDurable(pub Arc<str>);
+
+/// The health of the journal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JournalStatus {
+    /// The segment that is written to.
+    pub path: PathBuf,
+    /// Changes in that segment.
+    pub records: u64,
+    /// Length of that segment.
+    pub bytes: u64,
+    /// Whether every change reaches the disk.
+    pub healthy: bool,
+    /// Why it does not.
+    pub error: Option<String>,
+    /// Damaged files that wait for somebody to look at them and remove them.
+    pub set_aside: Vec<PathBuf>,
+    /// How many segments there are, audit trail included.
+    pub segments: usize,
+    /// Every change up to this number is on disk.
+    pub durable_seq: u64,
+}
+
+/// The running journal. Dropping it is [`stop`](Self::stop).
+pub struct Handle {
+    storage: Arc<dyn Storage>,
+    folder: PathBuf,
+    table: Arc<Table>,
+    state: watch::Receiver<State>,
+    /// The thread, and the lock that outlives it.
+    running: Mutex<Option<(JoinHandle<()>, File)>>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        folder: PathBuf,
+        table: Arc<Table>,
+        state: watch::Receiver<State>,
+        running: (JoinHandle<()>, File),
+    ) -> Self {
+        Self {
+            storage,
+            folder,
+            table,
+            state,
+            running: Mutex::new(Some(running)),
+        }
+    }
+
+    /// Waits until the change that drew number `seq`, and all before it, are
+    /// on disk.
+    ///
+    /// # Errors
+    ///
+    /// As soon as writing it has failed, or when the thread is gone. It may
+    /// still reach the disk later.
+    pub async fn durable(&self, seq: u64) -> Result<(), NotDurable> {
+        let mut state = self.state.clone();
+        loop {
+            if let Some(outcome) = outcome(&state.borrow_and_update(), seq) {
+                return outcome;
+            }
+            if state.changed().await.is_err() {
+                // The thread sets `ended` before it lets go of its end.
+                let last = outcome(&state.borrow(), seq);
+                return last.unwrap_or_else(|| Err(NotDurable("the journal is closed".into())));
+            }
+        }
+    }
+
+    /// The health of the journal. Reads the names in the folder.
+    pub fn status(&self) -> JournalStatus {
+        let set_aside = recovery::set_aside(&*self.storage, &self.folder);
+        let state = self.state.borrow();
+        JournalStatus {
+            path: state.path.clone(),
+            records: state.records,
+            bytes: state.bytes,
+            healthy: state.error.is_none() && !state.ended,
+            error: state.error.as_deref().map(str::to_owned),
+            set_aside,
+            segments: state.segments,
+            durable_seq: state.durable,
+        }
+    }
+
+    /// Writes what is still to be written, ends the thread and releases the
+    /// lock. Later changes are not written. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Where something could not be written.
+    pub fn stop(&self) -> Result<(), NotDurable> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((thread, lock)) = running.take() {
+            self.table.changes().close();
+            // A panic shows in the state.
+            let _ = thread.join();
+            drop(lock);
+        }
+        match &self.state.borrow().error {
+            Some(error) => Err(NotDurable(Arc::clone(error))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Who wants to know calls `stop`; the thread has logged it.
+        let _ = self.stop();
+    }
+}
+
+fn outcome(state: &State, seq: u64) -> Option<Result<(), NotDurable>> {
+    if seq <= state.durable {
+        return Some(Ok(()));
+    }
+    let closed = || "the journal is closed".into();
+    match &state.error {
+        Some(error) if state.ended || seq <= state.failed_to => {
+            Some(Err(NotDurable(Arc::clone(error))))
+        }
+        None if state.ended => Some(Err(NotDurable(closed()))),
+        _ => None,
+    }
+}

@@ -1,0 +1,383 @@
+//! The thread that follows the table: group commit, fresh segments, pruning.
+
+use super::{
+    Clock, Params,
+    format::{Head, Line, VERSION, write_line},
+    handle::State,
+    recovery::{segment_path, unfinished_path},
+    storage::{Storage, StorageFile},
+};
+use crate::{
+    record::{Record, Snapshot},
+    restriction::{Batch, Table},
+    timestamp::Timestamp,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Bytes that are encoded before they are handed to the disk.
+const CHUNK: usize = 1 << 20;
+/// Wait after the first failure, doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long to wait for a change while all is well: it only bounds a wait.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Changes that are kept for the audit trail while the disk refuses.
+const UNWRITTEN: usize = 8192;
+
+/// Changes that were written together, or could not be.
+#[derive(Clone, Copy, Debug)]
+pub struct Announcement<'a> {
+    /// The changes; those of one entity in their order.
+    pub records: &'a [Record],
+    /// Whether they survive a restart.
+    pub on_disk: bool,
+    /// There were more, too many for the queue: look at the table itself.
+    pub incomplete: bool,
+}
+
+/// The segment that is appended to.
+struct Current {
+    file: Box<dyn StorageFile>,
+    records: u64,
+    bytes: u64,
+    /// From this length on the next one is begun.
+    full: u64,
+}
+
+pub(super) struct Writer {
+    storage: Arc<dyn Storage>,
+    folder: PathBuf,
+    /// Numbers of all segments, and when each was begun where that is known.
+    segments: BTreeMap<u64, Option<Timestamp>>,
+    table: Arc<Table>,
+    params: Params,
+    clock: Clock,
+    /// None while the disk refuses.
+    current: Option<Current>,
+    /// What the next segment has to hold beside the snapshot.
+    unwritten: Vec<Record>,
+    /// Written numbers after the first one that is not.
+    ahead: BTreeSet<u64>,
+    pause: Duration,
+    state: watch::Sender<State>,
+}
+
+impl Writer {
+    /// A writer that has not yet touched the disk, and its state.
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        folder: PathBuf,
+        (seq, segments): (u64, BTreeMap<u64, Option<Timestamp>>),
+        table: Arc<Table>,
+        params: Params,
+        clock: Clock,
+    ) -> (Self, watch::Receiver<State>) {
+        let last = segments.keys().next_back().copied().unwrap_or(0);
+        let (state, reader) = watch::channel(State {
+            durable: seq,
+            path: segment_path(&folder, last),
+            segments: segments.len(),
+            ..State::default()
+        });
+        let writer = Self {
+            storage,
+            folder,
+            segments,
+            table,
+            params,
+            clock,
+            current: None,
+            unwritten: Vec::new(),
+            ahead: BTreeSet::new(),
+            pause: FIRST_PAUSE,
+            state,
+        };
+        (writer, reader)
+    }
+
+    /// Begins the first segment, and gives what the thread has to do.
+    pub(super) fn begin(
+        mut self,
+        mut announce: impl FnMut(&Announcement<'_>) + Send + 'static,
+    ) -> impl FnOnce() + Send + 'static {
+        self.fresh();
+        move || {
+            let end = End(self.state.clone());
+            loop {
+                let longest = match self.current {
+                    Some(_) => IDLE,
+                    None => self.pause,
+                };
+                let batch = self.table.changes().take(longest);
+                let on_disk = self.write(&batch);
+                if !batch.records.is_empty() || batch.overflowed {
+                    let announcement = Announcement {
+                        records: &batch.records,
+                        on_disk,
+                        incomplete: batch.overflowed,
+                    };
+                    let called = catch_unwind(AssertUnwindSafe(|| announce(&announcement)));
+                    if called.is_err() {
+                        tracing::error!("announcing changes panicked; the journal goes on");
+                    }
+                }
+                if batch.closed {
+                    break;
+                }
+            }
+            drop(end);
+        }
+    }
+
+    /// Brings a batch to the disk one way or the other; says whether it is
+    /// there.
+    fn write(&mut self, batch: &Batch) -> bool {
+        if !batch.overflowed && self.current.is_some() {
+            match self.append(&batch.records) {
+                Ok(()) => {
+                    self.published(&batch.records);
+                    if self.current.as_ref().is_some_and(|it| it.full <= it.bytes) {
+                        self.fresh();
+                    }
+                    return true;
+                }
+                Err(error) => tracing::warn!(
+                    %error,
+                    "writing to the journal failed; trying with a fresh segment"
+                ),
+            }
+        }
+        if batch.overflowed || UNWRITTEN < self.unwritten.len() + batch.records.len() {
+            self.unwritten.clear();
+            tracing::warn!("too many changes for the journal: its audit trail has a gap");
+        }
+        self.unwritten.extend_from_slice(&batch.records);
+        self.fresh()
+    }
+
+    /// One write and one sync for all of `records`.
+    fn append(&mut self, records: &[Record]) -> io::Result<()> {
+        // Out of its place until all went well: see the head of the journal.
+        let Some(mut current) = self.current.take() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        if !records.is_empty() {
+            let mut lines = Vec::new();
+            for record in records {
+                write_line(&mut lines, &Line::Change(record))?;
+            }
+            current.file.append(&lines)?;
+            current.file.sync()?;
+            current.bytes += lines.len() as u64;
+            current.records += records.len() as u64;
+        }
+        self.current = Some(current);
+        Ok(())
+    }
+
+    /// Tells that `records` are durable. Numbers are drawn before records are
+    /// queued, so that of two threads the later number can arrive first: what
+    /// is told ends before the first gap.
+    fn published(&mut self, records: &[Record]) {
+        let mut durable = self.state.borrow().durable;
+        let new = records.iter().map(|record| record.seq);
+        self.ahead.extend(new.filter(|seq| durable < *seq));
+        while self.ahead.remove(&(durable + 1)) {
+            durable += 1;
+        }
+        self.state.send_modify(|state| {
+            state.durable = durable;
+            if let Some(current) = &self.current {
+                state.records = current.records;
+                state.bytes = current.bytes;
+            }
+        });
+    }
+
+    /// Begins a segment with all that is in force; says whether that worked.
+    fn fresh(&mut self) -> bool {
+        self.current = None;
+        let number = self.segments.keys().next_back().map_or(1, |last| last + 1);
+        let created = (self.clock)();
+        let snapshot = self.table.snapshot();
+        match self.write_segment(number, created, &snapshot) {
+            Ok(current) => {
+                self.unwritten.clear();
+                self.segments.insert(number, Some(created));
+                self.prune(created);
+                self.recovered(number, current, snapshot.seq);
+                true
+            }
+            Err(error) => {
+                // The number is used again: at worst in place of this one.
+                let _ = self.storage.remove(&unfinished_path(&self.folder, number));
+                self.failed(&error, snapshot.seq);
+                false
+            }
+        }
+    }
+
+    fn write_segment(
+        &self,
+        number: u64,
+        created: Timestamp,
+        snapshot: &Snapshot,
+    ) -> io::Result<Current> {
+        let head = Head {
+            connguard_journal: VERSION,
+            segment: number,
+            created,
+            seq: snapshot.seq,
+            next_case: snapshot.next_case,
+            live: snapshot.live.len(),
+        };
+        let unfinished = unfinished_path(&self.folder, number);
+        let mut file = self.storage.create(&unfinished)?;
+        let mut bytes = 0;
+        let mut lines = Vec::new();
+        write_line(&mut lines, &head)?;
+        let live = snapshot.live.iter().map(Line::Live);
+        for line in live.chain(self.unwritten.iter().map(Line::Change)) {
+            write_line(&mut lines, &line)?;
+            if CHUNK <= lines.len() {
+                file.append(&lines)?;
+                bytes += lines.len() as u64;
+                lines.clear();
+            }
+        }
+        file.append(&lines)?;
+        bytes += lines.len() as u64;
+        file.sync()?;
+        let path = segment_path(&self.folder, number);
+        self.storage.rename(&unfinished, &path)?;
+        self.storage.sync_folder(&self.folder)?;
+        Ok(Current {
+            file,
+            records: self.unwritten.len() as u64,
+            bytes,
+            full: bytes.saturating_add(self.params.segment_bytes),
+        })
+    }
+
+    fn recovered(&mut self, number: u64, current: Current, seq: u64) {
+        self.pause = FIRST_PAUSE;
+        self.ahead = self.ahead.split_off(&seq.saturating_add(1));
+        let path = segment_path(&self.folder, number);
+        self.state.send_modify(|state| {
+            if state.error.take().is_some() {
+                tracing::info!(path = %path.display(), "the journal is being written again");
+            }
+            state.durable = state.durable.max(seq);
+            state.path = path;
+            state.segments = self.segments.len();
+        });
+        self.current = Some(current);
+        self.published(&[]);
+    }
+
+    fn failed(&mut self, error: &io::Error, seq: u64) {
+        self.pause = match self.state.borrow().error {
+            Some(_) => (self.pause * 2).min(LONGEST_PAUSE),
+            None => FIRST_PAUSE,
+        };
+        let text: Arc<str> = format!("{}: {error}", self.folder.display()).into();
+        self.state.send_modify(|state| {
+            if state.error.as_ref() != Some(&text) {
+                tracing::error!(
+                    error = %text,
+                    "the journal can't be written: changes are in force, and would be lost by a restart"
+                );
+            }
+            state.error = Some(text);
+            state.failed_to = state.failed_to.max(seq);
+        });
+    }
+
+    /// Removes segments that ended, which is when the next one was begun,
+    /// longer ago than the audit trail goes back.
+    fn prune(&mut self, now: Timestamp) {
+        let mut ended = None;
+        let mut old = Vec::new();
+        for (number, begun) in self.segments.iter().rev() {
+            if ended.is_some_and(|ended| self.params.keep < now.since(ended)) {
+                old.push(*number);
+            }
+            ended = begun.or(ended);
+        }
+        for number in old {
+            let path = segment_path(&self.folder, number);
+            match self.storage.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    warn_unpruned(&path, &error);
+                }
+                _ => drop(self.segments.remove(&number)),
+            }
+        }
+    }
+}
+
+fn warn_unpruned(path: &Path, error: &io::Error) {
+    tracing::warn!(path = %path.display(), %error, "an old journal segment can't be removed");
+}
+
+/// Says that the thread is gone, however it went.
+struct End(watch::Sender<State>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.send_modify(|state| {
+            state.ended = true;
+            if std::thread::panicking() {
+                state.error = Some("the journal thread ended by a panic".into());
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::Disk,
+        record::{Actor, Event},
+    };
+
+    fn record(seq: u64) -> Record {
+        Record {
+            seq,
+            at: Timestamp::default(),
+            by: Actor::Daemon,
+            event: Event::Moved {
+                from: crate::connector::ConnectorKey::Local.into(),
+                to: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn nothing_is_durable_before_what_came_earlier() {
+        let (mut writer, state) = Writer::new(
+            Arc::new(Disk),
+            PathBuf::new(),
+            (4, BTreeMap::new()),
+            Arc::default(),
+            Params::default(),
+            Arc::new(Timestamp::default),
+        );
+        writer.published(&[record(6), record(8)]);
+        assert_eq!(state.borrow().durable, 4);
+        writer.published(&[record(5)]);
+        assert_eq!(state.borrow().durable, 6);
+        writer.published(&[record(9), record(7)]);
+        assert_eq!(state.borrow().durable, 9);
+        assert!(writer.ahead.is_empty());
+    }
+}
