@@ -1,5 +1,168 @@
-//! The milter front-end.
+//! The milter front-end: Postfix's side of every message.
+//!
+//! - Postfix waits only at RCPT and at the end of a message.
+//! - Our own fault never stops legitimate mail: a callback that panics leaves
+//!   a restricted entity refused and lets everybody else pass; an accept error
+//!   is waited out; beyond the limit of connections Postfix is told at once.
+//! - Every transaction that begins is told to the engine to its end, once:
+//!   as ended, or as abandoned.
+//! - At a shutdown no message in hand is cut off before the deadline.
 
+mod acceptor;
+mod answer;
+mod callbacks;
+mod dialogue;
+mod envelope;
 mod params;
+mod shared;
+mod socket;
+mod stream;
 
 pub use params::{Listen, ListenError, Params};
+pub use socket::BindError;
+
+use crate::{engine::Engine, timestamp::Timestamp};
+use acceptor::{Acceptor, Source};
+use shared::Shared;
+use socket::Bound;
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+/// How long a session may take to end once it was cut off.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// A milter whose sockets listen: connections wait until it runs.
+#[derive(Debug)]
+pub struct Milter {
+    bound: Vec<Bound>,
+    handle: Handle,
+}
+
+/// What the rest of the daemon holds of a milter, running or not.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    listen: Arc<[String]>,
+}
+
+/// How the milter is doing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// Connections open now.
+    pub connections: usize,
+    /// Most connections open at once.
+    pub limit: usize,
+    /// Connections that were closed at once because there were too many,
+    /// since the start.
+    pub refused_connections: u64,
+    /// Accept errors that were waited out, since the start.
+    pub accept_errors: u64,
+    /// Callbacks that panicked, since the start.
+    pub panics: u64,
+    /// Where it listens, as the configuration writes it.
+    pub listen: Vec<String>,
+}
+
+impl Milter {
+    /// Binds every socket of `params.listen`. `clock` says what time it is.
+    ///
+    /// # Errors
+    /// The first socket that can't be had; none is left behind then.
+    pub fn bind(
+        params: Params,
+        engine: Arc<Engine>,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Result<Self, BindError> {
+        let bound = params.listen.iter().map(Bound::new);
+        let bound = bound.collect::<Result<Vec<_>, _>>()?;
+        let listen = bound.iter().map(|bound| bound.listen.to_string()).collect();
+        let shared = Arc::new(Shared::new(params, engine, Box::new(clock)));
+        Ok(Self {
+            bound,
+            handle: Handle { shared, listen },
+        })
+    }
+
+    /// A handle.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves connections until `shutdown` completes. Then it stops to accept
+    /// and removes its sockets at once, ends sessions that are between two
+    /// messages, and waits for the others until each has ended its message,
+    /// or until `deadline` has passed, when they are cut off.
+    ///
+    /// # Errors
+    /// If the runtime takes no socket.
+    pub async fn run(self, shutdown: impl Future, deadline: Duration) -> io::Result<()> {
+        let shared = self.handle.shared;
+        let sources = self.bound.into_iter().map(|bound| {
+            let (file, socket) = bound.into_socket()?;
+            Ok(Source { file, socket })
+        });
+        let sources = sources.collect::<io::Result<Vec<_>>>()?;
+        let config = indymilter::Config {
+            // The acceptor owns the limit. Here one would make the MTA wait.
+            max_connections: Semaphore::MAX_PERMITS,
+            ..indymilter::Config::default()
+        };
+        let (cut_off, cut) = oneshot::channel::<()>();
+        let mut serving = std::pin::pin!(indymilter::run(
+            Acceptor::new(sources, Arc::clone(&shared)),
+            callbacks::callbacks(&shared),
+            config,
+            cut,
+        ));
+        let draining = async {
+            shutdown.await;
+            shared.drain();
+            let left = timeout(deadline, empty(&shared)).await;
+            if left.is_err() {
+                let connections = shared.connections.load(Relaxed);
+                tracing::warn!(connections, "messages still in hand are cut off");
+            }
+        };
+        tokio::select! {
+            result = &mut serving => return result,
+            () = draining => {}
+        }
+        drop(cut_off);
+        timeout(LAST_WAIT, serving).await.unwrap_or(Ok(()))
+    }
+}
+
+/// Waits until no connection is open.
+async fn empty(shared: &Shared) {
+    while shared.connections.load(Relaxed) > 0 {
+        shared.empty.notified().await;
+    }
+}
+
+impl Handle {
+    /// Puts new parameters in force, all but `listen`: for the next
+    /// connection, and for the next message of those that are open.
+    pub fn reconfigure(&self, params: Params) {
+        self.shared.params.store(Arc::new(params));
+    }
+
+    /// How the milter is doing.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        Status {
+            connections: shared.connections.load(Relaxed),
+            limit: shared.params.load().max_connections,
+            refused_connections: shared.refused_connections.load(Relaxed),
+            accept_errors: shared.accept_errors.load(Relaxed),
+            panics: shared.panics.load(Relaxed),
+            listen: self.listen.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! One listener over all sockets, which never gives up.
+//!
+//! - It owns the limit of connections: what comes beyond is accepted and
+//!   closed at once, so that Postfix applies `milter_default_action` at once
+//!   instead of waiting for its timeout in silence.
+//! - An accept error (too many open files, no memory) is waited out: 50 ms,
+//!   doubled up to 1 s as long as it lasts.
+//! - When a shutdown begins it closes all sockets and gives no connection any
+//!   more.
+
+use super::{
+    shared::{Place, Shared},
+    socket::SocketFile,
+    stream::Stream,
+};
+use indymilter::Listener;
+use std::{
+    io::{self, ErrorKind},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// A listening socket and, where it has one, its file, which goes first.
+#[derive(Debug)]
+pub(super) struct Source<L> {
+    #[expect(dead_code, reason = "held for what its Drop does")]
+    pub(super) file: Option<SocketFile>,
+    pub(super) socket: L,
+}
+
+/// See the head of this module.
+pub(super) struct Acceptor<L> {
+    sources: Vec<Source<L>>,
+    /// The source that is asked first, so that a busy one starves no other.
+    first: usize,
+    shared: Arc<Shared>,
+    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    waiting: Option<Pin<Box<Sleep>>>,
+    wait: Duration,
+}
+
+impl<L: Listener> Acceptor<L> {
+    pub(super) fn new(sources: Vec<Source<L>>, shared: Arc<Shared>) -> Self {
+        Self {
+            sources,
+            first: 0,
+            drained: Box::pin(shared.drained()),
+            shared,
+            waiting: None,
+            wait: SHORTEST_WAIT,
+        }
+    }
+
+    /// Asks every source once.
+    fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<L::Io>> {
+        let count = self.sources.len();
+        for step in 0..count {
+            let at = (self.first + step) % count;
+            let Some(source) = self.sources.get_mut(at) else {
+                continue;
+            };
+            if let Poll::Ready(accepted) = source.socket.poll_accept(cx) {
+                self.first = at + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn admit(&mut self, stream: L::Io) -> Option<Stream<L::Io>> {
+        self.wait = SHORTEST_WAIT;
+        let place = Place::take(&self.shared);
+        if place.is_none() {
+            let shared = &self.shared;
+            let refused = shared.refused_connections.fetch_add(1, Relaxed) + 1;
+            if shared.quiet_limit.allows(shared.now_or_last()) {
+                let limit = shared.params.load().max_connections;
+                tracing::warn!(
+                    limit,
+                    refused,
+                    "too many milter connections: more are closed at once and Postfix applies milter_default_action; raise milter.max_connections"
+                );
+            }
+        }
+        Some(Stream::new(stream, place?))
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        let shared = &self.shared;
+        let errors = shared.accept_errors.fetch_add(1, Relaxed) + 1;
+        if shared.quiet_accept.allows(shared.now_or_last()) {
+            tracing::error!(
+                %error,
+                errors,
+                "can't accept milter connections, trying again: raise LimitNOFILE if it is the number of open files"
+            );
+        }
+        // These concern a single connection that is already gone.
+        let gone = matches!(
+            error.kind(),
+            ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+        );
+        if !gone {
+            self.waiting = Some(Box::pin(sleep(self.wait)));
+            self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        }
+    }
+}
+
+impl<L> Listener for Acceptor<L>
+where
+    L: Listener,
+{
+    type Io = Stream<L::Io>;
+
+    /// Never gives an error: that would end the milter.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
+        if self.shared.is_draining() || self.drained.as_mut().poll(cx).is_ready() {
+            self.sources.clear();
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+                self.waiting = None;
+            }
+            match ready!(self.poll_sources(cx)) {
+                Ok(stream) => {
+                    if let Some(stream) = self.admit(stream) {
+                        return Poll::Ready(Ok(stream));
+                    }
+                }
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "tests fail by panicking"
+    )]
+    use super::*;
+    use crate::{
+        engine::{Engine, Settings},
+        header::SpamHeaders,
+        milter::Params,
+        timestamp::Timestamp,
+    };
+    use std::collections::VecDeque;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    /// Gives what it was given, then waits for ever.
+    struct Script(VecDeque<io::Result<DuplexStream>>);
+
+    impl Listener for Script {
+        type Io = DuplexStream;
+
+        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
+            self.0.pop_front().map_or(Poll::Pending, Poll::Ready)
+        }
+    }
+
+    fn shared(max_connections: usize) -> Arc<Shared> {
+        let now = Timestamp::from_seconds(1_795_000_000);
+        let params = Params {
+            listen: Vec::new(),
+            max_connections,
+            ignore_daemons: Vec::new(),
+            login_realm: None,
+            spam_headers: SpamHeaders::parse(&["X-Spam: Yes"]).unwrap(),
+        };
+        let engine = Arc::new(Engine::new(Settings::default(), 10, now));
+        Arc::new(Shared::new(params, engine, Box::new(move || now)))
+    }
+
+    fn acceptor(shared: &Arc<Shared>, script: Vec<io::Result<DuplexStream>>) -> Acceptor<Script> {
+        let socket = Script(script.into());
+        Acceptor::new(vec![Source { file: None, socket }], Arc::clone(shared))
+    }
+
+    #[tokio::test]
+    async fn an_accept_error_is_waited_out() {
+        let shared = shared(10);
+        let too_many_files = || Err(io::Error::from(nix::errno::Errno::EMFILE));
+        let gone = Err(io::Error::from(ErrorKind::ConnectionAborted));
+        let (stream, _other) = duplex(1);
+        let script = vec![too_many_files(), too_many_files(), gone, Ok(stream)];
+        let mut acceptor = acceptor(&shared, script);
+        let _stream = acceptor.accept().await.unwrap();
+        assert_eq!(shared.accept_errors.load(Relaxed), 3);
+        assert_eq!(shared.connections.load(Relaxed), 1);
+        assert_eq!(acceptor.wait, SHORTEST_WAIT, "starts over after a success");
+    }
+
+    #[tokio::test]
+    async fn what_comes_beyond_the_limit_is_closed_at_once() {
+        let shared = shared(2);
+        let (streams, mut others): (Vec<_>, Vec<_>) = (0..4).map(|_| duplex(1)).unzip();
+        let mut acceptor = acceptor(&shared, streams.into_iter().map(Ok).collect());
+        let first = acceptor.accept().await.unwrap();
+        let _second = acceptor.accept().await.unwrap();
+        tokio::select! {
+            _ = acceptor.accept() => unreachable!("there is no place"),
+            read = others.last_mut().unwrap().read_u8() => assert!(read.is_err()),
+        }
+        assert_eq!(shared.refused_connections.load(Relaxed), 2);
+        drop(first);
+        let (stream, _other) = duplex(1);
+        acceptor.sources[0].socket.0.push_back(Ok(stream));
+        let _third = acceptor.accept().await.unwrap();
+        assert_eq!(shared.connections.load(Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_ends_idle_streams_and_closes_sockets() {
+        let shared = shared(10);
+        let (stream, mut other) = duplex(100);
+        let mut acceptor = acceptor(&shared, vec![Ok(stream)]);
+        let mut stream = acceptor.accept().await.unwrap();
+        let mut buffer = [0; 10];
+        let reading = stream.read(&mut buffer);
+        let end = async { shared.drain() };
+        let (read, ()) = tokio::join!(reading, end);
+        assert_eq!(read.unwrap(), 0);
+        drop(stream);
+        assert!(other.read_u8().await.is_err());
+        tokio::select! {
+            biased;
+            _ = acceptor.accept() => unreachable!("no more connections"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(acceptor.sources.is_empty());
+    }
+}

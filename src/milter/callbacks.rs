@@ -1,0 +1,135 @@
+//! What is agreed with the MTA, and the glue from the library's callbacks to
+//! the dialogue.
+//!
+//! Asked for: connect, helo, mail, rcpt (those that Postfix refused too),
+//! header, end of message, abort. Never sent: data, end of headers, body,
+//! unknown commands. Answered: rcpt and end of message only. The one action is
+//! to quarantine. An MTA that offers less than that gets replies where it wants
+//! them and stages that we do nothing with.
+
+use super::{answer, dialogue::Dialogue, shared::Shared};
+use crate::verdict::Verdict;
+use indymilter::{
+    Actions, CallbackFuture, Callbacks, ContextActions, EomContext, MacroStage, NegotiateContext,
+    ProtoOpts, Status,
+};
+use std::{ffi::CStr, future, sync::Arc};
+
+/// Options that we make use of where they are offered.
+const WANTED: ProtoOpts = ProtoOpts::NOREPLY_CONNECT
+    .union(ProtoOpts::NOREPLY_HELO)
+    .union(ProtoOpts::NOREPLY_MAIL)
+    .union(ProtoOpts::NOREPLY_HEADER)
+    .union(ProtoOpts::REJECTED_RCPT);
+
+/// Macros by stage. `j`, this host's name, is always defined, so that new
+/// values come with every stage and none stays from the last message.
+const MACROS: [(MacroStage, &CStr); 5] = [
+    (
+        MacroStage::Connect,
+        c"j {daemon_addr} {daemon_port} {client_addr}",
+    ),
+    (MacroStage::Helo, c"j {cert_subject} {cert_issuer}"),
+    (
+        MacroStage::Mail,
+        c"j {mail_addr} {auth_authen} {cert_subject} {cert_issuer}",
+    ),
+    (MacroStage::Rcpt, c"j {rcpt_mailer} {rcpt_host} {rcpt_addr}"),
+    (MacroStage::Eom, c"j i"),
+];
+
+type Data = Option<Dialogue>;
+
+/// The callbacks of every session.
+pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Dialogue> {
+    let [first, second, third, fourth, fifth] = std::array::from_fn(|_| Arc::clone(shared));
+    let [sixth, seventh] = std::array::from_fn(|_| Arc::clone(shared));
+    Callbacks::new()
+        .on_negotiate(move |cx, actions, opts| ready(negotiate(&first, cx, actions, opts)))
+        .on_connect(move |cx, _, from| {
+            let dialogue = dialogue(&mut cx.data, &second);
+            let macros = &cx.macros;
+            ready(dialogue.tell(ProtoOpts::NOREPLY_CONNECT, |it| it.connect(&from, macros)))
+        })
+        .on_helo(move |cx, _| {
+            let dialogue = dialogue(&mut cx.data, &third);
+            let macros = &cx.macros;
+            ready(dialogue.tell(ProtoOpts::NOREPLY_HELO, |it| it.helo(macros)))
+        })
+        .on_mail(move |cx, arguments| {
+            let dialogue = dialogue(&mut cx.data, &fourth);
+            let macros = &cx.macros;
+            ready(dialogue.tell(ProtoOpts::NOREPLY_MAIL, |it| it.mail(&arguments, macros)))
+        })
+        .on_rcpt(move |cx, arguments| {
+            let dialogue = dialogue(&mut cx.data, &fifth);
+            let macros = &cx.macros;
+            let verdict = dialogue.ask(|it| it.rcpt(&arguments, macros));
+            ready(match &verdict {
+                Verdict::Refuse(reply) => answer::refuse(&mut cx.reply, reply),
+                // Holding is for whole messages, at their end.
+                Verdict::Pass | Verdict::Hold(_) => Status::Continue,
+            })
+        })
+        .on_header(move |cx, name, value| {
+            let dialogue = dialogue(&mut cx.data, &sixth);
+            ready(dialogue.tell(ProtoOpts::NOREPLY_HEADER, |it| it.header(&name, &value)))
+        })
+        .on_eom(move |cx| {
+            let dialogue = dialogue(&mut cx.data, &seventh);
+            let macros = &cx.macros;
+            match dialogue.ask(|it| it.end(macros)) {
+                Verdict::Pass => ready(Status::Continue),
+                Verdict::Refuse(reply) => ready(answer::refuse(&mut cx.reply, &reply)),
+                Verdict::Hold(reason) => Box::pin(hold(Arc::clone(&seventh), cx, reason)),
+            }
+        })
+        .on_abort(move |cx| {
+            if let Some(dialogue) = &mut cx.data {
+                dialogue.tell(ProtoOpts::empty(), Dialogue::abandon);
+            }
+            ready(Status::Continue)
+        })
+}
+
+fn negotiate(
+    shared: &Arc<Shared>,
+    cx: &mut NegotiateContext<Dialogue>,
+    actions: Actions,
+    opts: ProtoOpts,
+) -> Status {
+    // The library has set the stages that have no callback. To ask for
+    // something that is not offered ends the session.
+    cx.requested_opts |= WANTED;
+    cx.requested_opts &= opts;
+    cx.requested_actions = Actions::QUARANTINE & actions;
+    if actions.contains(Actions::REQUEST_MACROS) {
+        let macros = MACROS.map(|(stage, names)| (stage, names.to_owned()));
+        cx.requested_macros.extend(macros);
+    }
+    cx.data = Some(Dialogue::new(Arc::clone(shared), cx.requested_opts));
+    Status::Continue
+}
+
+/// The dialogue of this session; a new one where negotiation never came.
+fn dialogue<'a>(data: &'a mut Data, shared: &Arc<Shared>) -> &'a mut Dialogue {
+    data.get_or_insert_with(|| Dialogue::new(Arc::clone(shared), ProtoOpts::empty()))
+}
+
+/// Puts the message into the hold queue. One that can't be put there must not
+/// pass: it belongs to a restricted entity.
+async fn hold(shared: Arc<Shared>, cx: &EomContext<Dialogue>, reason: String) -> Status {
+    match cx.actions.quarantine(reason).await {
+        Ok(()) => Status::Continue,
+        Err(error) => {
+            if shared.quiet_hold.allows(shared.last_time()) {
+                tracing::error!(%error, "can't hold a message of a restricted entity: it is tempfailed instead");
+            }
+            Status::Tempfail
+        }
+    }
+}
+
+fn ready<'a>(status: Status) -> CallbackFuture<'a> {
+    Box::pin(future::ready(status))
+}

@@ -1,0 +1,280 @@
+//! What MAIL and RCPT say, from their arguments and macros. Pure.
+//!
+//! The macros show what Postfix made of an address: completed with this
+//! host's origin, and with percent hacks, bang paths and source routes
+//! resolved. That is where the mail goes, or as whom it is sent, so the macro
+//! decides, and the argument only where there is none. Aliases and canonical
+//! maps come later and change neither.
+
+use crate::{
+    domain,
+    message::{Fate, Sender},
+};
+use std::{
+    borrow::Cow,
+    ffi::{CStr, CString},
+    net::{IpAddr, SocketAddr},
+};
+
+/// The address in a MAIL or RCPT argument, without brackets and without
+/// parameters that may follow in the same argument.
+pub(super) fn address(argument: &str) -> &str {
+    let argument = argument.trim();
+    match argument.strip_prefix('<') {
+        Some(rest) => rest.rsplit_once('>').map_or(rest, |(address, _)| address),
+        None => argument,
+    }
+}
+
+/// The envelope sender, kept in a buffer that is reused.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    sender: String,
+    qualified: bool,
+    /// Declared size (RFC 1870), in octets.
+    pub(super) size: Option<u64>,
+}
+
+impl Envelope {
+    /// Takes the arguments of MAIL and the macro `{mail_addr}`.
+    pub(super) fn mail(&mut self, arguments: &[CString], resolved: Option<&str>) {
+        let first = arguments.first().map(|first| first.to_string_lossy());
+        let typed = address(first.as_deref().unwrap_or(""));
+        // The null sender has no macro value; one that is there belongs to
+        // another message.
+        let resolved = resolved.filter(|_| !typed.is_empty());
+        self.sender.clear();
+        self.sender.push_str(resolved.unwrap_or(typed));
+        self.qualified = match resolved {
+            // Postfix only appended its own domain. Anything else that it
+            // changed (`user%domain`, `domain!user`) named a domain.
+            Some(resolved) => !resolved
+                .strip_prefix(typed)
+                .is_some_and(|appended| appended.starts_with('@')),
+            None => typed.contains('@'),
+        };
+        self.size = arguments.iter().find_map(|argument| size(argument));
+    }
+
+    pub(super) fn sender(&self) -> Sender<'_> {
+        if self.sender.is_empty() {
+            Sender::Null
+        } else {
+            Sender::Address {
+                address: &self.sender,
+                qualified: self.qualified,
+            }
+        }
+    }
+}
+
+/// The value of a `SIZE=` parameter, also behind others in one argument.
+fn size(argument: &CStr) -> Option<u64> {
+    let parameters = argument
+        .to_bytes()
+        .split(u8::is_ascii_whitespace)
+        .filter_map(|word| word.split_at_checked(5));
+    parameters
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"SIZE="))
+        .find_map(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
+}
+
+/// What Postfix made of a recipient, from `{rcpt_mailer}` and `{rcpt_host}`.
+///
+/// A refused one has the mailer `error` and a bare enhanced status code as
+/// host. An accepted one can have that mailer too (a virtual alias domain has
+/// no transport of its own): there a text follows the code.
+pub(super) fn fate(mailer: Option<&str>, host: Option<&str>) -> Fate {
+    let code = host.map(str::trim).filter(|host| is_enhanced_code(host));
+    match (mailer, code) {
+        (Some("error"), Some(code)) if code.starts_with("5.1.") => Fate::Unknown,
+        (Some("error"), Some(_)) => Fate::Refused,
+        _ => Fate::Accepted,
+    }
+}
+
+fn is_enhanced_code(text: &str) -> bool {
+    let number =
+        |part: &str| matches!(part.len(), 1..=3) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = text.split('.');
+    let class = parts.next();
+    matches!(class, Some("4" | "5"))
+        && parts.next().is_some_and(number)
+        && parts.next().is_some_and(number)
+        && parts.next().is_none()
+}
+
+/// The domain of a recipient, from `{rcpt_addr}` or else the argument; empty
+/// where neither has one.
+pub(super) fn recipient_domain<'a>(resolved: Option<&'a str>, argument: &'a str) -> &'a str {
+    resolved
+        .and_then(domain::of_address)
+        .or_else(|| domain::of_address(address(argument)))
+        .unwrap_or("")
+}
+
+/// An address as a macro writes it: some programs put `IPv6:` before it.
+pub(super) fn ip(text: &str) -> Option<IpAddr> {
+    let bare = match text.split_at_checked(5) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("IPv6:") => rest,
+        _ => text,
+    };
+    bare.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// Whether the service at `address` and `port` is one of `daemons`.
+pub(super) fn is_one_of(daemons: &[SocketAddr], address: Option<&str>, port: Option<&str>) -> bool {
+    let service = address
+        .and_then(ip)
+        .zip(port.and_then(|port| port.parse().ok()));
+    service.is_some_and(|service| {
+        daemons
+            .iter()
+            .any(|daemon| (daemon.ip().to_canonical(), daemon.port()) == service)
+    })
+}
+
+/// An argument as text, whatever its octets.
+pub(super) fn text(argument: Option<&CString>) -> Cow<'_, str> {
+    argument.map_or(Cow::Borrowed(""), |argument| argument.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[track_caller]
+    fn mail(arguments: &[&str], resolved: Option<&str>) -> (String, Option<bool>, Option<u64>) {
+        let arguments: Vec<_> = arguments
+            .iter()
+            .map(|argument| CString::new(*argument).unwrap())
+            .collect();
+        let mut envelope = Envelope::default();
+        envelope.mail(&arguments, resolved);
+        let qualified = match envelope.sender() {
+            Sender::Null => None,
+            Sender::Address { qualified, .. } => Some(qualified),
+        };
+        (
+            envelope.sender().as_str().to_owned(),
+            qualified,
+            envelope.size,
+        )
+    }
+
+    #[test]
+    fn senders() {
+        for (argument, resolved, sender, qualified) in [
+            (
+                "<a@x.example>",
+                Some("a@x.example"),
+                "a@x.example",
+                Some(true),
+            ),
+            ("a@x.example", None, "a@x.example", Some(true)),
+            (
+                "<root>",
+                Some("root@mx.example"),
+                "root@mx.example",
+                Some(false),
+            ),
+            ("<root>", None, "root", Some(false)),
+            ("<>", None, "", None),
+            ("<>", Some("left@over.example"), "", None),
+            // Both name a domain, though without an `@`.
+            (
+                "<u%evil.example>",
+                Some("u@evil.example"),
+                "u@evil.example",
+                Some(true),
+            ),
+            (
+                "<evil.example!u>",
+                Some("u@evil.example"),
+                "u@evil.example",
+                Some(true),
+            ),
+        ] {
+            let (found, found_qualified, _) = mail(&[argument], resolved);
+            assert_eq!(found, sender, "{argument} {resolved:?}");
+            assert_eq!(found_qualified, qualified, "{argument} {resolved:?}");
+        }
+        assert_eq!(mail(&[], None), (String::new(), None, None));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(
+            mail(&["<a>", "BODY=8BITMIME", "size=123"], None).2,
+            Some(123)
+        );
+        assert_eq!(mail(&["<a> SIZE=7 BODY=7BIT"], None).2, Some(7));
+        assert_eq!(mail(&["<a> SIZE=7"], None).0, "a");
+        for odd in [
+            "SIZE=",
+            "SIZE=-1",
+            "SIZE=99999999999999999999",
+            "SIZ",
+            "SIZE",
+        ] {
+            assert_eq!(mail(&["<a>", odd], None).2, None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_a_bare_5_1_code_says_unknown() {
+        let virtual_alias = Some("5.1.1 User unknown in virtual alias table");
+        for (mailer, host, expected) in [
+            (Some("smtp"), Some("example.org"), Fate::Accepted),
+            (None, None, Fate::Accepted),
+            (Some("error"), Some("5.1.1"), Fate::Unknown),
+            (Some("error"), Some("5.1.10"), Fate::Unknown),
+            (Some("error"), virtual_alias, Fate::Accepted),
+            (Some("error"), Some("4.1.2"), Fate::Refused),
+            (Some("error"), Some("4.7.1"), Fate::Refused),
+            (Some("error"), Some("5.7.1"), Fate::Refused),
+            (Some("error"), None, Fate::Accepted),
+            (Some("smtp"), Some("5.1.1"), Fate::Accepted),
+            (Some("error"), Some("5.1.1.1"), Fate::Accepted),
+            (Some("error"), Some("5..1"), Fate::Accepted),
+        ] {
+            assert_eq!(fate(mailer, host), expected, "{mailer:?} {host:?}");
+        }
+    }
+
+    #[test]
+    fn the_resolved_recipient_decides() {
+        for (resolved, argument, expected) in [
+            (Some("u@a.example"), "<u@a.example>", "a.example"),
+            (
+                Some("u@evil.example"),
+                "<u%evil.example@a.example>",
+                "evil.example",
+            ),
+            (Some("root@mx.example"), "<root>", "mx.example"),
+            (None, "<u@a.example>", "a.example"),
+            (None, "<\"u@b.example\"@a.example>", "a.example"),
+            (Some("root"), "<root>", ""),
+            (None, "", ""),
+        ] {
+            assert_eq!(recipient_domain(resolved, argument), expected, "{argument}");
+        }
+    }
+
+    #[test]
+    fn services_that_take_mail_back() {
+        let daemons = [
+            "127.0.0.1:10025".parse().unwrap(),
+            "[::1]:10025".parse().unwrap(),
+        ];
+        let is = |address, port| is_one_of(&daemons, address, port);
+        assert!(is(Some("127.0.0.1"), Some("10025")));
+        assert!(is(Some("::ffff:127.0.0.1"), Some("10025")));
+        assert!(is(Some("IPv6:::1"), Some("10025")));
+        assert!(!is(Some("127.0.0.1"), Some("25")));
+        assert!(!is(Some("unknown"), Some("10025")));
+        assert!(!is(None, Some("10025")));
+        assert!(!is(Some("127.0.0.1"), None));
+    }
+}

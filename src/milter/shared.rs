@@ -1,0 +1,192 @@
+//! What all connections of the milter share: the engine, the parameters in
+//! force, the time, what is counted, and whether we are shutting down.
+
+use super::Params;
+use crate::{engine::Engine, timestamp::Timestamp};
+use arc_swap::ArcSwap;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+use tokio::sync::{Notify, watch};
+
+/// Shortest time between two log lines of the same kind, in milliseconds:
+/// clients can trigger them.
+const QUIET_MS: u64 = 60_000;
+
+/// Lets one log line of its kind through in a minute.
+#[derive(Debug, Default)]
+pub(super) struct Quiet(AtomicU64);
+
+impl Quiet {
+    /// Whether a line may be written now.
+    pub(super) fn allows(&self, now: Timestamp) -> bool {
+        let now = now.as_millis();
+        let next = self.0.load(Relaxed);
+        now >= next
+            && self
+                .0
+                .compare_exchange(next, now.saturating_add(QUIET_MS), Relaxed, Relaxed)
+                .is_ok()
+    }
+}
+
+/// See the head of this module.
+pub(super) struct Shared {
+    pub(super) engine: Arc<Engine>,
+    pub(super) params: ArcSwap<Params>,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What the clock said last, in milliseconds: for when it can't be asked.
+    last: AtomicU64,
+    /// Connections open now. Only the acceptor adds.
+    pub(super) connections: AtomicUsize,
+    /// Told whenever the last open connection goes.
+    pub(super) empty: Notify,
+    /// Connections closed at once because there were too many.
+    pub(super) refused_connections: AtomicU64,
+    pub(super) accept_errors: AtomicU64,
+    pub(super) panics: AtomicU64,
+    /// Set once, before `drain` tells everybody who waits for it.
+    draining: AtomicBool,
+    drain: watch::Sender<bool>,
+    pub(super) quiet_limit: Quiet,
+    pub(super) quiet_accept: Quiet,
+    pub(super) quiet_hold: Quiet,
+    quiet_panic: Quiet,
+}
+
+impl Shared {
+    pub(super) fn new(
+        params: Params,
+        engine: Arc<Engine>,
+        clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        Self {
+            engine,
+            params: ArcSwap::from_pointee(params),
+            clock,
+            last: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
+            empty: Notify::new(),
+            refused_connections: AtomicU64::new(0),
+            accept_errors: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            drain: watch::Sender::new(false),
+            quiet_limit: Quiet::default(),
+            quiet_accept: Quiet::default(),
+            quiet_hold: Quiet::default(),
+            quiet_panic: Quiet::default(),
+        }
+    }
+
+    /// The time. Panics where the clock does: for use under [`Self::guard`].
+    pub(super) fn now(&self) -> Timestamp {
+        let now = (self.clock)();
+        self.last.store(now.as_millis(), Relaxed);
+        now
+    }
+
+    /// What the clock said last.
+    pub(super) fn last_time(&self) -> Timestamp {
+        Timestamp::from_millis(self.last.load(Relaxed))
+    }
+
+    /// The time for what must go on whatever happens.
+    pub(super) fn now_or_last(&self) -> Timestamp {
+        self.guard(|| self.now())
+            .unwrap_or_else(|| self.last_time())
+    }
+
+    /// Runs `step`; gives nothing where it panics, which is counted and, once
+    /// in a minute, logged. What `step` may leave half done is read by nobody
+    /// afterwards but by the fallback.
+    pub(super) fn guard<T>(&self, step: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(step)).ok();
+        if result.is_none() {
+            let panics = self.panics.fetch_add(1, Relaxed) + 1;
+            if self.quiet_panic.allows(self.last_time()) {
+                tracing::error!(
+                    panics,
+                    "milter callback panicked: restricted mail is tempfailed, other mail passes; please report this"
+                );
+            }
+        }
+        result
+    }
+
+    /// Begins the shutdown of connections.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+        self.drain.send_replace(true);
+    }
+
+    /// Whether the shutdown has begun.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Completes when the shutdown begins.
+    pub(super) fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut drain = self.drain.subscribe();
+        async move {
+            // An error says that nobody is left who could begin one.
+            let _ = drain.wait_for(|drain| *drain).await;
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("params", &self.params)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One connection's place under the limit; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Shared>);
+
+impl Place {
+    /// A place, unless all are taken. To be called by one task only.
+    pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let limit = shared.params.load().max_connections;
+        if shared.connections.load(Relaxed) >= limit {
+            return None;
+        }
+        shared.connections.fetch_add(1, Relaxed);
+        Some(Self(Arc::clone(shared)))
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.0.connections.fetch_sub(1, Relaxed) == 1 {
+            self.0.empty.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_a_minute() {
+        let quiet = Quiet::default();
+        let at = |seconds| quiet.allows(Timestamp::from_seconds(seconds));
+        assert!(at(1_000));
+        assert!(!at(1_059));
+        assert!(at(1_060));
+    }
+}

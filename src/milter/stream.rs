@@ -1,0 +1,204 @@
+//! A connection of the MTA, which at shutdown ends between two messages.
+//!
+//! The milter library would cut off a message in hand. So the stream follows
+//! the frames that it carries and, once a shutdown has begun, reports the end
+//! of the stream as soon as no message is in hand: from `M` (MAIL) to `E` (end
+//! of message), `A` (abort) or `Q` (quit) one is. The library reads a command
+//! only after it has answered the one before, so the answer to `E` is always
+//! out by then.
+//!
+//! A frame: four octets of length, most significant first; a letter for the
+//! command; data. The length counts the letter and the data.
+
+use super::shared::Place;
+use indymilter::{EitherStream, Listener};
+use std::{
+    io,
+    io::IoSlice,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+};
+
+/// A listening socket of either kind.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener for Socket {
+    type Io = EitherStream<TcpStream, UnixStream>;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
+        match self {
+            Self::Unix(socket) => Listener::poll_accept(socket, cx).map_ok(EitherStream::Unix),
+            Self::Tcp(socket) => {
+                let stream = ready!(Listener::poll_accept(socket, cx))?;
+                // Answers are small and waited for; without this they are
+                // only late.
+                let _ = stream.set_nodelay(true);
+                Poll::Ready(Ok(EitherStream::Tcp(stream)))
+            }
+        }
+    }
+}
+
+/// See the head of this module.
+pub(super) struct Stream<S> {
+    inner: S,
+    frames: Frames,
+    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    place: Place,
+}
+
+impl<S> Stream<S> {
+    pub(super) fn new(inner: S, place: Place) -> Self {
+        Self {
+            inner,
+            frames: Frames::default(),
+            drained: Box::pin(place.shared().drained()),
+            place,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let idle = this.frames.between_messages();
+        if idle && this.place.shared().is_draining() {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        match Pin::new(&mut this.inner).poll_read(cx, buf)? {
+            Poll::Ready(()) => {
+                this.frames
+                    .read(buf.filled().get(before..).unwrap_or_default());
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending if idle => this.drained.as_mut().poll(cx).map(Ok),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+/// Where in the stream of commands we are.
+#[derive(Debug, Default)]
+struct Frames {
+    /// Octets read of the next frame's length and command letter.
+    head: usize,
+    /// The length, as far as it is read.
+    length: u32,
+    /// Octets left of the present frame's data.
+    left: usize,
+    in_message: bool,
+}
+
+impl Frames {
+    fn between_messages(&self) -> bool {
+        self.head == 0 && self.left == 0 && !self.in_message
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) {
+        loop {
+            let (data, rest) = bytes.split_at(self.left.min(bytes.len()));
+            self.left -= data.len();
+            let Some((byte, rest)) = rest.split_first() else {
+                return;
+            };
+            bytes = rest;
+            if self.head < 4 {
+                self.length = self.length << 8 | u32::from(*byte);
+                self.head += 1;
+            } else {
+                self.command(*byte);
+            }
+        }
+    }
+
+    fn command(&mut self, letter: u8) {
+        // The length counts the letter too.
+        self.left = usize::try_from(self.length.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.head = 0;
+        self.length = 0;
+        match letter {
+            b'M' => self.in_message = true,
+            b'E' | b'A' | b'Q' | b'K' => self.in_message = false,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(letter: u8, data: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(data.len() + 1).unwrap_or(0).to_be_bytes();
+        [&length[..], &[letter], data].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_in_hand_from_mail_to_its_end(
+            chunk in 1usize..40,
+            data in proptest::collection::vec(any::<u8>(), 0..600),
+            end in prop::sample::select(vec![b'E', b'A', b'Q']),
+        ) {
+            let mut frames = Frames::default();
+            let mut read = |bytes: &[u8]| {
+                for chunk in bytes.chunks(chunk) {
+                    frames.read(chunk);
+                }
+                frames.between_messages()
+            };
+            prop_assert!(read(&[frame(b'O', &data), frame(b'C', b"x\0")].concat()));
+            prop_assert!(read(&frame(b'D', &data)));
+            prop_assert!(!read(&[frame(b'D', b"Mi\0"), frame(b'M', b"<a>\0")].concat()));
+            prop_assert!(!read(&frame(b'L', &data)));
+            prop_assert!(!read(&frame(b'R', &data)));
+            prop_assert!(read(&frame(end, b"")));
+            prop_assert!(!read(&frame(b'H', &data)[..4]), "half a frame");
+        }
+    }
+}
