@@ -36,3 +36,6 @@ pub mod clock;
 pub mod control;
 pub mod journal;
 pub mod milter;
+
+// Floor 4: the configuration, into what each part is told.
+pub mod config;

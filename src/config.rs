@@ -1,0 +1,347 @@
+//! The configuration: from a TOML file, and the files of domains that it
+//! names, to what each part of the program is told.
+//!
+//! All faults are told at once, each with its place:
+//! `FILE:LINE:COLUMN: key: what is wrong; what was expected`. A deserializer
+//! made by derive stops at the first fault and forgets where others are, and
+//! most of what can be wrong here (the same key in two connectors, bits behind
+//! a prefix) is beyond types anyway. So the parsed file is walked by hand, with
+//! a reader that takes keys out and records what it does not like; keys that
+//! nobody took are unknown. Nothing is ignored in silence: what is not
+//! supported is a fault, what is odd is a warning.
+//!
+//! The result is built from defaults where a key is absent; an empty file is a
+//! configuration that observes.
+
+mod connectors;
+mod fault;
+mod files;
+mod hint;
+mod reader;
+mod sections;
+mod summary;
+mod syntax;
+mod values;
+
+pub use fault::{Fault, Faults, Position};
+
+use crate::{
+    directory::{Directory, Named, Params},
+    domain::DomainSet,
+    engine, milter,
+    verdict::{Mode, WordError},
+};
+use connectors::{Defaults, Organizations};
+use files::FileError;
+use reader::Reader;
+use sections::Trust;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
+use toml::de::DeTable;
+
+/// What every part of the program is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For the engine.
+    pub settings: engine::Settings,
+    /// For the milter front-end.
+    pub milter: milter::Params,
+    /// For what is kept on disk and in memory.
+    pub state: StateParams,
+    /// For the control socket.
+    pub control: ControlParams,
+    /// For the log.
+    pub log: LogParams,
+    /// Every file that was read, the configuration file first.
+    pub sources: Vec<PathBuf>,
+    /// What is allowed but probably not meant, one sentence each.
+    pub warnings: Vec<String>,
+    /// What it was understood as, for people: see [`summary`].
+    pub understood: Vec<String>,
+}
+
+/// `[state]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StateParams {
+    /// Where the journal is; absolute.
+    pub directory: PathBuf,
+    /// Cap of the connectors held in memory, 16 to 10,000,000.
+    pub max_connectors: usize,
+}
+
+/// `[control]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ControlParams {
+    /// Path of the socket; absolute.
+    pub socket: PathBuf,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogParams {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// How events are written.
+    pub format: LogFormat,
+}
+
+/// How log events are written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    /// To journald under systemd, else as text.
+    #[default]
+    Auto,
+    /// Text on standard error.
+    Text,
+    /// JSON on standard error.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(WordError {
+                found: text.into(),
+                expected: "auto, text or json",
+            }),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// Reads the configuration at `path`. `own_names` are this host's name and the
+/// domain that its local mail comes from: they are registered wherever another
+/// domain is.
+///
+/// # Errors
+/// All faults of the file and of the files that it names.
+pub fn load(path: &Path, own_names: &[String]) -> Result<Config, Faults> {
+    let fault = |message: String| Faults::of_file(path, None, message);
+    match files::bytes_of(path) {
+        Ok(bytes) => parse(path, &bytes, own_names),
+        Err(FileError::Missing) => Err(fault(
+            "there is no such file; name another with --config FILE, or make this one: \
+             an empty file observes with all defaults, and contrib/postfix/enable adds what \
+             this host's Postfix relays and receives"
+                .into(),
+        )),
+        Err(FileError::Unreadable(why) | FileError::NotText(_, why)) => Err(fault(why)),
+    }
+}
+
+/// Reads a configuration whose file `path` has these octets; files that it
+/// names are read.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, bytes: &[u8], own_names: &[String]) -> Result<Config, Faults> {
+    let text = match files::text_of(bytes) {
+        Ok(text) => text,
+        Err(FileError::NotText(position, why)) => {
+            return Err(Faults::of_file(path, Some(position), why));
+        }
+        Err(FileError::Unreadable(why)) => return Err(Faults::of_file(path, None, why)),
+        Err(FileError::Missing) => return Err(Faults::of_file(path, None, "is gone".into())),
+    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let (syntax, end) = syntax::faults(text, table.get_ref(), errors);
+    let reader = Reader::new(path, text, syntax, end);
+    let mut config = read(&reader, table.into_inner(), own_names);
+    let (sources, warnings) = reader.finish()?;
+    config.understood.push(format!(
+        "files: {}",
+        sources
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    ));
+    Ok(Config {
+        sources,
+        warnings,
+        ..config
+    })
+}
+
+/// What `check` prints besides `ok`: a line for each thing that was
+/// understood, then the warnings.
+pub fn summary(config: &Config) -> Vec<String> {
+    let warnings = config.warnings.iter();
+    let warnings = warnings.map(|warning| format!("warning: {warning}"));
+    config.understood.iter().cloned().chain(warnings).collect()
+}
+
+/// Walks the file. The result counts only if no fault was recorded.
+fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> Config {
+    let mut top = reader.top(entries);
+    top.unsupported(&["policy", "feedback", "alert", "metrics"]);
+    let mode: Mode = top.word("mode", sections::MODES).unwrap_or_default();
+    let milter = sections::milter(top.section("milter"));
+    let realm = milter.login_realm.as_deref();
+    let state = sections::state(top.section("state"));
+    let control = sections::control(top.section("control"), &milter.listen);
+    let trust = sections::trust(top.section("trust"), realm);
+    let restriction = sections::restriction(top.section("restriction"));
+    let judgement = sections::judgement(top.section("judgement"));
+    let log = sections::log(top.section("log"));
+    let names = host_names(reader, own_names);
+    let defaults = Defaults {
+        mode,
+        restriction: &restriction,
+        realm,
+        own_names: &names,
+    };
+    let organizations = connectors::organizations(top.tables("organization"));
+    let named = connectors::connectors(top.tables("connector"), &organizations, &defaults);
+    let directory = Params {
+        discovered: Arc::new(organizations.discovered(&defaults)),
+        connectors: named,
+        relay_networks: milter.relay_networks,
+        trusted_clients: trust.clients.clone(),
+        trusted_logins: trust.logins.clone(),
+        discover: judgement.discover,
+    };
+    let directions = milter.directions;
+    warn(reader, &directory, &directions, &organizations, &trust);
+    let listen: Vec<_> = milter.listen.into_iter().map(|(place, _)| place).collect();
+    let understood = summary::lines(&summary::Parts {
+        mode,
+        listen: &listen,
+        max_connections: milter.max_connections,
+        ignore_daemons: &milter.ignore_daemons,
+        login_realm: milter.login_realm.as_deref(),
+        directions: &directions,
+        organizations: &organizations,
+        own_names,
+        directory: &directory,
+        trust: &trust,
+        restriction: &restriction,
+        state: &state,
+        control: &control,
+        log: &log,
+    });
+    Config {
+        settings: engine::Settings {
+            directory: Directory::new(directory),
+            directions,
+            restriction: restriction.terms,
+        },
+        milter: milter::Params {
+            listen,
+            max_connections: milter.max_connections,
+            ignore_daemons: milter.ignore_daemons,
+            login_realm: milter.login_realm,
+            spam_headers: judgement.spam_headers,
+        },
+        state,
+        control,
+        log,
+        sources: Vec::new(),
+        warnings: Vec::new(),
+        understood,
+    }
+}
+
+fn host_names(reader: &Reader<'_>, own_names: &[String]) -> DomainSet {
+    let mut set = DomainSet::default();
+    for name in own_names {
+        if set.insert(name).is_err() {
+            reader.warn(format!(
+                "this host's name {name:?} is no domain name and counts for nothing"
+            ));
+        }
+    }
+    set
+}
+
+/// What is allowed but probably not meant.
+fn warn(
+    reader: &Reader<'_>,
+    directory: &Params,
+    directions: &engine::Directions,
+    organizations: &Organizations,
+    trust: &Trust,
+) {
+    let unjudged = |named: &&Named| named.terms.registered.is_empty();
+    let blank = organizations
+        .list
+        .iter()
+        .all(|one| one.registered.is_empty());
+    if blank && directory.connectors.iter().all(|named| unjudged(&named)) {
+        reader.warn(
+            "there are no registered domains, so nobody can be judged by the domains they \
+             send as; set registered_domains in an [[organization]]"
+                .into(),
+        );
+    } else {
+        for named in directory.connectors.iter().filter(unjudged) {
+            reader.warn(format!(
+                "connector {:?} has no registered domains, so it can't be judged by the \
+                 domains it sends as",
+                named.name
+            ));
+        }
+        if directory.discover && directory.discovered.registered.is_empty() {
+            reader.warn(format!(
+                "clients without a [[connector]] belong to the organization {:?}, which has no \
+                 registered domains, so they can't be judged by the domains they send as",
+                directory.discovered.organization
+            ));
+        }
+    }
+    if directions.inbound_domains.is_empty() {
+        reader.warn(
+            "milter.inbound_domains is empty, so all mail over a transport that is not local \
+             counts as relayed; list the domains that this site receives mail for"
+                .into(),
+        );
+    }
+    if !directory.discover && directory.connectors.is_empty() {
+        reader.warn(
+            "nobody is watched: judgement.discover is false and there is no [[connector]]".into(),
+        );
+    }
+    for named in &directory.connectors {
+        let covered = |network| {
+            trust
+                .clients
+                .iter()
+                .any(|trusted| trusted.contains(network))
+        };
+        if let Some(network) = named.clients.iter().find(|network| covered(*network)) {
+            reader.warn(format!(
+                "{network} of connector {:?} is trusted: what comes from there without login \
+                 and certificate is never judged",
+                named.name
+            ));
+        }
+        if let Some(login) = named
+            .logins
+            .iter()
+            .find(|login| trust.logins.contains(login))
+        {
+            reader.warn(format!(
+                "login {login} of connector {:?} is trusted: it is never judged",
+                named.name
+            ));
+        }
+    }
+}

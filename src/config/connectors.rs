@@ -1,0 +1,333 @@
+//! `[[organization]]` and `[[connector]]`: who is whose, and what holds for
+//! the mail of each.
+//!
+//! Where no organization is configured there is one called `default`. A
+//! connector that names none belongs to `default`, or to the only one.
+//! Registered for a connector are the domains of its organization, its own,
+//! and this host's names; but these never alone, because a connector without
+//! registered domains is one whose senders nobody can judge.
+
+use super::{
+    fault::Position,
+    reader::{Spot, Table},
+    sections::{self, Restriction},
+    values::{domains, domains_of_file, name, networks, warn_of_wide},
+};
+use crate::{
+    connector::{CertificateName, ConnectorKey},
+    directory::{Limits, Named, Terms},
+    domain::DomainSet,
+    verdict::Mode,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// What a connector gets where it says nothing itself.
+pub(super) struct Defaults<'a> {
+    pub(super) mode: Mode,
+    pub(super) restriction: &'a Restriction,
+    pub(super) realm: Option<&'a str>,
+    pub(super) own_names: &'a DomainSet,
+}
+
+/// An organization with its registered domains.
+pub(super) struct Organization {
+    pub(super) name: Arc<str>,
+    pub(super) registered: DomainSet,
+}
+
+/// All organizations; never none.
+pub(super) struct Organizations {
+    pub(super) list: Vec<Organization>,
+    /// Whose a connector is that names none, if that is clear.
+    home: Option<usize>,
+}
+
+/// `[[organization]]`.
+pub(super) fn organizations(tables: Vec<Table<'_, '_>>) -> Organizations {
+    let mut names = HashMap::new();
+    let mut list = Vec::new();
+    for mut table in tables {
+        let name = unique_name(&mut table, "organization", &mut names);
+        let inline = table.texts("registered_domains").unwrap_or_default();
+        let mut registered = domains(inline, false);
+        if let Some(file) = table.text("registered_domains_file", "a path") {
+            domains_of_file(&file, &mut registered);
+        }
+        list.push(Organization { name, registered });
+    }
+    if list.is_empty() {
+        list.push(Organization {
+            name: "default".into(),
+            registered: DomainSet::default(),
+        });
+    }
+    let default = list.iter().position(|one| &*one.name == "default");
+    let home = default.or((list.len() == 1).then_some(0));
+    Organizations { list, home }
+}
+
+impl Organizations {
+    /// The terms of connectors that nobody configured.
+    pub(super) fn discovered(&self, defaults: &Defaults<'_>) -> Terms {
+        let home = self.home.and_then(|at| self.list.get(at));
+        Terms {
+            organization: home.map_or_else(|| "default".into(), |home| Arc::clone(&home.name)),
+            registered: registered(home, &DomainSet::default(), defaults.own_names),
+            mode: defaults.mode,
+            action: defaults.restriction.action,
+            reject_after: defaults.restriction.reject_after,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Whose a connector is.
+    fn of(&self, table: &mut Table<'_, '_>) -> Option<&Organization> {
+        let names = || {
+            let names = self.list.iter().map(|one| &*one.name);
+            let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+            names.join(", ")
+        };
+        let Some(text) = table.text("organization", "the name of an [[organization]]") else {
+            if self.home.is_none() {
+                table.spot.absent(format!(
+                    "lacks organization, and none is called default; expected one of {}",
+                    names()
+                ));
+            }
+            return self.list.get(self.home?);
+        };
+        let found = self.list.iter().find(|one| *one.name == *text.text);
+        if found.is_none() {
+            text.spot.absent(format!(
+                "there is no organization {:?}; expected one of {}, or an [[organization]] of that name",
+                text.text,
+                names()
+            ));
+        }
+        found
+    }
+}
+
+fn registered(
+    organization: Option<&Organization>,
+    own: &DomainSet,
+    own_names: &DomainSet,
+) -> DomainSet {
+    let mut set = own.clone();
+    if let Some(organization) = organization {
+        set.extend(&organization.registered);
+    }
+    if !set.is_empty() {
+        set.extend(own_names);
+    }
+    set
+}
+
+/// `[[connector]]`.
+pub(super) fn connectors(
+    tables: Vec<Table<'_, '_>>,
+    organizations: &Organizations,
+    defaults: &Defaults<'_>,
+) -> Vec<Named> {
+    let mut names = HashMap::new();
+    let mut claims = Claims::default();
+    let mut shared = SharedTerms::default();
+    let mut connectors = Vec::new();
+    for (at, mut table) in tables.into_iter().enumerate() {
+        table.unsupported(&["throttle", "profile", "usual"]);
+        let name = unique_name(&mut table, "connector", &mut names);
+        let owner = Owner { at, name: &name };
+        let keys = ["clients", "certificate", "logins"];
+        if !keys.iter().any(|key| table.says(key)) {
+            table.spot.absent(format!(
+                "connector {name:?} has no key; expected at least one of {}",
+                keys.join(", ")
+            ));
+        }
+        let clients = networks(table.texts("clients").unwrap_or_default());
+        warn_of_wide(
+            &clients,
+            "every client there is this connector and may relay",
+        );
+        for (network, spot) in &clients {
+            claims.make(&owner, ConnectorKey::Client(*network), spot);
+        }
+        let certificate = certificate(&mut table, &owner, &mut claims);
+        let logins = logins(&mut table, &owner, &mut claims, defaults.realm);
+        let terms = shared.get(terms(&mut table, organizations, defaults));
+        connectors.push(Named {
+            name,
+            clients: clients.into_iter().map(|(network, _)| network).collect(),
+            certificate,
+            logins,
+            terms,
+        });
+    }
+    connectors
+}
+
+fn certificate<'r, 't>(
+    table: &mut Table<'r, 't>,
+    owner: &Owner<'_>,
+    claims: &mut Claims,
+) -> Option<CertificateName> {
+    let mut certificate = table.table(
+        "certificate",
+        "{ subject = \"erp.example.org\", issuer = \"Example CA\" }",
+    )?;
+    certificate.unsupported(&["fingerprint"]);
+    let mut part = |key: &'static str, whose: &str| {
+        let text = certificate.text(key, "a common name");
+        if text.is_none() {
+            certificate.spot.absent(format!(
+                "lacks {key}; expected the common name of {whose}: \
+                 with a public CA one name alone can be anybody's"
+            ));
+        }
+        text?.parse(name)
+    };
+    let subject = part("subject", "the certificate's subject");
+    let issuer = part("issuer", "the CA that issued it");
+    let name = CertificateName {
+        subject: subject?.into(),
+        issuer: issuer?.into(),
+    };
+    claims.make(
+        owner,
+        ConnectorKey::Certificate(name.clone()),
+        &certificate.spot,
+    );
+    Some(name)
+}
+
+fn logins(
+    table: &mut Table<'_, '_>,
+    owner: &Owner<'_>,
+    claims: &mut Claims,
+    realm: Option<&str>,
+) -> Vec<Arc<str>> {
+    let mut logins: Vec<Arc<str>> = Vec::new();
+    for text in table.texts("logins").unwrap_or_default() {
+        if let Some(login) = sections::login(&text, realm) {
+            claims.make(owner, ConnectorKey::Login(Arc::clone(&login)), &text.spot);
+            if !logins.contains(&login) {
+                logins.push(login);
+            }
+        }
+    }
+    logins
+}
+
+fn terms(
+    table: &mut Table<'_, '_>,
+    organizations: &Organizations,
+    defaults: &Defaults<'_>,
+) -> Terms {
+    let organization = organizations.of(table);
+    let own = domains(table.texts("registered_domains").unwrap_or_default(), false);
+    let mut limits = Limits::default();
+    if let Some(mut table) = table.table(
+        "limits",
+        "{ messages_per_hour = 5000, recipients_per_hour = 20000 }",
+    ) {
+        let range = 1..=i64::from(u32::MAX);
+        limits.messages_per_hour = table.number("messages_per_hour", range.clone());
+        limits.recipients_per_hour = table.number("recipients_per_hour", range);
+    }
+    Terms {
+        organization: organization.map_or_else(|| "".into(), |it| Arc::clone(&it.name)),
+        registered: registered(organization, &own, defaults.own_names),
+        mode: table.word("mode", sections::MODES).unwrap_or(defaults.mode),
+        action: table
+            .word("action", sections::ACTIONS)
+            .unwrap_or(defaults.restriction.action),
+        reject_after: sections::reject_after(table).unwrap_or(defaults.restriction.reject_after),
+        limits,
+    }
+}
+
+/// Equal terms are one: a thousand connectors of an organization with a
+/// hundred thousand domains hold these once.
+#[derive(Default)]
+struct SharedTerms(Vec<Arc<Terms>>);
+
+impl SharedTerms {
+    fn get(&mut self, terms: Terms) -> Arc<Terms> {
+        if let Some(known) = self.0.iter().find(|known| ***known == terms) {
+            return Arc::clone(known);
+        }
+        let terms = Arc::new(terms);
+        self.0.push(Arc::clone(&terms));
+        terms
+    }
+}
+
+/// The name of a `[[connector]]` or `[[organization]]`, which no other has.
+fn unique_name(
+    table: &mut Table<'_, '_>,
+    kind: &str,
+    names: &mut HashMap<Arc<str>, Position>,
+) -> Arc<str> {
+    let Some(text) = table.take("name") else {
+        table.spot.absent(format!(
+            "lacks a name; expected name = \"NAME\" below [[{kind}]]"
+        ));
+        return "".into();
+    };
+    let Some(text) = text.text("a name") else {
+        return "".into();
+    };
+    let parsed: Arc<str> = text.parse(name).unwrap_or_default().into();
+    if parsed.is_empty() {
+        return parsed;
+    }
+    let here = text.spot.position();
+    if let Some(there) = names.get(&parsed) {
+        text.spot.fault(format!(
+            "{parsed:?} is also the name of the {kind} in line {}; expected a name of its own",
+            there.line
+        ));
+    } else {
+        names.insert(Arc::clone(&parsed), here);
+    }
+    parsed
+}
+
+/// The connector that is being read.
+struct Owner<'a> {
+    at: usize,
+    name: &'a Arc<str>,
+}
+
+/// Whose each key is.
+#[derive(Default)]
+struct Claims(HashMap<ConnectorKey, (usize, Arc<str>, Position)>);
+
+impl Claims {
+    fn make(&mut self, owner: &Owner<'_>, key: ConnectorKey, spot: &Spot<'_, '_>) {
+        let Some((at, name, place)) = self.0.get(&key) else {
+            let claim = (owner.at, Arc::clone(owner.name), spot.position());
+            self.0.insert(key, claim);
+            return;
+        };
+        let what = match &key {
+            ConnectorKey::Login(login) => format!("login {login:?}"),
+            ConnectorKey::Certificate(name) => {
+                format!("certificate {:?} of {:?}", name.subject, name.issuer)
+            }
+            ConnectorKey::Client(network) if network.prefix_len() == network.max_prefix_len() => {
+                format!("client {}", network.addr())
+            }
+            key => format!("network {}", key.to_string().replacen("client:", "", 1)),
+        };
+        if *at == owner.at {
+            spot.warn(format!("{what} is listed twice"));
+        } else {
+            spot.fault(format!(
+                "{what} is a key of connector {:?} here and of connector {name:?} \
+                 in line {}, column {}; expected it in only one",
+                owner.name, place.line, place.column
+            ));
+        }
+    }
+}
