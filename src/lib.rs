@@ -37,5 +37,10 @@ pub mod control;
 pub mod journal;
 pub mod milter;
 
-// Floor 4: the configuration, into what each part is told.
+// Floor 4: the configuration, and the commands of operators.
 pub mod config;
+pub mod operator;
+
+// Floor 5: the process.
+pub mod cli;
+pub mod daemon;

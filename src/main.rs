@@ -1,3 +1,7 @@
-//! The `connguard` program.
+//! The `connguard` program: see [`connguard::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    connguard::cli::main()
+}

@@ -53,7 +53,7 @@ pub struct Handle {
 }
 
 /// How the milter is doing.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 pub struct Status {
     /// Connections open now.
     pub connections: usize,

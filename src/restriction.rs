@@ -8,11 +8,13 @@
 //! What is over by the clock is over at once for every reader, whether or not
 //! [`Table::sweep`] has come by to record it.
 
+mod attempts;
 mod changes;
 mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use attempts::{Attempts, InForce};
 pub use changes::{Batch, Changes};
 pub use replay::replay;
 
@@ -20,89 +22,18 @@ use crate::{
     connector::Entity,
     record::{Actor, CaseId, Event, Grace, Live, Record, Restriction, Snapshot, Standing, Trust},
     timestamp::Timestamp,
-    verdict::Action,
 };
 use dashmap::{DashMap, mapref::entry::Entry as MapEntry};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 /// Records that may wait for the journal before it has to write a snapshot.
 const QUEUE: usize = 8192;
-
-/// What a restricted or marked entity tried since. Kept in memory only: it is
-/// shown, and it limits `hold`, but nothing is judged by it.
-#[derive(Debug, Default)]
-pub struct Attempts {
-    /// Recipients that were refused (for a mark: would have been).
-    pub refused: AtomicU64,
-    /// When it last tried, in milliseconds; 0 where it never did.
-    pub last: AtomicU64,
-    /// Messages that went to the hold queue.
-    pub held_messages: AtomicU64,
-    /// Octets of those messages.
-    pub held_bytes: AtomicU64,
-}
-
-impl Attempts {
-    /// Counts the refusal of `recipients`.
-    pub fn refuse(&self, recipients: u64, now: Timestamp) {
-        self.refused.fetch_add(recipients, Relaxed);
-        self.last.fetch_max(now.as_millis(), Relaxed);
-    }
-
-    /// Takes room for a message of `bytes` under the limits of the hold
-    /// queue; says whether there was any.
-    pub fn hold(&self, bytes: u64, messages_limit: u64, bytes_limit: u64, now: Timestamp) -> bool {
-        self.last.fetch_max(now.as_millis(), Relaxed);
-        let take = |counter: &AtomicU64, by: u64, limit: u64| {
-            counter
-                .fetch_update(Relaxed, Relaxed, |held| {
-                    held.checked_add(by).filter(|sum| *sum <= limit)
-                })
-                .is_ok()
-        };
-        if !take(&self.held_messages, 1, messages_limit) {
-            return false;
-        }
-        let room = take(&self.held_bytes, bytes, bytes_limit);
-        if !room {
-            self.held_messages.fetch_sub(1, Relaxed);
-        }
-        room
-    }
-
-    /// The last attempt, if there was one.
-    pub fn last(&self) -> Option<Timestamp> {
-        match self.last.load(Relaxed) {
-            0 => None,
-            millis => Some(Timestamp::from_millis(millis)),
-        }
-    }
-}
-
-/// A restriction in force, with what was tried since.
-#[derive(Clone, Debug)]
-pub struct InForce {
-    /// The restriction or mark.
-    pub restriction: Arc<Restriction>,
-    /// What was tried since.
-    pub attempts: Arc<Attempts>,
-}
-
-impl InForce {
-    /// What mail meets at `now`: a tempfail may have turned into a reject.
-    pub fn action(&self, now: Timestamp) -> Action {
-        match (self.restriction.action, self.restriction.reject_from) {
-            (Action::Tempfail, Some(from)) if from <= now => Action::Reject,
-            (action, _) => action,
-        }
-    }
-}
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
@@ -189,6 +120,17 @@ impl Table {
                 .clone()
                 .filter(|grace| now < grace.until)
         })
+    }
+
+    /// For how many entities something is in force, or was until the last
+    /// sweep.
+    pub fn len(&self) -> usize {
+        self.len.load(SeqCst)
+    }
+
+    /// Whether nothing is in force for anybody.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether anything is in force for `entity`.

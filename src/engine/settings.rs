@@ -2,11 +2,12 @@
 //! of it at once; a transaction in hand keeps what it began with.
 
 use crate::{
+    connector::ConnectorKey,
     directory::{Directory, Params},
     domain::{self, DomainSet},
     message::{Direction, Recipient},
     record::CaseId,
-    verdict::Scope,
+    verdict::{Mode, Scope},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -141,6 +142,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Observe or enforce, where no connector has a mode of its own.
+    pub fn mode(&self) -> Mode {
+        self.directory.terms(&ConnectorKey::Overflow).mode
+    }
+
     /// Settings with this directory and defaults elsewhere.
     pub fn with_directory(params: Params) -> Self {
         Self {

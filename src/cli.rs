@@ -1,0 +1,311 @@
+//! The command line: arguments to exit code. Each subcommand has its file.
+
+mod ask;
+mod check;
+mod list;
+mod output;
+mod run;
+mod show;
+mod status;
+
+use crate::{
+    command::{Command as Request, FailureKind},
+    config,
+    control::AskError,
+    timestamp::parse_span,
+    verdict::Action,
+};
+use clap::{Args, Parser, Subcommand};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+
+/// Where the configuration is, unless `--config` says otherwise.
+const CONFIG: &str = "/etc/connguard/connguard.toml";
+/// Where the control socket is usually.
+const SOCKET: &str = "/run/connguard/control.sock";
+
+/// Exit codes.
+mod exit {
+    /// The answer is no.
+    pub(super) const NO: u8 = 1;
+    /// The command line can't be understood.
+    pub(super) const USAGE: u8 = 2;
+    /// The daemon can't be reached.
+    pub(super) const UNREACHABLE: u8 = 3;
+    /// The daemon refused.
+    pub(super) const REFUSED: u8 = 4;
+}
+
+/// Stops the mail of relay clients that have been taken over.
+#[derive(Debug, Parser)]
+#[command(
+    name = "connguard",
+    version,
+    about = "Notices when a client that Postfix relays mail for has been taken over, and stops its mail",
+    after_help = "An ENTITY is connector:NAME, login:LOGIN, client:ADDRESS, cert:SUBJECT/ISSUER or local; a bare \
+                  name, address or login is enough where only one matches. A CASE is as C-000017.\n\n\
+                  Exit codes: 0 done; 1 the answer is no (not restricted, nothing found, faults found); \
+                  2 usage; 3 the daemon can't be reached; 4 refused by the daemon.",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+    /// The control socket of the daemon, if not the one that the configuration
+    /// names (/run/connguard/control.sock where that can't be read).
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground. SIGHUP reloads, SIGTERM drains.
+    Run,
+    /// Read the configuration; print every fault, or ok and what it means.
+    Check,
+    /// Show how the daemon is.
+    Status {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List restricted entities.
+    List {
+        /// Trusted, in grace and suspicious ones too.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show an entity or a case in full: findings, samples, history, what to do.
+    Show {
+        /// An entity or a case.
+        #[arg(value_name = "ENTITY|CASE")]
+        what: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Restrict an entity by hand.
+    Block {
+        /// Whom.
+        #[arg(value_name = "ENTITY")]
+        entity: String,
+        /// Why, for the history.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// For how long, as 2h; until it is lifted where absent.
+        #[arg(long = "for", value_name = "SPAN", value_parser = parse_span)]
+        span: Option<Duration>,
+        /// What its mail meets (tempfail, reject or hold), if not what is configured.
+        #[arg(long)]
+        action: Option<Action>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let an entity relay again; takes effect at the next command of a running session.
+    Unblock {
+        /// An entity or a case.
+        #[arg(value_name = "ENTITY|CASE")]
+        what: String,
+        /// Why, for the history.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// How long judgement is milder afterwards, as 24h, if not what is configured.
+        #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+        grace: Option<Duration>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Exempt an entity for a time, for a planned mailing.
+    Trust {
+        /// Whom.
+        #[arg(value_name = "ENTITY")]
+        entity: String,
+        /// For how long, as 24h.
+        #[arg(long = "for", value_name = "SPAN", value_parser = parse_span)]
+        span: Duration,
+        /// Why, for the history.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End an exemption.
+    Untrust {
+        /// Whose.
+        #[arg(value_name = "ENTITY")]
+        entity: String,
+        /// Why, for the history.
+        #[arg(long, value_name = "TEXT", default_value = "no longer needed")]
+        reason: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show who did what, when and why, oldest first.
+    History {
+        /// Of this entity only.
+        #[arg(value_name = "ENTITY")]
+        entity: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let the daemon read its configuration again: all of it, or nothing on a fault.
+    Reload {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+struct Output {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("can't write to standard output: {0}")]
+    Output(#[from] io::Error),
+    #[error(
+        "the daemon's answer can't be understood ({0}); is another version of connguard running? Restart it"
+    )]
+    Answer(#[from] serde_json::Error),
+    #[error("{0}")]
+    No(String),
+    #[error(transparent)]
+    Daemon(#[from] crate::daemon::Error),
+}
+
+impl Error {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ask(AskError::Failed(failure)) => match failure.kind {
+                FailureKind::No => exit::NO,
+                FailureKind::Usage => exit::USAGE,
+                FailureKind::Refused => exit::REFUSED,
+            },
+            Self::Ask(AskError::Output(_)) | Self::Output(_) | Self::No(_) | Self::Daemon(_) => {
+                exit::NO
+            }
+            Self::Ask(_) | Self::Answer(_) => exit::UNREACHABLE,
+        }
+    }
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has had enough: nothing is wrong.
+        Err(Error::Output(error) | Error::Ask(AskError::Output(error)))
+            if error.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            output::complain(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The control socket: as told, else as configured, else where it is usually.
+/// Members of the group connguard-admin need not be able to read the file.
+fn socket(cli: &Cli) -> PathBuf {
+    let configured = || {
+        config::load(&cli.config, &[])
+            .ok()
+            .map(|config| config.control.socket)
+    };
+    cli.socket
+        .clone()
+        .or_else(configured)
+        .unwrap_or_else(|| SOCKET.into())
+}
+
+fn dispatch(cli: &Cli) -> Result<(), Error> {
+    let socket = &match &cli.command {
+        Command::Run | Command::Check => PathBuf::new(),
+        _ => socket(cli),
+    };
+    let seconds = |span: &Duration| span.as_secs();
+    match &cli.command {
+        Command::Run => run::run(&cli.config),
+        Command::Check => check::check(&cli.config),
+        Command::Status { output } => status::status(socket, *output),
+        Command::List { all, output } => list::list(socket, *all, *output),
+        Command::Show { what, output } => show::show(socket, what, *output),
+        Command::Block {
+            entity,
+            reason,
+            span,
+            action,
+            output,
+        } => {
+            let request = Request::Block {
+                entity: entity.clone(),
+                reason: reason.clone(),
+                span_s: span.as_ref().map(seconds),
+                action: *action,
+            };
+            ask::act(socket, request, *output)
+        }
+        Command::Unblock {
+            what,
+            reason,
+            grace,
+            output,
+        } => {
+            let request = Request::Unblock {
+                what: what.clone(),
+                reason: reason.clone(),
+                grace_s: grace.as_ref().map(seconds),
+            };
+            ask::act(socket, request, *output)
+        }
+        Command::Trust {
+            entity,
+            span,
+            reason,
+            output,
+        } => {
+            let request = Request::Trust {
+                entity: entity.clone(),
+                span_s: span.as_secs(),
+                reason: reason.clone(),
+            };
+            ask::act(socket, request, *output)
+        }
+        Command::Untrust {
+            entity,
+            reason,
+            output,
+        } => {
+            let request = Request::Untrust {
+                entity: entity.clone(),
+                reason: reason.clone(),
+            };
+            ask::act(socket, request, *output)
+        }
+        Command::History { entity, output } => list::history(socket, entity.clone(), *output),
+        Command::Reload { output } => ask::reload(socket, *output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

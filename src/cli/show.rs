@@ -1,0 +1,250 @@
+//! `show`: everything about one entity or case.
+
+use super::{Error, Output, list::state, output};
+use crate::{
+    command::Command,
+    control,
+    record::Sample,
+    timestamp::Timestamp,
+    verdict::Mode,
+    view::{FindingView, ListView, ShowView, State, TotalsView},
+};
+use std::{
+    fmt::Write as _,
+    io::{Write as _, stdout},
+    path::Path,
+};
+
+/// Prints an entity or case.
+pub(super) fn show(socket: &Path, what: &str, options: Output) -> Result<(), Error> {
+    let command = Command::Show {
+        what: what.to_owned(),
+    };
+    let done = control::ask(socket, command, |_| Ok(()))?.done;
+    let mut out = stdout().lock();
+    if options.json {
+        writeln!(out, "{done}")?;
+    } else {
+        let view: ShowView = serde_json::from_value(done)?;
+        out.write_all(text(&view).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn text(view: &ShowView) -> String {
+    let mut page = Page::default();
+    page.line(&format!("{}{}", view.entity, headline(view)));
+    for key in &view.keys {
+        page.pair("key", key);
+    }
+    if let Some(standing) = &view.standing {
+        page.standing(standing);
+    }
+    let findings = view.standing.iter().flat_map(|standing| &standing.findings);
+    page.findings("Findings", findings);
+    page.samples(&view.samples);
+    page.findings("Observed now", view.findings.iter());
+    if let Some(totals) = &view.totals {
+        page.totals(totals);
+    }
+    if !view.history.is_empty() {
+        page.heading("History");
+        for entry in &view.history {
+            let case = entry
+                .case
+                .map(|case| format!(" {case}"))
+                .unwrap_or_default();
+            page.item(&format!(
+                "{}  {} by {}{case}: {}",
+                entry.at.local(),
+                entry.what,
+                entry.by,
+                entry.why
+            ));
+        }
+    }
+    if !view.next.is_empty() {
+        page.heading("What to do");
+        for step in &view.next {
+            page.item(step);
+        }
+    }
+    page.0
+}
+
+fn headline(view: &ShowView) -> String {
+    let mode = match view.mode {
+        Mode::Observe => "observe mode: nothing is refused",
+        Mode::Enforce => "enforce mode",
+    };
+    match &view.standing {
+        Some(standing) => {
+            let case = standing
+                .case
+                .map(|case| format!(", case {case}"))
+                .unwrap_or_default();
+            format!(" is {}{case} ({mode})", in_words(standing.state))
+        }
+        None => format!(" is not restricted ({mode})"),
+    }
+}
+
+fn in_words(what: State) -> &'static str {
+    match what {
+        State::Grace => "in grace",
+        State::Marked => "marked: it would be restricted in enforce mode",
+        other => state(other),
+    }
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.0, "{}", output::clean(text));
+    }
+
+    fn heading(&mut self, text: &str) {
+        self.line("");
+        self.line(text);
+    }
+
+    fn item(&mut self, text: &str) {
+        self.line(&format!("  {text}"));
+    }
+
+    fn pair(&mut self, name: &str, value: &str) {
+        self.item(&format!("{name:<16}{value}"));
+    }
+
+    fn standing(&mut self, standing: &ListView) {
+        self.pair("organization", &standing.organization);
+        if let (Some(action), Some(scope)) = (standing.action, standing.scope) {
+            let scope = match scope {
+                crate::verdict::Scope::Relayed => "relayed recipients; inbound ones pass",
+                crate::verdict::Scope::All => "all recipients",
+            };
+            self.pair("action", &format!("{action}, {scope}"));
+        }
+        let mut time = |name: &str, at: Option<Timestamp>| {
+            if let Some(at) = at {
+                self.pair(name, &at.local());
+            }
+        };
+        time("since", standing.since);
+        time("until", standing.until);
+        time("last attempt", standing.last_attempt);
+        if let Some(by) = &standing.by {
+            self.pair("by", &by.to_string());
+        }
+        self.pair("why", &standing.reason);
+        if matches!(standing.state, State::Restricted | State::Marked) {
+            self.pair(
+                "passed before",
+                &format!(
+                    "{} messages, {} recipients",
+                    standing.passed_messages, standing.passed_recipients
+                ),
+            );
+            let name = if standing.state == State::Marked {
+                "would refuse"
+            } else {
+                "refused since"
+            };
+            self.pair(name, &format!("{} recipients", standing.refused));
+        }
+        if standing.held > 0 {
+            self.pair("held since", &format!("{} messages", standing.held));
+        }
+    }
+
+    fn findings<'a>(&mut self, title: &str, findings: impl Iterator<Item = &'a FindingView>) {
+        for (at, view) in findings.enumerate() {
+            if at == 0 {
+                self.heading(title);
+            }
+            let finding = &view.finding;
+            self.item(&view.text);
+            self.item(&format!(
+                "  {}: score {:.1}, compromised from {:.0} on, since {}",
+                finding.signal,
+                finding.score,
+                finding.limit,
+                finding.since.local()
+            ));
+        }
+    }
+
+    fn samples(&mut self, samples: &[Sample]) {
+        if samples.is_empty() {
+            return;
+        }
+        self.heading("Samples");
+        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or("-").to_owned();
+        let rows = samples.iter().map(|sample| {
+            vec![
+                format!("  {}", sample.at.local()),
+                text(&sample.queue_id),
+                if sample.passed { "passed" } else { "refused" }.to_owned(),
+                sample.recipients.to_string(),
+                sample.sender.to_string(),
+                text(&sample.from),
+                text(&sample.message_id),
+            ]
+        });
+        let head = [
+            "  TIME",
+            "QUEUE ID",
+            "",
+            "RCPTS",
+            "SENDER",
+            "FROM",
+            "MESSAGE-ID",
+        ];
+        self.0.push_str(&output::table(&head, rows.collect()));
+    }
+
+    fn totals(&mut self, totals: &TotalsView) {
+        self.heading("Counted since the daemon's start");
+        self.pair(
+            "first, last",
+            &format!(
+                "{}, {}",
+                totals.first_seen.local(),
+                totals.last_seen.local()
+            ),
+        );
+        self.pair(
+            "relayed",
+            &format!(
+                "{} messages, {} recipients (last hour {} and {})",
+                totals.messages,
+                totals.recipients,
+                totals.messages_last_hour,
+                totals.recipients_last_hour
+            ),
+        );
+        self.pair(
+            "of these",
+            &format!(
+                "{} with an unregistered sender, {} with the null sender",
+                totals.unregistered, totals.null_senders
+            ),
+        );
+        self.pair(
+            "unknown",
+            &format!(
+                "{} recipients that Postfix refused",
+                totals.unknown_recipients
+            ),
+        );
+        self.pair("refused", &format!("{} recipients", totals.refused));
+        if totals.would_refuse > 0 {
+            self.pair(
+                "would refuse",
+                &format!("{} recipients", totals.would_refuse),
+            );
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `status`: how the daemon is.
+
+use super::{Error, Output, output};
+use crate::{command::Command, control, timestamp::Timestamp};
+use serde_json::Value;
+use std::{
+    io::{Write, stdout},
+    path::Path,
+};
+
+/// Prints how the daemon is.
+pub(super) fn status(socket: &Path, options: Output) -> Result<(), Error> {
+    let done = control::ask(socket, Command::Status, |_| Ok(()))?.done;
+    let mut out = stdout().lock();
+    if options.json {
+        writeln!(out, "{done}")?;
+        return Ok(());
+    }
+    for (name, value) in lines(&done) {
+        writeln!(out, "{name:<12} {}", output::clean(&value))?;
+    }
+    Ok(())
+}
+
+fn lines(status: &Value) -> Vec<(&'static str, String)> {
+    let text = |path: &str| status.pointer(path).map(plain).unwrap_or_default();
+    let started = text("/started")
+        .parse()
+        .map_or_else(|_| text("/started"), Timestamp::local);
+    let healthy = if status.pointer("/journal/healthy") == Some(&Value::Bool(true)) {
+        "healthy"
+    } else {
+        "NOT HEALTHY"
+    };
+    let mut lines = vec![
+        ("version", text("/version")),
+        ("mode", text("/mode")),
+        ("started", started),
+        ("connectors", text("/connectors")),
+        (
+            "restricted",
+            format!("{} (marked: {})", text("/restricted"), text("/marked")),
+        ),
+        (
+            "passed",
+            format!(
+                "{} messages, {} recipients",
+                text("/messages"),
+                text("/recipients")
+            ),
+        ),
+        (
+            "refused",
+            format!(
+                "{} recipients (would refuse: {})",
+                text("/refused"),
+                text("/would_refuse")
+            ),
+        ),
+        ("held", format!("{} messages", text("/held"))),
+        (
+            "journal",
+            format!(
+                "{healthy}, {}, {} changes, {} bytes",
+                text("/journal/path"),
+                text("/journal/records"),
+                text("/journal/bytes")
+            ),
+        ),
+        (
+            "milter",
+            format!(
+                "{} of {} connections, {} turned away",
+                text("/milter/connections"),
+                text("/milter/limit"),
+                text("/milter/refused_connections")
+            ),
+        ),
+    ];
+    for note in status
+        .pointer("/notes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        lines.push(("note", plain(note)));
+    }
+    lines
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

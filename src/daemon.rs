@@ -1,0 +1,349 @@
+//! The composition root: builds the parts from the configuration, connects
+//! them, and takes them down in order. No decisions.
+//!
+//! Start: configuration, journal (lock, recovery), engine with what was
+//! recovered, sockets, then READY: the first command of the first session
+//! already meets every restriction. Stop: no new connections, messages in
+//! hand finish within a deadline, the journal is flushed, our sockets go.
+
+use crate::{
+    clock::Clock,
+    config::{self, Config, Faults, LogFormat, LogParams},
+    connector::Entity,
+    control::{self, Control},
+    engine::{Engine, Notice},
+    journal::{self, Journal},
+    milter::{self, Milter},
+    operator::{Operator, Reloader},
+    timestamp::Timestamp,
+    view,
+};
+use arc_swap::ArcSwap;
+use futures_util::{Stream, StreamExt};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use std::{io, path::Path, sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Period of the housekeeping.
+const TICK: Duration = Duration::from_secs(1);
+/// How long messages in hand may take when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Log lines in one period of the housekeeping that clients can cause.
+const LINES_A_TICK: usize = 20;
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration has faults.
+    #[error("can't start, the configuration has faults:\n{0}")]
+    Config(#[from] Faults),
+    /// The state directory can't be used.
+    #[error("can't start: {0}")]
+    Journal(#[from] journal::OpenError),
+    /// A milter socket can't be opened.
+    #[error("can't start: {0}")]
+    Milter(#[from] milter::BindError),
+    /// The control socket can't be opened.
+    #[error("can't start: {0}")]
+    Control(#[from] control::BindError),
+    /// The system refused something else.
+    #[error("can't {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs the daemon with a log and a runtime of its own until it is told to
+/// stop.
+pub fn main(path: &Path, clock: Clock) -> Result<(), Error> {
+    let config = config::load(path, &own_names())?;
+    start_log(&config.log);
+    let system = |what| move |source| Error::System { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(system("start the runtime"))?;
+    let signals = {
+        let _guard = runtime.enter();
+        Signals::new([SIGHUP, SIGTERM, SIGINT]).map_err(system("watch for signals"))?
+    };
+    let wishes = signals.map(|signal| match signal {
+        SIGHUP => Wish::Reload,
+        _ => Wish::Stop,
+    });
+    runtime.block_on(run(path, config, clock, wishes))
+}
+
+/// What the daemon is asked for from outside, beside mail and commands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// Read the configuration again.
+    Reload,
+    /// Finish what is in hand and stop.
+    Stop,
+}
+
+/// Names of this host, whose addresses are registered by nature: its host
+/// name and the origin that Debian keeps for programs that send mail.
+pub fn own_names() -> Vec<String> {
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    let origin = std::fs::read_to_string("/etc/mailname")
+        .ok()
+        .map(|name| name.trim().to_owned());
+    host.into_iter()
+        .chain(origin)
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// Runs the daemon with a configuration that was read from `path`, until it is
+/// asked to stop or nobody is left to ask.
+pub async fn run(
+    path: &Path,
+    config: Config,
+    clock: Clock,
+    mut wishes: impl Stream<Item = Wish> + Unpin,
+) -> Result<(), Error> {
+    let now = clock.now();
+    let (journal, recovered) = Journal::open(&config.state.directory)?;
+    for warning in &recovered.warnings {
+        tracing::warn!("journal: {warning}");
+    }
+    let engine = Arc::new(Engine::new(
+        config.settings.clone(),
+        config.state.max_connectors,
+        now,
+    ));
+    let moves = engine.restore(recovered.snapshot, now);
+    tell_moves(&moves);
+    let journal = start_journal(journal, &engine, &clock)?;
+    let milter = {
+        let clock = clock.clone();
+        Milter::bind(config.milter.clone(), Arc::clone(&engine), move || {
+            clock.now()
+        })?
+    };
+    let control = Control::bind(&config.control.socket)?;
+    tell_start(&config);
+    let operator = Arc::new(Operator {
+        engine: Arc::clone(&engine),
+        journal: Arc::clone(&journal),
+        milter: milter.handle(),
+        state: config.state.directory.clone(),
+        config: Arc::new(ArcSwap::from_pointee(config)),
+        reloader: Reloader {
+            path: path.to_owned(),
+            own_names: own_names(),
+            turn: tokio::sync::Mutex::new(()),
+        },
+        started: now,
+        clock: clock.clone(),
+    });
+    let (stop_milter, stopped) = oneshot::channel::<()>();
+    let milter = tokio::spawn(milter.run(stopped, DRAIN));
+    let serving = {
+        let operator = Arc::clone(&operator);
+        tokio::spawn(async move { control.serve(operator).await })
+    };
+    notify(&[NotifyState::Ready]);
+    serve(&operator, &mut wishes).await;
+    notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    let _ = stop_milter.send(());
+    match milter.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!("the milter front-end failed: {error}"),
+        Err(error) => tracing::error!("the milter front-end failed: {error}"),
+    }
+    serving.abort();
+    // The socket goes when the task has let go of it.
+    let _ = serving.await;
+    let flushed = tokio::task::spawn_blocking(move || journal.stop()).await;
+    if let Ok(Err(error)) = flushed {
+        tracing::error!("changes are lost by this stop: {error}");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Wishes and housekeeping, until the wish to stop.
+async fn serve(operator: &Arc<Operator>, wishes: &mut (impl Stream<Item = Wish> + Unpin)) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            wish = wishes.next() => match wish {
+                Some(Wish::Reload) => reload(operator).await,
+                Some(Wish::Stop) | None => return,
+            },
+            _ = ticks.tick() => housekeeping(operator),
+        }
+    }
+}
+
+async fn reload(operator: &Operator) {
+    match operator.reload().await {
+        Ok(report) => {
+            for sentence in report.sentences() {
+                tracing::info!("reload: {sentence}");
+            }
+        }
+        Err(error) => tracing::error!("reload: {error}"),
+    }
+}
+
+fn housekeeping(operator: &Operator) {
+    operator.clock.slew();
+    let now = operator.clock.now();
+    operator.engine.table().sweep(now);
+    tell_notices(&operator.engine);
+    let status = format!(
+        "{} connectors, {} entities restricted, marked, trusted or in grace",
+        operator.engine.roster().len(),
+        operator.engine.table().len(),
+    );
+    notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+}
+
+fn start_journal(
+    journal: Journal,
+    engine: &Arc<Engine>,
+    clock: &Clock,
+) -> Result<Arc<journal::Handle>, Error> {
+    let clock = clock.clone();
+    let now = Arc::new(move || -> Timestamp { clock.now() });
+    let announce = |announced: &journal::Announcement<'_>| {
+        for record in announced.records {
+            let line = view::log_line(record);
+            if announced.on_disk {
+                tracing::info!("{line}");
+            } else {
+                tracing::error!("{line} durable=no");
+            }
+        }
+        if announced.incomplete {
+            tracing::warn!("more changed than could be told one by one: see connguard list");
+        }
+    };
+    journal
+        .start(
+            Arc::clone(engine.table()),
+            journal::Params::default(),
+            now,
+            announce,
+        )
+        .map(Arc::new)
+        .map_err(|source| Error::System {
+            what: "start the journal",
+            source,
+        })
+}
+
+fn tell_notices(engine: &Engine) {
+    let (notices, mut left_out) = engine.notices().take();
+    let told = notices.len().min(LINES_A_TICK);
+    for notice in notices.iter().take(told) {
+        match notice {
+            Notice::NewConnector(key) => tracing::info!("new connector={key}"),
+            Notice::Suspicious(key, findings) => {
+                tracing::warn!(
+                    "{}",
+                    view::suspicion_line("suspicious", &Entity::from(key.clone()), findings)
+                );
+            }
+            Notice::LimitReached(key) => tracing::warn!("limit entity={key}"),
+            Notice::OverflowCompromised(findings) => {
+                let overflow = Entity::from(crate::connector::ConnectorKey::Overflow);
+                tracing::warn!("{}", view::suspicion_line("overflow", &overflow, findings));
+            }
+        }
+    }
+    left_out += u64::try_from(notices.len() - told).unwrap_or(u64::MAX);
+    if left_out > 0 {
+        tracing::warn!("{left_out} more notices of this kind were left out");
+    }
+}
+
+fn tell_moves(moves: &crate::engine::Moves) {
+    for (from, to) in &moves.moved {
+        let to: Vec<String> = to.iter().map(Entity::to_string).collect();
+        tracing::warn!(
+            "{from} is not configured any more: its restriction is now that of {}",
+            to.join(" and ")
+        );
+    }
+    for entity in &moves.lost {
+        tracing::warn!(
+            "{entity} is restricted, but not configured any more: nobody meets the restriction"
+        );
+    }
+    for entity in &moves.idle {
+        tracing::warn!("{entity} is restricted, but in observe mode: nothing of it is refused");
+    }
+}
+
+fn tell_start(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    let places: Vec<String> = config
+        .milter
+        .listen
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    tracing::info!(
+        "connguard {} mode={} listen={}",
+        env!("CARGO_PKG_VERSION"),
+        config.settings.mode(),
+        places.join(" ")
+    );
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("can't notify the service manager: {error}");
+    }
+}
+
+/// Starts the log: journald's own protocol under systemd, else text or JSON
+/// on standard error. `RUST_LOG` overrides the configured level.
+fn start_log(params: &LogParams) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&params.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
+    let result = match params.format {
+        LogFormat::Auto if under_systemd => match tracing_journald::layer() {
+            Ok(journald) => registry.with(journald).try_init(),
+            Err(_) => registry.with(text_log()).try_init(),
+        },
+        LogFormat::Json => {
+            let json = tracing_subscriber::fmt::layer()
+                .json()
+                .with_writer(io::stderr);
+            registry.with(json).try_init()
+        }
+        LogFormat::Auto | LogFormat::Text => registry.with(text_log()).try_init(),
+    };
+    // Somebody who embeds the daemon has a log of their own already.
+    drop(result);
+}
+
+fn text_log<S>() -> impl tracing_subscriber::Layer<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(io::stderr)
+}

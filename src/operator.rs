@@ -1,0 +1,455 @@
+//! The commands of operators: an engine call, the wait until it is on disk,
+//! an answer in words. The control socket brings them; a web page would be one
+//! more way in beside it.
+
+mod reload;
+mod target;
+
+pub use reload::{ReloadView, Reloader};
+
+use crate::{
+    clock::Clock,
+    command::{Command, Failure},
+    config::Config,
+    connector::Entity,
+    control::{Answers, Handler, Peer},
+    engine::{Blocked, Engine, Lifted},
+    journal, milter,
+    record::{Actor, CaseId, Event, Record, Restriction, Trust},
+    restriction::{Attempts, InForce},
+    timestamp::Timestamp,
+    verdict::Action,
+    view::{self, HistoryView, ListView},
+};
+use arc_swap::ArcSwap;
+use sd_notify::NotifyState;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+/// What operators' commands work on.
+pub struct Operator {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The journal.
+    pub journal: Arc<journal::Handle>,
+    /// The milter front-end.
+    pub milter: milter::Handle,
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+    /// How it is read again.
+    pub reloader: Reloader,
+    /// The state directory, whose audit trail is read.
+    pub state: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// When the daemon started.
+    pub started: Timestamp,
+}
+
+impl Handler for Operator {
+    async fn handle(
+        &self,
+        command: Command,
+        peer: Peer,
+        answers: &mut Answers,
+    ) -> Result<Value, Failure> {
+        let by = Actor::Operator(peer.name);
+        let now = self.clock.now();
+        match command {
+            Command::Status => Ok(self.status(now)),
+            Command::List { all } => self.list(all, answers, now).await,
+            Command::Show { what } => self.show(&what, now).await,
+            Command::Block {
+                entity,
+                reason,
+                span_s,
+                action,
+            } => {
+                let span = span_s.map(Duration::from_secs);
+                self.block(&entity, reason, span, action, by, now).await
+            }
+            Command::Unblock {
+                what,
+                reason,
+                grace_s,
+            } => {
+                let grace = grace_s.map(Duration::from_secs);
+                self.unblock(&what, &reason, grace, by, now).await
+            }
+            Command::Trust {
+                entity,
+                span_s,
+                reason,
+            } => {
+                self.trust(&entity, Duration::from_secs(span_s), reason, by, now)
+                    .await
+            }
+            Command::Untrust { entity, reason } => self.untrust(&entity, &reason, by, now).await,
+            Command::History { entity } => self.history(entity.as_deref(), answers).await,
+            Command::Reload => {
+                let report = self.reload().await.map_err(Failure::refused)?;
+                to_value(&report)
+            }
+        }
+    }
+}
+
+impl Operator {
+    /// Reads the configuration again and puts it into force as a whole, or
+    /// not at all; then the error says every fault.
+    pub async fn reload(&self) -> Result<ReloadView, String> {
+        notify_manager(&[NotifyState::Reloading]);
+        let result = self
+            .reloader
+            .reload(&self.engine, &self.milter, &self.config, self.clock.now())
+            .await;
+        notify_manager(&[NotifyState::Ready]);
+        result
+    }
+
+    fn status(&self, now: Timestamp) -> Value {
+        let entries = self.engine.table().list(now);
+        let restrictions = || {
+            entries
+                .iter()
+                .filter_map(|entry| entry.standing.restriction.as_ref())
+        };
+        let marked = restrictions()
+            .filter(|restriction| restriction.mark)
+            .count();
+        let counters = self.engine.counters();
+        let journal = self.journal.status();
+        let milter = self.milter.status();
+        let config = self.config.load();
+        let mut notes = config.warnings.clone();
+        if let Some(error) = &journal.error {
+            notes.push(format!("the journal can't be written ({error}): restrictions hold, but a restart loses the latest"));
+        }
+        for path in &journal.set_aside {
+            notes.push(format!(
+                "a damaged journal file was set aside: {}; compare it with `connguard history`, then remove it",
+                path.display()
+            ));
+        }
+        let unattributed = counters.unattributed.load(Relaxed);
+        if unattributed > 0 {
+            notes.push(format!(
+                "{unattributed} messages were relayed for clients that are not in relay_networks and showed no login or certificate: is milter.inbound_domains or milter.relay_networks incomplete?"
+            ));
+        }
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "mode": self.engine.settings().mode(),
+            "started": self.started,
+            "uptime_s": now.since(self.started).as_secs(),
+            "connectors": self.engine.roster().len(),
+            "restricted": restrictions().count() - marked,
+            "marked": marked,
+            "messages": counters.messages.load(Relaxed),
+            "recipients": counters.recipients.load(Relaxed),
+            "refused": counters.refused.load(Relaxed),
+            "would_refuse": counters.would_refuse.load(Relaxed),
+            "held": counters.held.load(Relaxed),
+            "unattributed": unattributed,
+            "journal": {
+                "path": journal.path,
+                "records": journal.records,
+                "bytes": journal.bytes,
+                "healthy": journal.healthy && journal.set_aside.is_empty(),
+                "set_aside": journal.set_aside,
+            },
+            "milter": milter,
+            "notes": notes,
+        })
+    }
+
+    async fn list(
+        &self,
+        all: bool,
+        answers: &mut Answers,
+        now: Timestamp,
+    ) -> Result<Value, Failure> {
+        for view in view::list(&self.engine, all, now) {
+            answers.item(&view).await?;
+        }
+        Ok(Value::Null)
+    }
+
+    async fn show(&self, what: &str, now: Timestamp) -> Result<Value, Failure> {
+        let entity = match what.parse::<CaseId>() {
+            Ok(case) => self.entity_of_case(case, now).await?,
+            Err(_) => self.find(what, now)?,
+        };
+        let records = self.audit_trail(Some(entity.clone())).await?;
+        let view = view::show(&self.engine, &entity, &records, now)
+            .ok_or_else(|| Failure::no(format!("nothing is known of {entity}")))?;
+        to_value(&view)
+    }
+
+    async fn block(
+        &self,
+        entity: &str,
+        reason: String,
+        span: Option<Duration>,
+        action: Option<Action>,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<Value, Failure> {
+        let reason = checked_reason(&reason)?.to_owned();
+        let entity = self.find(entity, now)?;
+        let (held, seq) = self
+            .engine
+            .block(
+                Blocked {
+                    entity,
+                    action,
+                    span,
+                    reason,
+                },
+                by,
+                now,
+            )
+            .map_err(|error| Failure::refused(error.to_string()))?;
+        let restriction = &held.restriction;
+        let mut message = format!(
+            "{} is restricted, case {}",
+            restriction.entity, restriction.case
+        );
+        if let Some(until) = restriction.until {
+            message.push_str(&format!(", until {}", until.local()));
+        }
+        let view = ListView::of_restriction(&self.engine, &held, now);
+        self.acknowledge(
+            seq,
+            message,
+            "restricted",
+            "is lifted by a restart",
+            json!(view),
+        )
+        .await
+    }
+
+    async fn unblock(
+        &self,
+        what: &str,
+        reason: &str,
+        grace: Option<Duration>,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<Value, Failure> {
+        let reason = checked_reason(reason)?;
+        let entities = match what.parse::<CaseId>() {
+            Ok(case) => self.engine.entities_of(case, now),
+            Err(_) => vec![self.find(what, now)?],
+        };
+        let lifted: Vec<Lifted> = entities
+            .iter()
+            .filter_map(|entity| self.engine.unblock(entity, reason, grace, by.clone(), now))
+            .collect();
+        let Some(last) = lifted.iter().map(|lifted| lifted.seq).max() else {
+            return Err(Failure::no(self.why_not_restricted(
+                what,
+                entities.first(),
+                now,
+            )));
+        };
+        let views: Vec<Value> = lifted
+            .iter()
+            .map(|lifted| lifted_view(&lifted.held))
+            .collect();
+        let messages: Vec<String> = lifted
+            .iter()
+            .map(|lifted| lifted_message(&lifted.held))
+            .collect();
+        self.acknowledge(
+            last,
+            messages.join("\n"),
+            "lifted",
+            "returns at restart",
+            json!(views),
+        )
+        .await
+    }
+
+    async fn trust(
+        &self,
+        entity: &str,
+        span: Duration,
+        reason: String,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<Value, Failure> {
+        let reason = checked_reason(&reason)?.to_owned();
+        if span.is_zero() {
+            return Err(Failure::usage(
+                "--for 0s is no time: give a duration as 24h",
+            ));
+        }
+        let entity = self.find(entity, now)?;
+        let trust = Trust {
+            since: now,
+            until: now.plus(span),
+            by,
+            reason,
+        };
+        let view = json!({ "entity": entity, "until": trust.until });
+        let message = format!("{entity} is trusted until {}", trust.until.local());
+        let seq = self
+            .engine
+            .trust(&entity, trust)
+            .map_err(|error| Failure::refused(error.to_string()))?;
+        self.acknowledge(seq, message, "trusted", "is forgotten by a restart", view)
+            .await
+    }
+
+    async fn untrust(
+        &self,
+        entity: &str,
+        reason: &str,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<Value, Failure> {
+        let reason = checked_reason(reason)?;
+        let entity = self.find(entity, now)?;
+        let seq = self
+            .engine
+            .table()
+            .end_trust(&entity, now, by, reason)
+            .ok_or_else(|| Failure::no(format!("{entity} is not trusted")))?;
+        let message = format!("{entity} is no longer trusted");
+        self.acknowledge(
+            seq,
+            message,
+            "ended",
+            "returns at restart",
+            json!({ "entity": entity }),
+        )
+        .await
+    }
+
+    async fn history(&self, entity: Option<&str>, answers: &mut Answers) -> Result<Value, Failure> {
+        let entity = match entity {
+            Some(text) => Some(self.find(text, self.clock.now())?),
+            None => None,
+        };
+        for record in self.audit_trail(entity).await? {
+            answers.item(&HistoryView::from(&record)).await?;
+        }
+        Ok(Value::Null)
+    }
+
+    /// Waits until a change is on disk. It is in force whatever the disk does;
+    /// if the disk fails, the answer says so.
+    async fn acknowledge(
+        &self,
+        seq: u64,
+        message: String,
+        done: &str,
+        otherwise: &str,
+        what: Value,
+    ) -> Result<Value, Failure> {
+        let warning = match self.journal.durable(seq).await {
+            Ok(()) => None,
+            Err(error) => Some(format!("{done} now, {error}: {otherwise}")),
+        };
+        Ok(
+            json!({ "message": message, "durable": warning.is_none(), "warning": warning, "result": what }),
+        )
+    }
+
+    async fn audit_trail(&self, entity: Option<Entity>) -> Result<Vec<Record>, Failure> {
+        let folder = self.state.clone();
+        // It reads files: not on a thread that serves mail.
+        let read = move || journal::history(&folder, entity.as_ref());
+        let history = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| Failure::refused(error.to_string()))?
+            .map_err(|error| Failure::refused(format!("can't read the audit trail: {error}")))?;
+        for warning in &history.warnings {
+            tracing::warn!("audit trail: {warning}");
+        }
+        Ok(history.records)
+    }
+
+    /// The entity of a case that is in force, or else of one that is over.
+    async fn entity_of_case(&self, case: CaseId, now: Timestamp) -> Result<Entity, Failure> {
+        if let Some(entity) = self.engine.entities_of(case, now).into_iter().next() {
+            return Ok(entity);
+        }
+        let of_case = |record: &Record| match &record.event {
+            Event::Restricted(restriction) if restriction.case == case => {
+                Some(restriction.entity.clone())
+            }
+            _ => None,
+        };
+        self.audit_trail(None)
+            .await?
+            .iter()
+            .rev()
+            .find_map(of_case)
+            .ok_or_else(|| Failure::no(format!("there is no case {case}")))
+    }
+}
+
+fn notify_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("can't notify the service manager: {error}");
+    }
+}
+
+fn lifted_view(held: &InForce) -> Value {
+    let Restriction {
+        entity, case, mark, ..
+    } = &*held.restriction;
+    let (refused, held_messages) = tried(&held.attempts);
+    json!({ "entity": entity, "case": case, "mark": mark, "refused": refused, "held": held_messages })
+}
+
+fn lifted_message(held: &InForce) -> String {
+    let Restriction {
+        entity, case, mark, ..
+    } = &*held.restriction;
+    if *mark {
+        return format!("{entity} is no longer marked, case {case}");
+    }
+    let (refused, held_messages) = tried(&held.attempts);
+    let mut message = format!("{entity} may relay again, case {case}");
+    if refused > 0 {
+        message.push_str(&format!(
+            "; {refused} recipients were refused, and clients retry what was tempfailed"
+        ));
+    }
+    if held_messages > 0 {
+        message.push_str(&format!(
+            "; {held_messages} messages are in the hold queue: look with postqueue -p, release with postsuper -H QUEUE_ID"
+        ));
+    }
+    message
+}
+
+fn tried(attempts: &Attempts) -> (u64, u64) {
+    (
+        attempts.refused.load(Relaxed),
+        attempts.held_messages.load(Relaxed),
+    )
+}
+
+fn checked_reason(reason: &str) -> Result<&str, Failure> {
+    let reason = reason.trim();
+    match reason.chars().count() {
+        0 => Err(Failure::usage(
+            "--reason is empty: say why, for whoever reads the history",
+        )),
+        1..=500 => Ok(reason),
+        _ => Err(Failure::usage("--reason is longer than 500 characters")),
+    }
+}
+
+fn to_value(view: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(view).map_err(|error| Failure::refused(error.to_string()))
+}

@@ -1,0 +1,129 @@
+//! Reading the configuration again: all or nothing.
+
+use crate::{
+    config::{self, Config},
+    connector::Entity,
+    engine::{Engine, Moves},
+    milter,
+    timestamp::Timestamp,
+};
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
+
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub struct Reloader {
+    /// The file.
+    pub path: PathBuf,
+    /// Names of this host, which count as registered.
+    pub own_names: Vec<String>,
+    /// One reload at a time.
+    pub turn: tokio::sync::Mutex<()>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ReloadView {
+    /// Keys that changed and take effect only at a restart.
+    pub restart_needed: Vec<String>,
+    /// What moved to other entities, and to which.
+    pub moved: Vec<(Entity, Vec<Entity>)>,
+    /// Restricted entities that no session can be any more.
+    pub lost: Vec<Entity>,
+    /// Restricted entities that are in observe mode now.
+    pub idle: Vec<Entity>,
+    /// Marks that ended because their connector is in enforce mode now.
+    pub unmarked: Vec<Entity>,
+    /// What else to know of the new configuration.
+    pub warnings: Vec<String>,
+}
+
+impl ReloadView {
+    /// What moved, one sentence each, for people and the log.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for key in &self.restart_needed {
+            sentences.push(format!("{key} changed: takes effect at the next restart"));
+        }
+        for (from, to) in &self.moved {
+            let to: Vec<String> = to.iter().map(Entity::to_string).collect();
+            sentences.push(format!(
+                "{from} is now {}: history and restrictions went along",
+                to.join(" and ")
+            ));
+        }
+        for entity in &self.lost {
+            sentences.push(format!(
+                "{entity} is restricted, but no longer configured: nobody meets the restriction until it is"
+            ));
+        }
+        for entity in &self.idle {
+            sentences.push(format!(
+                "{entity} is restricted, but in observe mode now: nothing of it is refused"
+            ));
+        }
+        for entity in &self.unmarked {
+            sentences.push(format!(
+                "{entity} was marked and is in enforce mode now: it starts afresh"
+            ));
+        }
+        sentences.extend(self.warnings.iter().cloned());
+        sentences
+    }
+}
+
+impl Reloader {
+    pub(super) async fn reload(
+        &self,
+        engine: &Engine,
+        milter: &milter::Handle,
+        current: &ArcSwap<Config>,
+        now: Timestamp,
+    ) -> Result<ReloadView, String> {
+        let _turn = self.turn.lock().await;
+        let new = config::load(&self.path, &self.own_names)
+            .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
+        let old = current.load_full();
+        let restart_needed = restart_needed(&old, &new);
+        let Moves {
+            moved,
+            lost,
+            idle,
+            unmarked,
+        } = engine.reload(new.settings.clone(), now);
+        milter.reconfigure(new.milter.clone());
+        let warnings = new.warnings.clone();
+        current.store(Arc::new(new));
+        Ok(ReloadView {
+            restart_needed,
+            moved,
+            lost,
+            idle,
+            unmarked,
+            warnings,
+        })
+    }
+}
+
+/// Keys that are read at the start only, and differ.
+fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
+    let keys = [
+        ("milter.listen", old.milter.listen != new.milter.listen),
+        (
+            "state.directory",
+            old.state.directory != new.state.directory,
+        ),
+        (
+            "state.max_connectors",
+            old.state.max_connectors != new.state.max_connectors,
+        ),
+        ("control.socket", old.control.socket != new.control.socket),
+        ("log.level", old.log.level != new.log.level),
+        ("log.format", old.log.format != new.log.format),
+    ];
+    keys.into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key.to_owned())
+        .collect()
+}

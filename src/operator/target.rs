@@ -1,0 +1,136 @@
+//! From what an operator typed to the entity that is meant.
+
+use super::Operator;
+use crate::{
+    command::Failure,
+    connector::{ConnectorKey, Entity, client_network, fold_login},
+    timestamp::Timestamp,
+};
+use std::net::IpAddr;
+
+impl Operator {
+    /// The entity that `text` means: its full form, or a bare name, address or
+    /// login where only one entity matches.
+    pub(super) fn find(&self, text: &str, now: Timestamp) -> Result<Entity, Failure> {
+        let parsed = text.parse::<Entity>();
+        if let Ok(entity) = parsed {
+            return self.checked(entity);
+        }
+        if let Some(kind) = ["sender:", "organization:"]
+            .iter()
+            .find(|kind| text.starts_with(**kind))
+        {
+            let kind = kind.trim_end_matches(':');
+            return Err(Failure::refused(format!(
+                "this version restricts connectors only, no {kind}: name the connector"
+            )));
+        }
+        let typed = ["connector:", "login:", "client:", "cert:"];
+        if let (Err(error), true) = (&parsed, typed.iter().any(|kind| text.starts_with(kind))) {
+            return Err(Failure::usage(error.to_string()));
+        }
+        let mut known = self.known(text, now);
+        match (known.pop(), known.is_empty()) {
+            (Some(entity), true) => Ok(entity),
+            (Some(entity), false) => {
+                known.push(entity);
+                let names: Vec<String> = known.iter().map(Entity::to_string).collect();
+                Err(Failure::usage(format!(
+                    "{text:?} can mean {}: say which",
+                    names.join(" or ")
+                )))
+            }
+            // An address can be nothing else.
+            (None, _) => match text.parse::<IpAddr>() {
+                Ok(address) => Ok(ConnectorKey::Client(client_network(address)).into()),
+                Err(_) => Err(Failure::no(format!(
+                    "{text:?} is no connector, login or client that is known: see `connguard list --all`, or write its full name, as login:{text}"
+                ))),
+            },
+        }
+    }
+
+    /// Why an entity can't be unblocked, and what may have been meant.
+    pub(super) fn why_not_restricted(
+        &self,
+        what: &str,
+        entity: Option<&Entity>,
+        now: Timestamp,
+    ) -> String {
+        let Some(entity) = entity else {
+            return format!("no restriction of case {what} is in force; see `connguard history`");
+        };
+        let settings = self.engine.settings();
+        let owner = Entity::from(settings.directory.current(entity.connector()));
+        match self.engine.table().in_force(&owner, now) {
+            Some(held) if owner != *entity => format!(
+                "{entity} is not restricted by itself; it belongs to {owner}, which is, case {}: unblock that",
+                held.restriction.case
+            ),
+            _ => format!("{entity} is not restricted; see `connguard list`"),
+        }
+    }
+
+    /// A full form is taken at its word, but a connector must be configured
+    /// or have something in force: a slip of the pen would do nothing.
+    fn checked(&self, entity: Entity) -> Result<Entity, Failure> {
+        let settings = self.engine.settings();
+        match entity.connector() {
+            ConnectorKey::Named(name)
+                if settings.directory.named(name).is_none()
+                    && !self.engine.table().holds(&entity) =>
+            {
+                Err(Failure::no(format!(
+                    "there is no connector {name:?} in the configuration"
+                )))
+            }
+            ConnectorKey::Login(login) => {
+                let realm = self.config.load().milter.login_realm.clone();
+                Ok(ConnectorKey::Login(fold_login(login, realm.as_deref())).into())
+            }
+            _ => Ok(entity),
+        }
+    }
+
+    /// Known entities that a bare text can mean.
+    fn known(&self, text: &str, now: Timestamp) -> Vec<Entity> {
+        let settings = self.engine.settings();
+        let realm = self.config.load().milter.login_realm.clone();
+        let folded = fold_login(text, None);
+        let with_realm = fold_login(text, realm.as_deref());
+        let client = text.parse::<IpAddr>().ok().map(client_network);
+        let matches = |key: &ConnectorKey| match key {
+            ConnectorKey::Named(name) => **name == *text,
+            ConnectorKey::Login(login) => *login == folded || *login == with_realm,
+            ConnectorKey::Certificate(name) => *name.subject == *text,
+            ConnectorKey::Client(network) => client == Some(*network),
+            ConnectorKey::Local | ConnectorKey::Overflow => false,
+        };
+        let mut known: Vec<Entity> = Vec::new();
+        let named = settings.directory.connectors().iter();
+        known.extend(
+            named
+                .map(|named| ConnectorKey::Named(named.name.clone()))
+                .filter(matches)
+                .map(Entity::from),
+        );
+        known.extend(
+            self.engine
+                .roster()
+                .keys()
+                .into_iter()
+                .filter(matches)
+                .map(Entity::from),
+        );
+        let listed = self
+            .engine
+            .table()
+            .list(now)
+            .into_iter()
+            .map(|entry| entry.entity);
+        known.extend(listed.filter(|entity| matches(entity.connector())));
+        known.sort();
+        known.dedup();
+        known
+    }
+}
