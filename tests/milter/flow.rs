@@ -1,0 +1,270 @@
+//! Messages on their way through.
+
+use crate::harness::{Daemon, refusal};
+use connguard::verdict::Action;
+use indymilter_test::{Actions, MacroStage, Status, TestConnection};
+use std::sync::atomic::Ordering::Relaxed;
+
+#[tokio::test]
+async fn a_taken_over_client_is_stopped_and_nobody_else() {
+    let daemon = Daemon::start();
+    let mut good = daemon.client("127.0.0.7").await;
+    let mut bad = daemon.client("127.0.0.8").await;
+    for at in 0..20 {
+        let status = good.send("a@example.org", "b@example.net").await;
+        assert_eq!(status, Status::Continue, "message {at}");
+    }
+    let mut passed = 0;
+    let refused = loop {
+        let sender = format!("a@spam{passed}.example");
+        match bad.send(&sender, "b@example.net").await {
+            Status::Continue => passed += 1,
+            refused => break refused,
+        }
+        assert!(passed < 10, "ten messages passed");
+    };
+    // `%` doubled: Postfix leaves out a single one.
+    assert_eq!(refusal(refused), "451 4.7.1 100%% stopped, case C-000001");
+    bad.mail("a@example.org", "").await;
+    assert_eq!(
+        refusal(bad.rcpt("b@example.net").await),
+        "451 4.7.1 100%% stopped, case C-000001"
+    );
+    assert_eq!(bad.rcpt("b@inbound.example").await, Status::Continue);
+    assert_eq!(bad.end().await.1, Status::Continue);
+    assert_eq!(
+        good.send("a@example.org", "b@example.net").await,
+        Status::Continue
+    );
+
+    // It acts on the session that is open.
+    daemon.unblock("client:127.0.0.8");
+    assert_eq!(
+        bad.send("a@example.org", "b@example.net").await,
+        Status::Continue
+    );
+    assert_eq!(daemon.totals("client:127.0.0.7").messages, 21);
+}
+
+#[tokio::test]
+async fn what_a_message_shows_of_itself_is_kept_as_evidence() {
+    let daemon = Daemon::start();
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.mail("a@spam.example", "").await;
+    mta.rcpt("b@example.net").await;
+    mta.rcpt("c@example.net").await;
+    mta.header("Message-ID", "<one@x.example>").await;
+    mta.header("from", "Bank\r\n\t<b@bank.example>").await;
+    mta.end().await;
+    let samples = daemon.tally("client:127.0.0.8").unwrap().samples();
+    let [sample] = &samples[..] else {
+        panic!("{samples:?}");
+    };
+    assert_eq!(&*sample.sender, "a@spam.example");
+    assert_eq!(sample.queue_id.as_deref(), Some("4Xyz1"));
+    assert_eq!(sample.from.as_deref(), Some("b@bank.example"));
+    assert!(
+        sample
+            .message_id
+            .as_deref()
+            .unwrap()
+            .contains("one@x.example")
+    );
+    assert_eq!(sample.recipients, 2);
+
+    // Nothing of it is left for the next message.
+    mta.mail("a@spam.example", "").await;
+    mta.rcpt("b@example.net").await;
+    mta.end().await;
+    let samples = daemon.tally("client:127.0.0.8").unwrap().samples();
+    assert_eq!(samples[1].from, None);
+    assert_eq!(samples[1].message_id, None);
+    assert_eq!(samples[1].queue_id.as_deref(), Some("4Xyz2"));
+}
+
+#[tokio::test]
+async fn senders_without_a_domain_and_without_an_address() {
+    let daemon = Daemon::start();
+    let mut mta = daemon.client("127.0.0.8").await;
+    for sender in ["root", "", "a@mx.example.org", "a@EXAMPLE.org"] {
+        assert_eq!(mta.send(sender, "b@example.net").await, Status::Continue);
+    }
+    let totals = daemon.totals("client:127.0.0.8");
+    assert_eq!(
+        (totals.messages, totals.null_senders, totals.unregistered),
+        (4, 1, 0)
+    );
+
+    // No `@`, and yet a domain: Postfix resolves it.
+    let macros = [("j", "mx.example.org"), ("{mail_addr}", "u@evil.example")];
+    mta.macros(MacroStage::Mail, &macros).await;
+    mta.conn.mail(["<u%evil.example>"]).await.unwrap();
+    mta.rcpt("b@example.net").await;
+    mta.end().await;
+    assert_eq!(daemon.totals("client:127.0.0.8").unregistered, 1);
+}
+
+#[tokio::test]
+async fn a_held_message_is_quarantined() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.8", Action::Hold);
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.mail("a@example.org", "").await;
+    assert_eq!(mta.rcpt("b@example.net").await, Status::Continue);
+    let (actions, status) = mta.end().await;
+    assert!(actions.has_quarantine("connguard: suspended relay client, case C-000001"));
+    assert_eq!(status, Status::Continue);
+    assert_eq!(daemon.engine.counters().held.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_held_does_not_pass() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.8", Action::Hold);
+    let mut mta = TestConnection::configure()
+        .available_actions(Actions::empty())
+        .open_unix(daemon.socket())
+        .await
+        .unwrap();
+    mta.connect("client", [127, 0, 0, 8]).await.unwrap();
+    mta.mail(["<a@example.org>"]).await.unwrap();
+    assert_eq!(
+        mta.rcpt(["<b@example.net>"]).await.unwrap(),
+        Status::Continue
+    );
+    let (actions, status) = mta.eom().await.unwrap();
+    assert!(actions.actions.is_empty());
+    assert_eq!(status, Status::Tempfail { message: None });
+}
+
+#[tokio::test]
+async fn a_reject_is_final_and_its_text_stays_with_it() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.8", Action::Reject);
+    let mut mta = daemon.client("127.0.0.8").await;
+    let refused = mta.send("a@example.org", "b@example.net").await;
+    assert!(matches!(refused, Status::Reject { .. }));
+    assert_eq!(refusal(refused), "550 5.7.1 100%% stopped, case C-000001");
+    daemon.unblock("client:127.0.0.8");
+    daemon.block("client:127.0.0.8", Action::Tempfail);
+    let refused = mta.send("a@example.org", "b@example.net").await;
+    assert_eq!(refusal(refused), "451 4.7.1 100%% stopped, case C-000002");
+}
+
+#[tokio::test]
+async fn a_client_that_only_retries_is_sent_away() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.8", Action::Reject);
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.mail("a@example.org", "").await;
+    for _ in 0..8 {
+        assert!(refusal(mta.rcpt("b@example.net").await).starts_with("550 5.7.1 "));
+    }
+    let last = mta.rcpt("b@example.net").await;
+    assert!(refusal(last).starts_with("421 4.7.1 "));
+}
+
+#[tokio::test]
+async fn only_unknown_users_speak_against_a_client() {
+    let daemon = Daemon::start();
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.send("a@example.org", "b@example.net").await;
+
+    mta.mail("a@example.org", "").await;
+    for code in ["5.1.1", "5.1.2", "4.1.2", "4.7.1", "5.7.1", "5.5.2"] {
+        let macros = ("error", code, "some text of Postfix");
+        assert_eq!(
+            mta.rcpt_with("u@example.net", macros).await,
+            Status::Continue
+        );
+    }
+    mta.conn.abort().await.unwrap();
+    daemon
+        .until("two unknown users", |daemon| {
+            daemon.totals("client:127.0.0.8").unknown_recipients == 2
+        })
+        .await;
+
+    // An alias that Postfix accepts looks like it. It is delivered here.
+    mta.mail("a@example.org", "").await;
+    let alias = (
+        "error",
+        "5.1.1 User unknown in virtual alias table",
+        "v@alias.example",
+    );
+    assert_eq!(
+        mta.rcpt_with("v@alias.example", alias).await,
+        Status::Continue
+    );
+    assert_eq!(
+        mta.rcpt_with("u@example.net", ("error", "5.1.1", "no"))
+            .await,
+        Status::Continue
+    );
+    assert_eq!(mta.end().await.1, Status::Continue);
+    // The ABORT behind it counts nothing again.
+    mta.send("a@example.org", "b@example.net").await;
+    let totals = daemon.totals("client:127.0.0.8");
+    assert_eq!(totals.unknown_recipients, 3);
+    assert_eq!((totals.messages, totals.recipients), (2, 2));
+    assert_eq!(daemon.engine.counters().messages.load(Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_lost_connection_counts_what_was_seen() {
+    let daemon = Daemon::start();
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.send("a@example.org", "b@example.net").await;
+    mta.mail("a@example.org", "").await;
+    mta.rcpt_with("u@example.net", ("error", "5.1.1", "no"))
+        .await;
+    drop(mta);
+    daemon
+        .until("the unknown user", |daemon| {
+            daemon.totals("client:127.0.0.8").unknown_recipients == 1
+        })
+        .await;
+    daemon
+        .until("the place", |daemon| {
+            daemon.handle.status().connections == 0
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_recipient_is_where_postfix_sends_it() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.8", Action::Tempfail);
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.mail("a@example.org", "").await;
+    for (recipient, macros, passes) in [
+        (
+            "b@inbound.example",
+            ("smtp", "exchange", "b@inbound.example"),
+            true,
+        ),
+        (
+            "b%evil.example@inbound.example",
+            ("smtp", "evil.example", "b@evil.example"),
+            false,
+        ),
+        (
+            "b@elsewhere.example",
+            ("slow", "elsewhere.example", "b@elsewhere.example"),
+            false,
+        ),
+        (
+            "root",
+            ("local", "mx.example.org", "root@mx.example.org"),
+            true,
+        ),
+        ("b@elsewhere.example", ("", "", ""), false),
+    ] {
+        let status = mta.rcpt_with(recipient, macros).await;
+        assert_eq!(
+            status == Status::Continue,
+            passes,
+            "{recipient}: {status:?}"
+        );
+    }
+}

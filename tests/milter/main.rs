@@ -1,0 +1,17 @@
+//! The milter front-end with a real engine behind it, over real sockets, as
+//! an MTA sees it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod agreement;
+mod faults;
+mod flow;
+mod harness;
+mod identity;
+mod lifecycle;
+mod miltertest;
