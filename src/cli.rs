@@ -219,11 +219,7 @@ pub fn main() -> ExitCode {
 /// The control socket: as told, else as configured, else where it is usually.
 /// Members of the group connguard-admin need not be able to read the file.
 fn socket(cli: &Cli) -> PathBuf {
-    let configured = || {
-        config::load(&cli.config, &[])
-            .ok()
-            .map(|config| config.control.socket)
-    };
+    let configured = || config::control_socket(&cli.config);
     cli.socket
         .clone()
         .or_else(configured)

@@ -127,6 +127,15 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// The control socket that the file at `path` names, whatever else may be wrong
+/// with it: who mends a broken configuration must still reach the daemon.
+pub fn control_socket(path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let section = table.get_ref().get("control")?.get_ref().as_table()?;
+    section.get("socket")?.get_ref().as_str().map(PathBuf::from)
+}
+
 /// Reads the configuration at `path`. `own_names` are this host's name and the
 /// domain that its local mail comes from: they are registered wherever another
 /// domain is.

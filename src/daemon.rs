@@ -13,6 +13,7 @@ use crate::{
     control::{self, Control},
     engine::{Engine, Notice},
     journal::{self, Journal},
+    manager::{Manager, News},
     milter::{self, Milter},
     operator::{Operator, Reloader},
     timestamp::Timestamp,
@@ -20,7 +21,6 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt};
-use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use std::{io, path::Path, sync::Arc, time::Duration};
@@ -113,6 +113,8 @@ pub async fn run(
     mut wishes: impl Stream<Item = Wish> + Unpin,
 ) -> Result<(), Error> {
     let now = clock.now();
+    let system = |what| move |source| Error::System { what, source };
+    let manager = Manager::start().map_err(system("start a thread"))?;
     let (journal, recovered) = Journal::open(&config.state.directory)?;
     for warning in &recovered.warnings {
         tracing::warn!("journal: {warning}");
@@ -145,6 +147,7 @@ pub async fn run(
             turn: tokio::sync::Mutex::new(()),
         },
         started: now,
+        manager: manager.clone(),
         clock: clock.clone(),
     });
     let (stop_milter, stopped) = oneshot::channel::<()>();
@@ -153,9 +156,9 @@ pub async fn run(
         let operator = Arc::clone(&operator);
         tokio::spawn(async move { control.serve(operator).await })
     };
-    notify(&[NotifyState::Ready]);
+    manager.tell(News::Ready);
     serve(&operator, &mut wishes).await;
-    notify(&[NotifyState::Stopping]);
+    manager.tell(News::Stopping);
     tracing::info!("stopping");
     let _ = stop_milter.send(());
     match milter.await {
@@ -181,22 +184,14 @@ async fn serve(operator: &Arc<Operator>, wishes: &mut (impl Stream<Item = Wish> 
     loop {
         tokio::select! {
             wish = wishes.next() => match wish {
-                Some(Wish::Reload) => reload(operator).await,
+                Some(Wish::Reload) => {
+                    // Its outcome is in the log.
+                    let _ = operator.reload().await;
+                }
                 Some(Wish::Stop) | None => return,
             },
             _ = ticks.tick() => housekeeping(operator),
         }
-    }
-}
-
-async fn reload(operator: &Operator) {
-    match operator.reload().await {
-        Ok(report) => {
-            for sentence in report.sentences() {
-                tracing::info!("reload: {sentence}");
-            }
-        }
-        Err(error) => tracing::error!("reload: {error}"),
     }
 }
 
@@ -210,7 +205,7 @@ fn housekeeping(operator: &Operator) {
         operator.engine.roster().len(),
         operator.engine.table().len(),
     );
-    notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+    operator.manager.tell(News::Alive(status));
 }
 
 fn start_journal(
@@ -306,12 +301,6 @@ fn tell_start(config: &Config) {
         config.settings.mode(),
         places.join(" ")
     );
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("can't notify the service manager: {error}");
-    }
 }
 
 /// Starts the log: journald's own protocol under systemd, else text or JSON

@@ -35,6 +35,7 @@ pub mod view;
 pub mod clock;
 pub mod control;
 pub mod journal;
+pub mod manager;
 pub mod milter;
 
 // Floor 4: the configuration, and the commands of operators.

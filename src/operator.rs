@@ -14,7 +14,9 @@ use crate::{
     connector::Entity,
     control::{Answers, Handler, Peer},
     engine::{Blocked, Engine, Lifted},
-    journal, milter,
+    journal,
+    manager::{Manager, News},
+    milter,
     record::{Actor, CaseId, Event, Record, Restriction, Trust},
     restriction::{Attempts, InForce},
     timestamp::Timestamp,
@@ -22,7 +24,6 @@ use crate::{
     view::{self, HistoryView, ListView},
 };
 use arc_swap::ArcSwap;
-use sd_notify::NotifyState;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
@@ -45,6 +46,8 @@ pub struct Operator {
     pub reloader: Reloader,
     /// The state directory, whose audit trail is read.
     pub state: PathBuf,
+    /// The service manager, which is told of a reload.
+    pub manager: Manager,
     /// The clock.
     pub clock: Clock,
     /// When the daemon started.
@@ -103,12 +106,21 @@ impl Operator {
     /// Reads the configuration again and puts it into force as a whole, or
     /// not at all; then the error says every fault.
     pub async fn reload(&self) -> Result<ReloadView, String> {
-        notify_manager(&[NotifyState::Reloading]);
+        self.manager.tell(News::Reloading);
         let result = self
             .reloader
             .reload(&self.engine, &self.milter, &self.config, self.clock.now())
             .await;
-        notify_manager(&[NotifyState::Ready]);
+        match &result {
+            Ok(report) => {
+                tracing::info!("reloaded");
+                for sentence in report.sentences() {
+                    tracing::info!("reload: {sentence}");
+                }
+            }
+            Err(error) => tracing::error!("reload: {error}"),
+        }
+        self.manager.tell(News::Ready);
         result
     }
 
@@ -393,12 +405,6 @@ impl Operator {
             .rev()
             .find_map(of_case)
             .ok_or_else(|| Failure::no(format!("there is no case {case}")))
-    }
-}
-
-fn notify_manager(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("can't notify the service manager: {error}");
     }
 }
 
