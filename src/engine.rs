@@ -15,6 +15,7 @@ mod session;
 mod settings;
 
 pub use notice::{Notice, Notices};
+use operate::keys_of;
 pub use operate::{BlockError, Blocked, Lifted, Moves, TrustError};
 use session::Settled;
 pub use session::{Session, Transaction};
@@ -288,12 +289,17 @@ impl Engine {
         ))
     }
 
-    /// The first restriction or mark that the session meets.
+    /// The first restriction or mark that the session meets. A mark means
+    /// nothing to a connector in enforce mode: it was made of a neighbour, or
+    /// by a transaction that began before the mode changed, and must not keep
+    /// the connector from being judged.
     fn in_force(&self, resolution: &Resolution, now: Timestamp) -> Option<InForce> {
+        let enforce = resolution.terms.mode == Mode::Enforce;
         resolution
             .enforced
             .iter()
-            .find_map(|entity| self.table.in_force(entity, now))
+            .filter_map(|entity| self.table.in_force(entity, now))
+            .find(|held| !(enforce && held.restriction.mark))
     }
 
     fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
@@ -492,7 +498,10 @@ impl End<'_> {
         } else {
             settings.restriction.expire_after
         };
-        let keys = engine.keys_of(&settings.directory, entity.connector());
+        if !mark {
+            engine.lift_mark(&entity, now);
+        }
+        let keys = keys_of(&settings.directory, entity.connector());
         let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
             entity: entity.clone(),
             case,

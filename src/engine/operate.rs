@@ -104,6 +104,7 @@ impl Engine {
         if terms.mode == Mode::Observe {
             return Err(BlockError::Observe(entity));
         }
+        self.lift_mark(&entity, now);
         let (held, seq) = self.table.restrict(&entity, now, |case| Restriction {
             entity: entity.clone(),
             case,
@@ -121,7 +122,7 @@ impl Engine {
             samples: Vec::new(),
             passed_messages: 0,
             passed_recipients: 0,
-            keys: self.keys_of(directory, entity.connector()),
+            keys: keys_of(directory, entity.connector()),
         });
         match seq {
             Some(seq) => Ok((held, seq)),
@@ -295,9 +296,7 @@ impl Engine {
             {
                 moves.lost.push(listed.entity.clone());
             } else if restriction.mark && mode(key) == Mode::Enforce {
-                let reason = "enforce mode: what was only observed restricts nobody";
-                self.table
-                    .lift(&listed.entity, now, Actor::Daemon, reason, Duration::ZERO);
+                self.lift_mark(&listed.entity, now);
                 self.forget_evidence(&listed.entity);
                 moves.unmarked.push(listed.entity.clone());
             } else if !restriction.mark && mode(key) == Mode::Observe {
@@ -306,13 +305,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn keys_of(&self, directory: &Directory, key: &ConnectorKey) -> Vec<Entity> {
-        match key {
-            ConnectorKey::Named(name) => directory
-                .named(name)
-                .map(|named| named.keys().0)
-                .unwrap_or_default(),
-            _ => Vec::new(),
+    /// Ends the mark of an entity, if it has one: it stands in the way of a
+    /// restriction, and nothing is held against anybody for it.
+    pub(super) fn lift_mark(&self, entity: &Entity, now: Timestamp) {
+        let held = self.table.in_force(entity, now);
+        if held.is_some_and(|held| held.restriction.mark) {
+            let reason = "enforce mode: what was only observed restricts nobody";
+            self.table
+                .lift(entity, now, Actor::Daemon, reason, Duration::ZERO);
         }
     }
 
@@ -320,5 +320,16 @@ impl Engine {
         if let Some(tally) = self.roster.get(entity.connector()) {
             tally.reset(false);
         }
+    }
+}
+
+/// The keys of a named connector, each an entity of its own.
+pub(super) fn keys_of(directory: &Directory, key: &ConnectorKey) -> Vec<Entity> {
+    match key {
+        ConnectorKey::Named(name) => directory
+            .named(name)
+            .map(|named| named.keys().0)
+            .unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
