@@ -276,7 +276,8 @@ impl Engine {
         };
         let counted = self.roster.get(from.connector()).is_some();
         self.roster.rename(from.connector(), first.connector());
-        if self.table.transfer(from, &targets, now) || counted {
+        let keys_of = |target: &Entity| keys_of(to, target.connector());
+        if self.table.transfer(from, &targets, &keys_of, now) || counted {
             moves.moved.push((from.clone(), targets));
         }
     }
