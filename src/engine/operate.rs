@@ -176,28 +176,32 @@ impl Engine {
     }
 
     /// Takes over what the journal kept, before the first session. What was
-    /// held for a connector whose name is gone follows its keys.
+    /// held for a connector whose name is gone follows its keys, and what the
+    /// judgement held against a key that has a name now goes to the name.
     pub fn restore(&self, snapshot: Snapshot, now: Timestamp) -> Moves {
         self.table.restore(snapshot);
         let settings = self.settings();
         let mut moves = Moves::default();
+        let directory = &settings.directory;
         for listed in self.table.list(now) {
-            if let ConnectorKey::Named(name) = listed.entity.connector()
-                && settings.directory.named(name).is_none()
-            {
-                let keys = listed
-                    .standing
-                    .restriction
-                    .as_ref()
-                    .map(|held| held.keys.clone());
-                self.follow(
-                    &listed.entity,
-                    &keys.unwrap_or_default(),
-                    &settings.directory,
-                    &mut moves,
-                    now,
-                );
-            }
+            let restriction = listed.standing.restriction.as_ref();
+            let entity = &listed.entity;
+            let key = entity.connector();
+            let keys = match key {
+                ConnectorKey::Named(name) if directory.named(name).is_none() => {
+                    restriction.map_or_else(Vec::new, |held| held.keys.clone())
+                }
+                // The judgement restricts under the key by which it counts: it
+                // belonged to no name then. An operator may have meant just
+                // this one key of a connector.
+                _ if directory.current(key) != *key
+                    && restriction.is_some_and(|held| held.by == Actor::Judgement) =>
+                {
+                    vec![entity.clone()]
+                }
+                _ => continue,
+            };
+            self.follow(entity, &keys, directory, &mut moves, now);
         }
         self.after_change(&settings, &mut moves, now);
         moves
