@@ -266,10 +266,11 @@ impl Engine {
                 let counted = resolution.counted.as_ref().filter(|_| relayed)?;
                 let tally = self.roster.get(counted)?;
                 let over = over_limit(&tally, &resolution.terms, transaction.relayed + 1, now);
-                if !over
-                    || resolution.terms.mode == Mode::Observe
-                    || *counted == ConnectorKey::Local
-                {
+                if !over {
+                    return None;
+                }
+                self.tell_of_limit(counted, &tally, now);
+                if resolution.terms.mode == Mode::Observe || *counted == ConnectorKey::Local {
                     return None;
                 }
                 (Class::Tempfail, LIMIT_TEXT.to_owned())
@@ -308,6 +309,12 @@ impl Engine {
                 .counted
                 .as_ref()
                 .is_some_and(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
+    }
+
+    fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {
+        if tally.limit_notice_is_due(now) {
+            self.notices.push(Notice::LimitReached(key.clone()));
+        }
     }
 
     fn count(&self, resolution: &Resolution, counter: impl Fn(&Tally) -> &AtomicU64, by: u32) {
@@ -568,15 +575,13 @@ impl End<'_> {
         if !over_limit(tally, &resolution.terms, transaction.relayed, now) {
             return None;
         }
-        engine.notices.push(Notice::LimitReached(key.clone()));
+        engine.tell_of_limit(key, tally, now);
         if resolution.terms.mode == Mode::Observe || *key == ConnectorKey::Local {
             self.would_refuse(tally);
             return None;
         }
-        tally
-            .counters
-            .refused
-            .fetch_add(transaction.relayed.into(), Relaxed);
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        tally.counters.refused.fetch_add(recipients.into(), Relaxed);
         Some(Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT)))
     }
 
