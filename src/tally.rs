@@ -160,7 +160,8 @@ impl Tally {
     /// registered: one trial of U.
     pub fn trial(&self, odd: Option<u32>, now: Timestamp) {
         let moved = self.unregistered.trial(odd, now);
-        if moved.after <= 0.0 {
+        // Not for every good message: there is a lock in it.
+        if moved.after <= 0.0 && moved.before > 0.0 {
             self.forget_evidence();
         }
     }
