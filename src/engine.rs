@@ -307,8 +307,9 @@ impl Engine {
         resolution.trusted
             || resolution
                 .counted
-                .as_ref()
-                .is_some_and(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
+                .iter()
+                .chain(&resolution.shown)
+                .any(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
     }
 
     fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {
