@@ -6,10 +6,10 @@
 use super::*;
 use crate::{
     record::{Finding, SignalName},
-    verdict::Scope,
+    verdict::{Action, Scope},
 };
 use proptest::prelude::*;
-use std::sync::Barrier;
+use std::sync::{Barrier, atomic::Ordering::Relaxed};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
