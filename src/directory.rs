@@ -163,6 +163,10 @@ pub struct Resolution {
     /// The key under which it is counted; nothing for a session that is no
     /// connector.
     pub counted: Option<ConnectorKey>,
+    /// The key under which it would be counted if nothing were configured: its
+    /// login, else its certificate, else its client network. Who is exempted
+    /// by this key is so under a connector's name, too.
+    pub shown: Option<ConnectorKey>,
     /// Entities whose restrictions it meets, the counted one first.
     pub enforced: Vec<Entity>,
     /// Never judged and never restricted.
@@ -240,22 +244,21 @@ impl Directory {
             .and_then(|at| self.params.connectors.get(*at));
 
         let network = identities.client.map(client_network);
-        let discovered = if let Some(login) = login {
+        let shown = if let Some(login) = login {
             Some(ConnectorKey::Login(Arc::clone(login)))
         } else if let Some(certificate) = certificate {
             Some(ConnectorKey::Certificate(certificate.clone()))
-        } else if client.is_some_and(|client| self.relay.get(client).is_some()) {
-            network.map(ConnectorKey::Client)
         } else {
-            None
+            network.map(ConnectorKey::Client)
         };
+        let may_relay = !bare || client.is_some_and(|client| self.relay.get(client).is_some());
         let (counted, terms) = match named {
             Some(named) => (
                 Some(ConnectorKey::Named(Arc::clone(&named.name))),
                 &named.terms,
             ),
             None => (
-                discovered.filter(|_| self.params.discover),
+                shown.clone().filter(|_| may_relay && self.params.discover),
                 &self.params.discovered,
             ),
         };
@@ -285,6 +288,7 @@ impl Directory {
         }
         Resolution {
             counted,
+            shown,
             enforced,
             trusted,
             terms: Arc::clone(terms),
@@ -329,6 +333,7 @@ impl Directory {
     fn known(&self, key: ConnectorKey, terms: &Arc<Terms>) -> Resolution {
         Resolution {
             enforced: vec![key.clone().into()],
+            shown: Some(key.clone()),
             counted: Some(key).filter(|_| self.params.discover),
             trusted: false,
             terms: Arc::clone(terms),

@@ -15,6 +15,7 @@ mod session;
 mod settings;
 
 pub use notice::{Notice, Notices};
+use operate::keys_of;
 pub use operate::{BlockError, Blocked, Lifted, Moves, TrustError};
 use session::Settled;
 pub use session::{Session, Transaction};
@@ -265,10 +266,11 @@ impl Engine {
                 let counted = resolution.counted.as_ref().filter(|_| relayed)?;
                 let tally = self.roster.get(counted)?;
                 let over = over_limit(&tally, &resolution.terms, transaction.relayed + 1, now);
-                if !over
-                    || resolution.terms.mode == Mode::Observe
-                    || *counted == ConnectorKey::Local
-                {
+                if !over {
+                    return None;
+                }
+                self.tell_of_limit(counted, &tally, now);
+                if resolution.terms.mode == Mode::Observe || *counted == ConnectorKey::Local {
                     return None;
                 }
                 (Class::Tempfail, LIMIT_TEXT.to_owned())
@@ -288,20 +290,32 @@ impl Engine {
         ))
     }
 
-    /// The first restriction or mark that the session meets.
+    /// The first restriction or mark that the session meets. A mark means
+    /// nothing to a connector in enforce mode: it was made of a neighbour, or
+    /// by a transaction that began before the mode changed, and must not keep
+    /// the connector from being judged.
     fn in_force(&self, resolution: &Resolution, now: Timestamp) -> Option<InForce> {
+        let enforce = resolution.terms.mode == Mode::Enforce;
         resolution
             .enforced
             .iter()
-            .find_map(|entity| self.table.in_force(entity, now))
+            .filter_map(|entity| self.table.in_force(entity, now))
+            .find(|held| !(enforce && held.restriction.mark))
     }
 
     fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
         resolution.trusted
             || resolution
                 .counted
-                .as_ref()
-                .is_some_and(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
+                .iter()
+                .chain(&resolution.shown)
+                .any(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
+    }
+
+    fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {
+        if tally.limit_notice_is_due(now) {
+            self.notices.push(Notice::LimitReached(key.clone()));
+        }
     }
 
     fn count(&self, resolution: &Resolution, counter: impl Fn(&Tally) -> &AtomicU64, by: u32) {
@@ -492,7 +506,10 @@ impl End<'_> {
         } else {
             settings.restriction.expire_after
         };
-        let keys = engine.keys_of(&settings.directory, entity.connector());
+        if !mark {
+            engine.lift_mark(&entity, now);
+        }
+        let keys = keys_of(&settings.directory, entity.connector());
         let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
             entity: entity.clone(),
             case,
@@ -559,15 +576,13 @@ impl End<'_> {
         if !over_limit(tally, &resolution.terms, transaction.relayed, now) {
             return None;
         }
-        engine.notices.push(Notice::LimitReached(key.clone()));
+        engine.tell_of_limit(key, tally, now);
         if resolution.terms.mode == Mode::Observe || *key == ConnectorKey::Local {
             self.would_refuse(tally);
             return None;
         }
-        tally
-            .counters
-            .refused
-            .fetch_add(transaction.relayed.into(), Relaxed);
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        tally.counters.refused.fetch_add(recipients.into(), Relaxed);
         Some(Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT)))
     }
 

@@ -273,7 +273,14 @@ impl Table {
     /// Hands what is in force for `from` over to every one of `to` that has
     /// nothing of the kind, and takes it from `from` unless that is one of
     /// `to`; says whether there was anything. With an empty `to` it is dropped.
-    pub fn transfer(&self, from: &Entity, to: &[Entity], now: Timestamp) -> bool {
+    /// `keys_of` gives a target's [`Restriction::keys`].
+    pub fn transfer(
+        &self,
+        from: &Entity,
+        to: &[Entity],
+        keys_of: &dyn Fn(&Entity) -> Vec<Entity>,
+        now: Timestamp,
+    ) -> bool {
         let targets: Vec<&Entity> = to.iter().filter(|target| *target != from).collect();
         let keeps = targets.len() < to.len();
         let mut moved = false;
@@ -284,7 +291,7 @@ impl Table {
             moved = true;
             // First the targets, then the source: at no moment is nobody held.
             for target in &targets {
-                self.inherit(from, &old, target, now);
+                self.inherit(from, &old, target, keys_of, now);
             }
             if keeps {
                 return true;
@@ -437,7 +444,14 @@ impl Table {
     }
 
     /// Gives `target` what `old` holds and it lacks.
-    fn inherit(&self, from: &Entity, old: &Entry, target: &Entity, now: Timestamp) {
+    fn inherit(
+        &self,
+        from: &Entity,
+        old: &Entry,
+        target: &Entity,
+        keys_of: &dyn Fn(&Entity) -> Vec<Entity>,
+        now: Timestamp,
+    ) {
         let mut entry = self.entry(target);
         self.expire(&mut entry, now);
         let Entry {
@@ -446,6 +460,7 @@ impl Table {
         if let (None, Some(restriction)) = (&standing.restriction, &old.standing.restriction) {
             let mut restriction = Restriction::clone(restriction);
             restriction.entity = target.clone();
+            restriction.keys = keys_of(target);
             standing.restriction = Some(Arc::new(restriction));
             *attempts = Arc::clone(&old.attempts);
         }

@@ -103,6 +103,15 @@ impl Roster {
         if let Entry::Vacant(entry) = self.tallies.entry(to.clone()) {
             entry.insert(tally);
             self.len.fetch_add(1, SeqCst);
+        } else {
+            return;
+        }
+        // Without its name it can be evicted again.
+        if !is_configured(to) {
+            self.newcomers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_back(to.clone());
         }
     }
 
@@ -271,5 +280,12 @@ mod tests {
         roster.rename(&client(1), &name);
         assert_eq!(roster.get(&name).unwrap().counters.totals().recipients, 3);
         assert_eq!(roster.len(), 1);
+        // Back, it is a newcomer as others are.
+        roster.rename(&name, &client(1));
+        for n in 2..100 {
+            roster.admit(&client(n), at(1), &nobody);
+        }
+        assert!(roster.get(&client(1)).is_none());
+        assert_eq!(roster.len(), 10);
     }
 }

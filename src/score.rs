@@ -25,7 +25,9 @@ impl Score {
         let mut word = self.0.load(SeqCst);
         loop {
             let before = decayed(word, halflife_s, now);
-            let after = (before + delta).clamp(0.0, cap);
+            // Another thread may have found a larger cap in the meantime: ours
+            // keeps the score from rising, it does not lower it.
+            let after = (before + delta).clamp(0.0, cap.max(before));
             // Seconds may come a little out of order: never turn time back.
             let at = split(word).1.max(now);
             match self

@@ -99,6 +99,8 @@ pub struct Tally {
     judgement: AtomicU8,
     /// Second of the last warning, 0 for none.
     warned: AtomicU32,
+    /// Second of the last notice of a hard limit, 0 for none.
+    limit_told: AtomicU32,
     samples: Mutex<Vec<Sample>>,
 }
 
@@ -120,6 +122,7 @@ impl Tally {
             day_restricted: AtomicBool::new(false),
             judgement: AtomicU8::new(0),
             warned: AtomicU32::new(0),
+            limit_told: AtomicU32::new(0),
             samples: Mutex::new(Vec::new()),
         }
     }
@@ -157,7 +160,8 @@ impl Tally {
     /// registered: one trial of U.
     pub fn trial(&self, odd: Option<u32>, now: Timestamp) {
         let moved = self.unregistered.trial(odd, now);
-        if moved.after <= 0.0 {
+        // Not for every good message: there is a lock in it.
+        if moved.after <= 0.0 && moved.before > 0.0 {
             self.forget_evidence();
         }
     }
@@ -211,12 +215,13 @@ impl Tally {
             return false;
         }
         self.day_suspicious.store(true, SeqCst);
-        let (now, last) = (now.as_seconds(), self.warned.load(SeqCst));
-        let due = last == 0 || now.saturating_sub(last) >= 86_400;
-        due && self
-            .warned
-            .compare_exchange(last, now, SeqCst, SeqCst)
-            .is_ok()
+        is_due(&self.warned, 86_400, now)
+    }
+
+    /// Whether it is time to tell that a hard limit was reached, which is once
+    /// an hour; of several threads one is told so.
+    pub fn limit_notice_is_due(&self, now: Timestamp) -> bool {
+        is_due(&self.limit_told, 3600, now)
     }
 
     /// Evidence starts again from zero. With `restricted` the day is not
@@ -278,6 +283,16 @@ impl Tally {
             *samples = Vec::new();
         }
     }
+}
+
+/// Whether `every_s` seconds are over since the last time, and if so takes
+/// this time as the last one.
+fn is_due(last_time: &AtomicU32, every_s: u32, now: Timestamp) -> bool {
+    let (now, last) = (now.as_seconds(), last_time.load(SeqCst));
+    let due = last == 0 || now.saturating_sub(last) >= every_s;
+    due && last_time
+        .compare_exchange(last, now, SeqCst, SeqCst)
+        .is_ok()
 }
 
 #[cfg(test)]

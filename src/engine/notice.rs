@@ -19,7 +19,8 @@ pub enum Notice {
     NewConnector(ConnectorKey),
     /// A connector became suspicious, because of these findings.
     Suspicious(ConnectorKey, Vec<Finding>),
-    /// A connector reached a hard limit of its configuration.
+    /// A connector reached a hard limit of its configuration; at most once an
+    /// hour for each.
     LimitReached(ConnectorKey),
     /// The overflow looks compromised: it can't be restricted.
     OverflowCompromised(Vec<Finding>),

@@ -104,6 +104,7 @@ impl Engine {
         if terms.mode == Mode::Observe {
             return Err(BlockError::Observe(entity));
         }
+        self.lift_mark(&entity, now);
         let (held, seq) = self.table.restrict(&entity, now, |case| Restriction {
             entity: entity.clone(),
             case,
@@ -121,7 +122,7 @@ impl Engine {
             samples: Vec::new(),
             passed_messages: 0,
             passed_recipients: 0,
-            keys: self.keys_of(directory, entity.connector()),
+            keys: keys_of(directory, entity.connector()),
         });
         match seq {
             Some(seq) => Ok((held, seq)),
@@ -175,28 +176,32 @@ impl Engine {
     }
 
     /// Takes over what the journal kept, before the first session. What was
-    /// held for a connector whose name is gone follows its keys.
+    /// held for a connector whose name is gone follows its keys, and what the
+    /// judgement held against a key that has a name now goes to the name.
     pub fn restore(&self, snapshot: Snapshot, now: Timestamp) -> Moves {
         self.table.restore(snapshot);
         let settings = self.settings();
         let mut moves = Moves::default();
+        let directory = &settings.directory;
         for listed in self.table.list(now) {
-            if let ConnectorKey::Named(name) = listed.entity.connector()
-                && settings.directory.named(name).is_none()
-            {
-                let keys = listed
-                    .standing
-                    .restriction
-                    .as_ref()
-                    .map(|held| held.keys.clone());
-                self.follow(
-                    &listed.entity,
-                    &keys.unwrap_or_default(),
-                    &settings.directory,
-                    &mut moves,
-                    now,
-                );
-            }
+            let restriction = listed.standing.restriction.as_ref();
+            let entity = &listed.entity;
+            let key = entity.connector();
+            let keys = match key {
+                ConnectorKey::Named(name) if directory.named(name).is_none() => {
+                    restriction.map_or_else(Vec::new, |held| held.keys.clone())
+                }
+                // The judgement restricts under the key by which it counts: it
+                // belonged to no name then. An operator may have meant just
+                // this one key of a connector.
+                _ if directory.current(key) != *key
+                    && restriction.is_some_and(|held| held.by == Actor::Judgement) =>
+                {
+                    vec![entity.clone()]
+                }
+                _ => continue,
+            };
+            self.follow(entity, &keys, directory, &mut moves, now);
         }
         self.after_change(&settings, &mut moves, now);
         moves
@@ -275,7 +280,8 @@ impl Engine {
         };
         let counted = self.roster.get(from.connector()).is_some();
         self.roster.rename(from.connector(), first.connector());
-        if self.table.transfer(from, &targets, now) || counted {
+        let keys_of = |target: &Entity| keys_of(to, target.connector());
+        if self.table.transfer(from, &targets, &keys_of, now) || counted {
             moves.moved.push((from.clone(), targets));
         }
     }
@@ -295,9 +301,7 @@ impl Engine {
             {
                 moves.lost.push(listed.entity.clone());
             } else if restriction.mark && mode(key) == Mode::Enforce {
-                let reason = "enforce mode: what was only observed restricts nobody";
-                self.table
-                    .lift(&listed.entity, now, Actor::Daemon, reason, Duration::ZERO);
+                self.lift_mark(&listed.entity, now);
                 self.forget_evidence(&listed.entity);
                 moves.unmarked.push(listed.entity.clone());
             } else if !restriction.mark && mode(key) == Mode::Observe {
@@ -306,13 +310,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn keys_of(&self, directory: &Directory, key: &ConnectorKey) -> Vec<Entity> {
-        match key {
-            ConnectorKey::Named(name) => directory
-                .named(name)
-                .map(|named| named.keys().0)
-                .unwrap_or_default(),
-            _ => Vec::new(),
+    /// Ends the mark of an entity, if it has one: it stands in the way of a
+    /// restriction, and nothing is held against anybody for it.
+    pub(super) fn lift_mark(&self, entity: &Entity, now: Timestamp) {
+        let held = self.table.in_force(entity, now);
+        if held.is_some_and(|held| held.restriction.mark) {
+            let reason = "enforce mode: what was only observed restricts nobody";
+            self.table
+                .lift(entity, now, Actor::Daemon, reason, Duration::ZERO);
         }
     }
 
@@ -320,5 +325,16 @@ impl Engine {
         if let Some(tally) = self.roster.get(entity.connector()) {
             tally.reset(false);
         }
+    }
+}
+
+/// The keys of a named connector, each an entity of its own.
+pub(super) fn keys_of(directory: &Directory, key: &ConnectorKey) -> Vec<Entity> {
+    match key {
+        ConnectorKey::Named(name) => directory
+            .named(name)
+            .map(|named| named.keys().0)
+            .unwrap_or_default(),
+        _ => Vec::new(),
     }
 }

@@ -6,10 +6,10 @@
 use super::*;
 use crate::{
     record::{Finding, SignalName},
-    verdict::Scope,
+    verdict::{Action, Scope},
 };
 use proptest::prelude::*;
-use std::sync::Barrier;
+use std::sync::{Barrier, atomic::Ordering::Relaxed};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -202,7 +202,7 @@ fn a_transfer_moves_what_is_in_force_and_keeps_what_the_target_had() {
     let tried = table.in_force(&old, at(0)).unwrap().attempts;
     tried.refuse(1, at(1));
     restrict(&table, &held, at(0), Some(at(10)));
-    assert!(table.transfer(&old, &[Entity::clone(&new), held.clone()], at(5)));
+    assert!(table.transfer(&old, &[Entity::clone(&new), held.clone()], &no_keys, at(5)));
 
     assert!(!table.holds(&old));
     let moved = table.in_force(&new, at(5)).unwrap();
@@ -215,7 +215,7 @@ fn a_transfer_moves_what_is_in_force_and_keeps_what_the_target_had() {
         table.in_force(&held, at(5)).unwrap().restriction.case,
         CaseId(2)
     );
-    assert!(!table.transfer(&old, &[new], at(5)));
+    assert!(!table.transfer(&old, &[new], &no_keys, at(5)));
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_transfer_is_not_stopped_by_what_is_over() {
     let table = Table::default();
     restrict(&table, &entity(1), at(0), None);
     restrict(&table, &entity(2), at(0), Some(at(10)));
-    table.transfer(&entity(1), &[entity(2)], at(20));
+    table.transfer(&entity(1), &[entity(2)], &no_keys, at(20));
     assert_eq!(
         table.in_force(&entity(2), at(20)).unwrap().restriction.case,
         CaseId(1)
@@ -234,7 +234,7 @@ fn a_transfer_is_not_stopped_by_what_is_over() {
 fn a_transfer_to_itself_loses_nothing() {
     let table = Table::default();
     restrict(&table, &entity(1), at(0), None);
-    assert!(table.transfer(&entity(1), &[entity(1)], at(1)));
+    assert!(table.transfer(&entity(1), &[entity(1)], &no_keys, at(1)));
     assert!(table.in_force(&entity(1), at(1)).is_some());
 }
 
@@ -320,7 +320,7 @@ fn perform(table: &Table, operation: &Operation, now: Timestamp) {
         }
         Operation::Transfer(from, to) => {
             let to: Vec<_> = to.iter().map(|n| entity(*n)).collect();
-            table.transfer(&entity(*from), &to, now);
+            table.transfer(&entity(*from), &to, &no_keys, now);
         }
         Operation::Sweep => table.sweep(now),
         Operation::Pass(_) | Operation::Snapshot => {}
@@ -398,4 +398,8 @@ fn a_snapshot_taken_amid_changes_and_the_records_give_the_table() {
         let again = restored(snapshot, &records);
         assert_eq!(in_force(&again, at(0)), in_force(&table, at(0)));
     }
+}
+
+fn no_keys(_: &Entity) -> Vec<Entity> {
+    Vec::new()
 }

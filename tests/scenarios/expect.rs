@@ -1,0 +1,214 @@
+//! What must be true at a line of a scenario.
+
+use crate::{
+    mail::Sent,
+    words::{Outcome, Words},
+    world::World,
+};
+use connguard::{
+    connector::Entity,
+    engine::{Engine, Notice},
+    judge::Judgement,
+    restriction::InForce,
+    timestamp::{Timestamp, format_span},
+};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+
+/// Facts by their names, as words.
+type Facts = BTreeMap<&'static str, String>;
+
+/// Checks what the rest of an `expect` line says.
+pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
+    let (engine, now) = (world.engine()?, world.now);
+    match words.next("what to expect")? {
+        "total" => compare(&totals(engine), words),
+        "nothing" if words.skip("restricted") => {
+            let list = engine.table().list(now).into_iter();
+            let held: Vec<String> = list
+                .filter(|listed| listed.standing.restriction.is_some())
+                .map(|listed| listed.entity.to_string())
+                .collect();
+            words.end()?;
+            claim(held.is_empty(), || {
+                format!("{} is restricted or marked", held.join(" and "))
+            })
+        }
+        "connector" => {
+            let entity: Entity = words.parse("an entity")?;
+            compare(
+                &connector(engine, &entity, now).ok_or("it is no connector")?,
+                words,
+            )
+        }
+        "no" if words.skip("connector") => {
+            let entity: Entity = words.parse("an entity")?;
+            words.end()?;
+            let known = engine.roster().get(entity.connector()).is_some();
+            claim(!known, || "it is a connector".into())
+        }
+        kind @ ("restricted" | "marked") => {
+            let entity: Entity = words.parse("an entity")?;
+            let held = engine.table().in_force(&entity, now);
+            let held = held.ok_or("it is neither restricted nor marked")?;
+            claim(held.restriction.mark == (kind == "marked"), || {
+                format!("it is not {kind}, but {held:?}")
+            })?;
+            compare(&restriction(&held), words)
+        }
+        "unrestricted" => {
+            let entity: Entity = words.parse("an entity")?;
+            let held = engine.table().in_force(&entity, now);
+            words.end()?;
+            claim(held.is_none(), || format!("it is: {held:?}"))
+        }
+        "not" => {
+            let what = words.next("trusted or grace")?;
+            let held = standing(engine, what, words, now)?;
+            claim(!held, || format!("it is in force: {what}"))
+        }
+        what @ ("trusted" | "grace") => {
+            let held = standing(engine, what, words, now)?;
+            claim(held, || format!("it is not in force: {what}"))
+        }
+        "notices" => {
+            let (kind, entity) = (words.next("a kind")?, words.next("an entity")?);
+            let (expected, found) = (
+                words.parse::<usize>("a number")?,
+                notices(world, kind, entity)?,
+            );
+            claim(found == expected, || {
+                format!("there were {found}: {:?}", world.notices)
+            })
+        }
+        other => Err(format!("{other:?} can't be expected")),
+    }
+}
+
+/// The engine's totals, as far as clients see them too.
+pub(crate) fn total(engine: &Engine) -> Sent {
+    let counters = engine.counters();
+    Sent {
+        messages: counters.messages.load(Relaxed),
+        recipients: counters.recipients.load(Relaxed),
+        refused: counters.refused.load(Relaxed),
+        held: counters.held.load(Relaxed),
+    }
+}
+
+fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+/// Pairs of a name and a value; of `bad 5 of 5` both are such pairs.
+fn compare(facts: &Facts, words: &mut Words<'_>) -> Outcome {
+    while let Some(name) = words.any() {
+        let expected = words.next("a value")?;
+        match facts.get(name) {
+            Some(found) if found == expected => {}
+            Some(found) => return Err(format!("{name} is {found}, not {expected} ({facts:?})")),
+            None => return Err(format!("{name:?} is none of {:?}", facts.keys())),
+        }
+    }
+    Ok(())
+}
+
+fn totals(engine: &Engine) -> Facts {
+    let counters = engine.counters();
+    [
+        ("messages", counters.messages.load(Relaxed)),
+        ("recipients", counters.recipients.load(Relaxed)),
+        ("refused", counters.refused.load(Relaxed)),
+        ("would_refuse", counters.would_refuse.load(Relaxed)),
+        ("held", counters.held.load(Relaxed)),
+        ("unattributed", counters.unattributed.load(Relaxed)),
+        ("connectors", engine.roster().len() as u64),
+    ]
+    .map(|(name, value)| (name, value.to_string()))
+    .into()
+}
+
+fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> {
+    let tally = engine.roster().get(entity.connector())?;
+    let totals = tally.counters.totals();
+    let judgement = match tally.judgement() {
+        Judgement::Normal => "normal",
+        _ => "suspicious",
+    };
+    let mut facts: Facts = [
+        ("messages", totals.messages),
+        ("recipients", totals.recipients),
+        ("null", totals.null_senders),
+        ("unregistered", totals.unregistered),
+        ("unknown", totals.unknown_recipients),
+        ("refused", totals.refused),
+        ("would_refuse", totals.would_refuse),
+        ("days", tally.days_learned().into()),
+        ("hour", tally.messages.estimate(now)),
+    ]
+    .map(|(name, value)| (name, value.to_string()))
+    .into();
+    facts.insert("judgement", judgement.into());
+    let finding = tally.findings(now).into_iter().next();
+    let (bad, of) = finding.map_or((0, 0), |finding| (finding.bad, finding.of));
+    facts.insert("bad", bad.to_string());
+    facts.insert("of", of.to_string());
+    Some(facts)
+}
+
+fn restriction(held: &InForce) -> Facts {
+    let restriction = &held.restriction;
+    let attempts = &held.attempts;
+    let span = |until: Option<Timestamp>| match until {
+        Some(until) => format_span(until.since(restriction.since)),
+        None => "ever".into(),
+    };
+    let mut facts: Facts = [
+        ("case", restriction.case.to_string()),
+        ("action", restriction.action.to_string()),
+        ("scope", restriction.scope.to_string()),
+        ("by", restriction.by.to_string()),
+        ("for", span(restriction.until)),
+        ("rejects_after", span(restriction.reject_from)),
+        ("passed", restriction.passed_messages.to_string()),
+        (
+            "passed_recipients",
+            restriction.passed_recipients.to_string(),
+        ),
+        ("samples", restriction.samples.len().to_string()),
+        ("refused", attempts.refused.load(Relaxed).to_string()),
+        ("held", attempts.held_messages.load(Relaxed).to_string()),
+        ("held_bytes", attempts.held_bytes.load(Relaxed).to_string()),
+    ]
+    .into();
+    if let Some(finding) = restriction.findings.first() {
+        facts.insert("signal", finding.signal.to_string());
+        facts.insert("bad", finding.bad.to_string());
+        facts.insert("of", finding.of.to_string());
+        facts.insert("distinct", finding.distinct.to_string());
+        facts.insert("score", format!("{:.0}", finding.score));
+    }
+    facts
+}
+
+fn standing(engine: &Engine, what: &str, words: &mut Words<'_>, now: Timestamp) -> Outcome<bool> {
+    let entity: Entity = words.parse("an entity")?;
+    words.end()?;
+    match what {
+        "trusted" => Ok(engine.table().trust(&entity, now).is_some()),
+        "grace" => Ok(engine.table().grace(&entity, now).is_some()),
+        _ => Err(format!("{what:?} is neither trusted nor grace")),
+    }
+}
+
+fn notices(world: &World, kind: &str, entity: &str) -> Outcome<usize> {
+    if !["new_connector", "suspicious", "limit_reached"].contains(&kind) {
+        return Err(format!("{kind:?} is no kind of notice"));
+    }
+    let of_it = |notice: &&Notice| match notice {
+        Notice::NewConnector(key) => kind == "new_connector" && key.to_string() == entity,
+        Notice::Suspicious(key, _) => kind == "suspicious" && key.to_string() == entity,
+        Notice::LimitReached(key) => kind == "limit_reached" && key.to_string() == entity,
+        Notice::OverflowCompromised(_) => false,
+    };
+    Ok(world.notices.iter().filter(of_it).count())
+}

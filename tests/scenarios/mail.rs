@@ -1,0 +1,254 @@
+//! SMTP sessions of a scenario: what a client does and what it is answered.
+
+use crate::words::{Outcome, Words, has_words, parse};
+use connguard::{
+    connector::{ConnectorKey, Identities, fold_address, fold_login},
+    engine::{Engine, Session, Transaction},
+    message::{Fate, Message, Recipient, Sender},
+    timestamp::Timestamp,
+    verdict::{Reply, Verdict},
+};
+
+/// An SMTP session, with the transaction that is open in it.
+#[derive(Default)]
+pub(crate) struct Client {
+    session: Session,
+    open: Option<Open>,
+}
+
+struct Open {
+    transaction: Transaction,
+    sender: String,
+    qualified: bool,
+    size: Option<u64>,
+    accepted: u64,
+}
+
+/// What a recipient was answered.
+enum Answer {
+    Accepted,
+    Refused(Reply),
+    /// Postfix had refused it before.
+    NotAsked,
+}
+
+/// What became of the mail of a scenario, counted by the client.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) messages: u64,
+    pub(crate) recipients: u64,
+    pub(crate) refused: u64,
+    pub(crate) held: u64,
+}
+
+/// Where and when mail is sent.
+pub(crate) struct Scene<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) now: Timestamp,
+    pub(crate) host: &'a str,
+    pub(crate) sent: &'a mut Sent,
+}
+
+impl Client {
+    /// Reads who it is, as far as the words say so.
+    pub(crate) fn identify(&mut self, words: &mut Words<'_>) -> Outcome {
+        let mut identities = Identities::default();
+        loop {
+            if words.skip("client") {
+                identities.client = Some(fold_address(words.parse("an address")?));
+            } else if words.skip("login") {
+                identities.login = Some(fold_login(words.next("a login")?, None));
+            } else if words.skip("cert") {
+                let name = format!("cert:{}", words.next("SUBJECT/ISSUER")?);
+                if let ConnectorKey::Certificate(name) = parse(&name)? {
+                    identities.certificate = Some(name);
+                }
+            } else if words.skip("local") {
+                identities.local = true;
+            } else if words.skip("ignored") {
+                self.session.ignore();
+            } else {
+                self.session.identify(identities);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what the words say; gives what the client was answered, where
+    /// there is an answer: the first word of what must be expected.
+    pub(crate) fn act(
+        &mut self,
+        scene: &mut Scene<'_>,
+        action: &str,
+        outcome: Option<&str>,
+    ) -> Outcome<Option<String>> {
+        let (head, recipients) = match action.split_once("rcpt ") {
+            Some((head, recipients)) => (head, Some(recipients)),
+            None => (action, None),
+        };
+        let words = &mut Words::new(head);
+        let begun = words.skip("mail");
+        if begun {
+            self.mail(scene, words)?;
+        }
+        let ended = words.skip("end");
+        if words.skip("abort") {
+            let open = self.open.take().ok_or("no transaction is open")?;
+            scene.engine.at_abandon(&self.session, open.transaction);
+        }
+        words.end()?;
+        let Some(recipients) = recipients else {
+            return if ended {
+                self.end(scene).map(Some)
+            } else {
+                Ok(None)
+            };
+        };
+        let (mut accepted, mut refused) = (false, None);
+        for recipient in recipients.split(',') {
+            match self.recipient(scene, recipient.trim(), outcome)? {
+                Answer::Accepted => accepted = true,
+                Answer::Refused(reply) => refused = Some(reply),
+                Answer::NotAsked => {}
+            }
+        }
+        match (accepted, refused) {
+            (false, refused) => {
+                if begun {
+                    let open = self.open.take().ok_or("no transaction is open")?;
+                    scene.engine.at_abandon(&self.session, open.transaction);
+                }
+                Ok(Some(match refused {
+                    Some(reply) => format!("{reply} at rcpt"),
+                    None => "no recipient".into(),
+                }))
+            }
+            _ if begun => self.end(scene).map(Some),
+            (_, Some(reply)) => Ok(Some(format!("{reply} at rcpt"))),
+            (_, None) => Ok(Some("pass".into())),
+        }
+    }
+
+    fn mail(&mut self, scene: &Scene<'_>, words: &mut Words<'_>) -> Outcome {
+        let sender = words.next("a sender")?;
+        let qualified = sender.contains('@') || sender == "<>";
+        let size = if words.skip("size") {
+            Some(words.parse("octets")?)
+        } else {
+            None
+        };
+        self.open = Some(Open {
+            transaction: scene.engine.begin(&mut self.session),
+            sender: if qualified {
+                sender.to_owned()
+            } else {
+                format!("{sender}@{}", scene.host)
+            },
+            qualified,
+            size,
+            accepted: 0,
+        });
+        Ok(())
+    }
+
+    fn recipient(
+        &mut self,
+        scene: &mut Scene<'_>,
+        text: &str,
+        outcome: Option<&str>,
+    ) -> Outcome<Answer> {
+        let (text, own) = match text.split_once('[') {
+            Some((text, own)) => (text, Some(own.strip_suffix(']').ok_or("[ without ]")?)),
+            None => (text, None),
+        };
+        let words = &mut Words::new(text);
+        let address = words.next("a recipient")?;
+        let mut transport = None;
+        let mut fate = Fate::Accepted;
+        while let Some(word) = words.any() {
+            match word {
+                "via" => transport = Some(words.next("a transport")?),
+                "unknown" => fate = Fate::Unknown,
+                "refused" => fate = Fate::Refused,
+                _ => return Err(format!("{word:?} is not understood of a recipient")),
+            }
+        }
+        let recipient = Recipient {
+            domain: address.rsplit_once('@').map_or("", |(_, domain)| domain),
+            transport,
+            fate,
+        };
+        let open = self.open.as_mut().ok_or("no transaction is open")?;
+        let verdict = scene.engine.at_recipient(
+            &mut self.session,
+            &mut open.transaction,
+            &recipient,
+            scene.now,
+        );
+        // What is expected of every recipient where nothing is of this one.
+        let of_all = outcome.and_then(|outcome| outcome.strip_suffix(" at rcpt"));
+        match (verdict, own.or(of_all)) {
+            (Verdict::Pass, expected) => {
+                if fate != Fate::Accepted {
+                    return Ok(Answer::NotAsked);
+                }
+                if let Some(expected) = expected {
+                    return Err(format!(
+                        "{address}: expected {expected}, but it was accepted: pass"
+                    ));
+                }
+                open.accepted += 1;
+                Ok(Answer::Accepted)
+            }
+            (Verdict::Refuse(reply), Some(expected)) if has_words(&reply.to_string(), expected) => {
+                scene.sent.refused += 1;
+                Ok(Answer::Refused(reply))
+            }
+            (Verdict::Refuse(reply), expected) => Err(format!(
+                "{address}: expected {}, but it was answered {reply}",
+                expected.unwrap_or("it to be accepted")
+            )),
+            (Verdict::Hold(_), _) => Err(format!("{address}: a recipient can't be held")),
+        }
+    }
+
+    fn end(&mut self, scene: &mut Scene<'_>) -> Outcome<String> {
+        let open = self.open.take().ok_or("no transaction is open")?;
+        let message = Message {
+            sender: if open.sender == "<>" {
+                Sender::Null
+            } else {
+                Sender::Address {
+                    address: &open.sender,
+                    qualified: open.qualified,
+                }
+            },
+            queue_id: Some("4fXyZ12AbCz"),
+            message_id: None,
+            from: &[],
+            spam: None,
+            size: open.size,
+            host: Some(scene.host),
+        };
+        let verdict = scene
+            .engine
+            .at_end(&self.session, open.transaction, &message, scene.now);
+        let counted = !self.session.is_ignored();
+        let sent = &mut *scene.sent;
+        Ok(match verdict {
+            Verdict::Pass => {
+                sent.messages += u64::from(counted);
+                sent.recipients += if counted { open.accepted } else { 0 };
+                "pass".into()
+            }
+            Verdict::Refuse(reply) => {
+                sent.refused += open.accepted;
+                format!("{reply} at end")
+            }
+            Verdict::Hold(reason) => {
+                sent.held += 1;
+                format!("hold {reason}")
+            }
+        })
+    }
+}
