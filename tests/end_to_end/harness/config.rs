@@ -1,0 +1,161 @@
+//! The daemon's configuration as a test describes it, and its files.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Where a daemon has its files, all below one directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    dir: PathBuf,
+}
+
+impl Files {
+    /// Makes the directories. The milter socket's belongs to group postfix
+    /// and hands that group on to the socket.
+    pub(crate) fn create(dir: &Path) -> Self {
+        let files = Self {
+            dir: dir.to_owned(),
+        };
+        for name in ["state", "run", "milter"] {
+            std::fs::create_dir_all(dir.join(name)).expect("a directory for the daemon");
+        }
+        let group = nix::unistd::Group::from_name("postfix")
+            .expect("the group database")
+            .expect("a group called postfix (is Postfix installed?)");
+        let milter = dir.join("milter");
+        std::os::unix::fs::chown(&milter, None, Some(group.gid.as_raw()))
+            .expect("chgrp to postfix: these tests need root, as Postfix does");
+        super::set_mode(&milter, 0o2750);
+        files
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.join("connguard.toml")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.dir.join("run/control.sock")
+    }
+
+    pub(crate) fn milter_socket(&self) -> PathBuf {
+        self.dir.join("milter/milter.sock")
+    }
+
+    pub(crate) fn notify_socket(&self) -> PathBuf {
+        self.dir.join("notify.sock")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("connguard.log")
+    }
+
+    /// The segments of the journal, oldest first.
+    pub(crate) fn journal(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.state()).expect("the state directory");
+        let mut segments: Vec<_> = entries
+            .map(|entry| entry.expect("an entry of the state directory").path())
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with("journal-") && name.ends_with(".log")
+            })
+            .collect();
+        segments.sort();
+        segments
+    }
+
+    /// The segment that is written now.
+    pub(crate) fn newest_journal(&self) -> PathBuf {
+        self.journal().pop().expect("a segment of the journal")
+    }
+}
+
+/// What the daemon is told. The defaults fit the harness's Postfix.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// `observe` or `enforce`.
+    pub(crate) mode: &'static str,
+    /// Another daemon's state directory instead of its own.
+    pub(crate) state_directory: Option<PathBuf>,
+    /// Listeners besides the unix socket.
+    pub(crate) listen: Vec<String>,
+    /// Sender domains that are ours.
+    pub(crate) registered_domains: Vec<String>,
+    /// Who may relay without login or certificate.
+    pub(crate) relay_networks: Vec<&'static str>,
+    /// More lines for `[milter]`.
+    pub(crate) milter: String,
+    /// Lines for `[restriction]`.
+    pub(crate) restriction: String,
+    /// Whole sections, such as `[[connector]]`.
+    pub(crate) sections: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: "enforce",
+            state_directory: None,
+            listen: Vec::new(),
+            registered_domains: vec!["example.org".to_owned()],
+            relay_networks: vec!["127.0.0.0/8"],
+            milter: String::new(),
+            restriction: String::new(),
+            sections: String::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Adds a `[[connector]]` with these lines.
+    pub(crate) fn connector(&mut self, name: &str, lines: &str) {
+        write!(
+            self.sections,
+            "\n[[connector]]\nname = \"{name}\"\n{lines}\n"
+        )
+        .expect("a string takes it");
+    }
+
+    /// The file's text for a daemon with these files.
+    pub(crate) fn render(&self, files: &Files) -> String {
+        let mut listen = vec![format!("unix:{}", files.milter_socket().display())];
+        listen.extend(self.listen.iter().cloned());
+        format!(
+            r#"mode = "{mode}"
+
+[milter]
+listen = {listen:?}
+inbound_domains = ["example.org"]
+relay_networks = {networks:?}
+{milter}
+
+[state]
+directory = {state:?}
+
+[control]
+socket = {control:?}
+
+[[organization]]
+name = "default"
+registered_domains = {registered:?}
+
+[restriction]
+{restriction}
+{sections}"#,
+            mode = self.mode,
+            networks = self.relay_networks,
+            milter = self.milter,
+            state = self
+                .state_directory
+                .clone()
+                .unwrap_or_else(|| files.state()),
+            control = files.control_socket(),
+            registered = self.registered_domains,
+            restriction = self.restriction,
+            sections = self.sections,
+        )
+    }
+}

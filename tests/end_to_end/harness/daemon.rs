@@ -1,0 +1,289 @@
+//! The daemon under test, as its own process: started, asked through its
+//! command line, told to reload, killed, started again.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::config::{Config, Files};
+use super::{run, run_ok, wait_for};
+
+const START: Duration = Duration::from_secs(10);
+
+/// How a command of connguard ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Answer {
+    /// Fails the test unless the command did what it was told.
+    #[track_caller]
+    pub(crate) fn done(self) -> Self {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self
+    }
+
+    /// What was printed, as JSON.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let answer = self.done();
+        serde_json::from_str(&answer.stdout).unwrap_or_else(|e| panic!("{e} in {answer:#?}"))
+    }
+}
+
+/// A daemon with its files, running or not.
+pub(crate) struct Daemon {
+    files: Files,
+    config: Config,
+    child: Option<Child>,
+    notify: UnixDatagram,
+}
+
+impl Daemon {
+    /// Writes the configuration and starts the daemon; returns once it says
+    /// that it is ready.
+    pub(crate) fn start(files: Files, config: Config) -> Self {
+        let notify = UnixDatagram::bind(files.notify_socket()).expect("a notification socket");
+        notify
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .expect("a timeout for notifications");
+        let mut daemon = Self {
+            files,
+            config,
+            child: None,
+            notify,
+        };
+        daemon.configure(|_| ());
+        daemon.start_again();
+        daemon
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Starts it (again) with the files that it has, and waits until ready.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        self.forget_notifications();
+        self.child = Some(self.spawn());
+        self.wait_notify("READY=1", START);
+    }
+
+    /// Changes the configuration file. The daemon does not know of it yet.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        let text = self.config.render(&self.files);
+        self.write_config(&text);
+    }
+
+    /// Puts any text into the configuration file.
+    pub(crate) fn write_config(&self, text: &str) {
+        std::fs::write(self.files.config(), text).expect("the configuration file");
+    }
+
+    /// `connguard ARGS…` against this daemon.
+    pub(crate) fn cli(&self, args: &[&str]) -> Answer {
+        let output = run(connguard(&self.files).args(args).env("NO_COLOR", "1"));
+        Answer {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// `connguard ARGS… --json`, which must succeed.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.push("--json");
+        self.cli(&args).json()
+    }
+
+    /// `list --json`, as an array.
+    #[track_caller]
+    pub(crate) fn list(&self) -> Vec<Value> {
+        match self.json(&["list"]) {
+            Value::Array(items) => items,
+            other => panic!("list --json is no array: {other}"),
+        }
+    }
+
+    /// The listed restriction (or mark) of this entity.
+    #[track_caller]
+    pub(crate) fn listed(&self, entity: &str) -> Option<Value> {
+        let mut items = self.list().into_iter();
+        items.find(|item| item["entity"] == entity)
+    }
+
+    /// A number of `status --json`.
+    #[track_caller]
+    pub(crate) fn status(&self, pointer: &str) -> u64 {
+        let status = self.json(&["status"]);
+        status
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or_else(|| panic!("no number {pointer} in {status}"))
+    }
+
+    /// Everything the daemon wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.files.log()).unwrap_or_default()
+    }
+
+    /// The power cut of this daemon.
+    pub(crate) fn kill9(&mut self) {
+        let mut child = self.child.take().expect("a running daemon");
+        child.kill().expect("SIGKILL");
+        child.wait().expect("its end");
+    }
+
+    /// SIGTERM, and its end within a deadline.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait_exit(Duration::from_secs(30))
+    }
+
+    /// A clean stop and a new start.
+    pub(crate) fn restart(&mut self) {
+        let status = self.terminate();
+        assert!(status.success(), "{status}\n{}", self.log());
+        self.start_again();
+    }
+
+    /// SIGHUP; returns once the daemon says that the reload is over.
+    pub(crate) fn hup(&mut self) {
+        self.forget_notifications();
+        self.signal("HUP");
+        self.wait_notify("RELOADING=1", START);
+        self.wait_notify("READY=1", START);
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("a running daemon");
+        let pid = child.id().to_string();
+        run_ok(Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]));
+    }
+
+    /// Waits for the daemon to end by itself.
+    pub(crate) fn wait_exit(&mut self, deadline: Duration) -> ExitStatus {
+        let mut child = self.child.take().expect("a running daemon");
+        let status = wait_for(
+            "the end of the daemon",
+            deadline,
+            || self.log(),
+            || child.try_wait().expect("the state of the daemon"),
+        );
+        self.forget_notifications();
+        status
+    }
+
+    /// Waits for this line on the notification socket.
+    pub(crate) fn wait_notify(&mut self, wanted: &str, deadline: Duration) {
+        let end = Instant::now() + deadline;
+        let mut buffer = [0_u8; 4096];
+        loop {
+            let received = self.notify.recv(&mut buffer).unwrap_or(0);
+            let text = String::from_utf8_lossy(&buffer[..received]).into_owned();
+            if text.lines().any(|line| line == wanted) {
+                return;
+            }
+            let ended = match &mut self.child {
+                Some(child) => child.try_wait().expect("the state of the daemon"),
+                None => None,
+            };
+            assert!(
+                ended.is_none() && Instant::now() < end,
+                "no {wanted} from the daemon (ended: {ended:?})\n{}",
+                self.log()
+            );
+        }
+    }
+
+    fn spawn(&self) -> Child {
+        let log = append(&self.files);
+        connguard(&self.files)
+            .arg("run")
+            .env("NOTIFY_SOCKET", self.files.notify_socket())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log once more"))
+            .stderr(log)
+            .spawn()
+            .expect("the daemon")
+    }
+
+    fn forget_notifications(&self) {
+        let mut buffer = [0_u8; 4096];
+        while self.notify.recv(&mut buffer).is_ok() {}
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already; there is nothing else to do here.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// `connguard run` with these files, for a daemon that is expected to give
+/// up: its exit code and what it wrote.
+pub(crate) fn run_to_end(files: &Files, config: &Config) -> Answer {
+    std::fs::write(files.config(), config.render(files)).expect("the configuration file");
+    let mut child = connguard(files)
+        .arg("run")
+        .stdin(Stdio::null())
+        .stdout(append(files))
+        .stderr(append(files))
+        .spawn()
+        .expect("the daemon");
+    let log = || std::fs::read_to_string(files.log()).unwrap_or_default();
+    let end = Instant::now() + START;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the state of the daemon") {
+            break status;
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the daemon goes on\n{}", log());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    Answer {
+        code: status.code().unwrap_or(-1),
+        stdout: String::new(),
+        stderr: log(),
+    }
+}
+
+fn connguard(files: &Files) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_connguard"));
+    command.arg("--config").arg(files.config());
+    // What this test run inherited must not change how the daemon behaves.
+    for name in [
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "JOURNAL_STREAM",
+        "RUST_LOG",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn append(files: &Files) -> File {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(files.log())
+        .expect("the daemon's log file")
+}

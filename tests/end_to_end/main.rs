@@ -1,0 +1,27 @@
+//! connguard in a real Postfix, end to end: what a client, a recipient and an
+//! administrator notice.
+//!
+//! Needs root (as Postfix does), Postfix 3.7 or newer, swaks, smtp-source and
+//! openssl. A missing program is an error that names it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, and their deadlines read the clock"
+)]
+
+mod harness;
+
+mod actions;
+mod blatant;
+mod direction;
+mod durability;
+mod flood;
+mod harness_itself;
+mod identities;
+mod load;
+mod observe;
+mod reload;
+mod state;
