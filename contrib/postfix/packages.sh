@@ -11,11 +11,27 @@ is_there() { # PROGRAM
     esac
 }
 
+# In a subshell: what keeps services from starting goes away with it, whatever
+# ends it. A policy that was there before stays, and stays in force.
+install_quietly() ( # PACKAGE...
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
+    dpkg-query -W postfix >/dev/null 2>&1 ||
+        echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update >/dev/null &&
+        apt-get -qq install -y --no-install-recommends --no-remove "$@" >/dev/null
+)
+
 # Installs the packages of missing programs; fails naming what stays missing.
 # A Postfix that comes with it gets no configuration and is not started, and no
 # other mail system is removed for it.
 ensure_packages() { # PROGRAM=PACKAGE...
-    local pair policy=/usr/sbin/policy-rc.d ours='' status=0
+    local pair status=0
     local -a packages=()
     for pair; do
         is_there "${pair%%=*}" || packages+=("${pair##*=}")
@@ -26,19 +42,7 @@ ensure_packages() { # PROGRAM=PACKAGE...
         return 1
     fi
     printf 'installing: %s\n' "${packages[*]}"
-    if [ ! -e $policy ]; then
-        ours=1
-        printf '#!/bin/sh\nexit 101\n' >$policy
-        chmod 755 $policy
-    fi
-    dpkg-query -W postfix >/dev/null 2>&1 ||
-        echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
-    {
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get -qq update &&
-            apt-get -qq install -y --no-install-recommends --no-remove "${packages[@]}"
-    } >/dev/null || status=$?
-    [ -z "$ours" ] || rm -f $policy
+    install_quietly "${packages[@]}" || status=$?
     for pair; do
         is_there "${pair%%=*}" && continue
         printf 'missing after the installation: %s (package %s)\n' "${pair%%=*}" "${pair##*=}" >&2
