@@ -146,14 +146,15 @@ begin 'inbound domains and relay networks' \
     'relay_domains = $mydomain, hash:$config_directory/relay pgsql:$config_directory/pg' \
     'parent_domain_matches_subdomains ='
 printf 'alias.example anything\n# no.example x\nroot me\nuser@alias.example me,\n  you.example\n' >"$etc/virtual"
-printf 'Box.example # a comment\n\nbox2.example\n' >"$etc/mailboxes"
+printf 'Box.example # a comment\n\nbox2.example b\303\274ro.example no+domain.example\n' >"$etc/mailboxes"
 printf 'relayed.example x\n' >"$etc/relay"
 : >"$etc/pg"
 run 0 enable --yes
 says 'excludes !not.example'
 says 'pgsql:'
+says "holds 'no+domain.example'"
 holds 'mode = "observe"'
-for domain in mx.example.org localhost alias.example box.example box2.example example.org relayed.example; do
+for domain in mx.example.org localhost alias.example box.example box2.example büro.example example.org relayed.example; do
     holds "    \"$domain\","
 done
 holds 'relay_networks = ["127.0.0.0/8", "::1/128", "192.0.2.0/24"]'

@@ -86,13 +86,15 @@ inbound_domains() {
             while IFS= read -r name; do
                 case $name in
                     '' | *@* | '['*) continue ;; # addresses and literals are no domains
-                    *['"\/:*{}$ ']*)
+                esac
+                # Names in UTF-8 are fine: only what is left in ASCII is looked at.
+                case ${name//[$'\x80'-$'\xff']/} in
+                    *[!a-z0-9._-]* | *..*)
                         note "$parameter holds '$name', which is no domain: if it is one to you, add it to inbound_domains by hand."
                         continue
                         ;;
-                    *.*) ;;
-                    *) [ $bare = keep ] || continue ;;
                 esac
+                [ $bare = keep ] || [[ $name == *.* ]] || continue
                 printf '%s%s\n' "$dot" "${name#"$dot"}"
             done
     done | awk '{ name[NR] = $0; have[$0] = 1 }
