@@ -51,10 +51,7 @@ impl Baseline {
         let pending_total = self.pending_total.swap(0, Relaxed) as f32;
         let (bad, total) = split(self.committed.load(Relaxed));
         let fade = (-(days as f32) / HALFLIFE_DAYS).exp2();
-        let word = join(
-            bad * fade + share * pending_bad,
-            total * fade + share * pending_total,
-        );
+        let word = join(bad * fade + share * pending_bad, total * fade + share * pending_total);
         self.committed.store(word, Relaxed);
     }
 
@@ -67,10 +64,7 @@ impl Baseline {
 
 fn split(word: u64) -> (f32, f32) {
     let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (
-        f32::from_be_bytes([a, b, c, d]),
-        f32::from_be_bytes([e, f, g, h]),
-    )
+    (f32::from_be_bytes([a, b, c, d]), f32::from_be_bytes([e, f, g, h]))
 }
 
 fn join(bad: f32, total: f32) -> u64 {
@@ -81,10 +75,7 @@ fn join(bad: f32, total: f32) -> u64 {
 mod tests {
     use super::*;
 
-    const PRIOR: Prior = Prior {
-        bad: 0.5,
-        total: 100.0,
-    };
+    const PRIOR: Prior = Prior { bad: 0.5, total: 100.0 };
 
     #[test]
     fn a_day_is_usual_only_once_it_is_over() {

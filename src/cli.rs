@@ -220,10 +220,7 @@ pub fn main() -> ExitCode {
 /// Members of the group connguard-admin need not be able to read the file.
 fn socket(cli: &Cli) -> PathBuf {
     let configured = || config::control_socket(&cli.config);
-    cli.socket
-        .clone()
-        .or_else(configured)
-        .unwrap_or_else(|| SOCKET.into())
+    cli.socket.clone().or_else(configured).unwrap_or_else(|| SOCKET.into())
 }
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {
@@ -238,13 +235,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Status { output } => status::status(socket, *output),
         Command::List { all, output } => list::list(socket, *all, *output),
         Command::Show { what, output } => show::show(socket, what, *output),
-        Command::Block {
-            entity,
-            reason,
-            span,
-            action,
-            output,
-        } => {
+        Command::Block { entity, reason, span, action, output } => {
             let request = Request::Block {
                 entity: entity.clone(),
                 reason: reason.clone(),
@@ -253,12 +244,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             };
             ask::act(socket, request, *output)
         }
-        Command::Unblock {
-            what,
-            reason,
-            grace,
-            output,
-        } => {
+        Command::Unblock { what, reason, grace, output } => {
             let request = Request::Unblock {
                 what: what.clone(),
                 reason: reason.clone(),
@@ -266,12 +252,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             };
             ask::act(socket, request, *output)
         }
-        Command::Trust {
-            entity,
-            span,
-            reason,
-            output,
-        } => {
+        Command::Trust { entity, span, reason, output } => {
             let request = Request::Trust {
                 entity: entity.clone(),
                 span_s: span.as_secs(),
@@ -279,15 +260,8 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             };
             ask::act(socket, request, *output)
         }
-        Command::Untrust {
-            entity,
-            reason,
-            output,
-        } => {
-            let request = Request::Untrust {
-                entity: entity.clone(),
-                reason: reason.clone(),
-            };
+        Command::Untrust { entity, reason, output } => {
+            let request = Request::Untrust { entity: entity.clone(), reason: reason.clone() };
             ask::act(socket, request, *output)
         }
         Command::History { entity, output } => list::history(socket, entity.clone(), *output),

@@ -38,10 +38,7 @@ struct Slewed {
 impl Clock {
     /// Engine time of this machine, beginning with the wall clock.
     pub fn system() -> Self {
-        let start = Slewed {
-            time_ms: wall_ms(),
-            at: Instant::now(),
-        };
+        let start = Slewed { time_ms: wall_ms(), at: Instant::now() };
         Self(Arc::new(Source::System(Mutex::new(start))))
     }
 
@@ -69,9 +66,7 @@ impl Clock {
             let now = Instant::now();
             let elapsed = millis(now.saturating_duration_since(slewed.at));
             slewed.time_ms =
-                slewed
-                    .time_ms
-                    .saturating_add(slewed_by(slewed.time_ms, elapsed, wall_ms()));
+                slewed.time_ms.saturating_add(slewed_by(slewed.time_ms, elapsed, wall_ms()));
             slewed.at = now;
         }
     }
@@ -100,11 +95,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 fn wall_ms() -> u64 {
-    millis(
-        SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
+    millis(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -121,25 +121,16 @@ pub enum FailureKind {
 impl Failure {
     /// The answer is no.
     pub fn no(message: impl Into<String>) -> Self {
-        Self {
-            kind: FailureKind::No,
-            message: message.into(),
-        }
+        Self { kind: FailureKind::No, message: message.into() }
     }
 
     /// The request can't be understood.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self {
-            kind: FailureKind::Usage,
-            message: message.into(),
-        }
+        Self { kind: FailureKind::Usage, message: message.into() }
     }
 
     /// The daemon refuses to do it, or can't.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self {
-            kind: FailureKind::Refused,
-            message: message.into(),
-        }
+        Self { kind: FailureKind::Refused, message: message.into() }
     }
 }

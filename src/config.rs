@@ -109,10 +109,7 @@ impl FromStr for LogFormat {
             "auto" => Ok(Self::Auto),
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(WordError {
-                found: text.into(),
-                expected: "auto, text or json",
-            }),
+            _ => Err(WordError { found: text.into(), expected: "auto, text or json" }),
         }
     }
 }
@@ -177,17 +174,9 @@ pub fn parse(path: &Path, bytes: &[u8], own_names: &[String]) -> Result<Config, 
     let (sources, warnings) = reader.finish()?;
     config.understood.push(format!(
         "files: {}",
-        sources
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
+        sources.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
     ));
-    Ok(Config {
-        sources,
-        warnings,
-        ..config
-    })
+    Ok(Config { sources, warnings, ..config })
 }
 
 /// What `check` prints besides `ok`: a line for each thing that was
@@ -212,12 +201,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     let judgement = sections::judgement(top.section("judgement"));
     let log = sections::log(top.section("log"));
     let names = host_names(reader, own_names);
-    let defaults = Defaults {
-        mode,
-        restriction: &restriction,
-        realm,
-        own_names: &names,
-    };
+    let defaults = Defaults { mode, restriction: &restriction, realm, own_names: &names };
     let organizations = connectors::organizations(top.tables("organization"));
     let named = connectors::connectors(top.tables("connector"), &organizations, &defaults);
     let directory = Params {
@@ -290,10 +274,7 @@ fn warn(
     trust: &Trust,
 ) {
     let unjudged = |named: &&Named| named.terms.registered.is_empty();
-    let blank = organizations
-        .list
-        .iter()
-        .all(|one| one.registered.is_empty());
+    let blank = organizations.list.iter().all(|one| one.registered.is_empty());
     if blank && directory.connectors.iter().all(|named| unjudged(&named)) {
         reader.warn(
             "there are no registered domains, so nobody can be judged by the domains they \
@@ -329,12 +310,7 @@ fn warn(
         );
     }
     for named in &directory.connectors {
-        let covered = |network| {
-            trust
-                .clients
-                .iter()
-                .any(|trusted| trusted.contains(network))
-        };
+        let covered = |network| trust.clients.iter().any(|trusted| trusted.contains(network));
         if let Some(network) = named.clients.iter().find(|network| covered(*network)) {
             reader.warn(format!(
                 "{network} of connector {:?} is trusted: what comes from there without login \
@@ -342,11 +318,7 @@ fn warn(
                 named.name
             ));
         }
-        if let Some(login) = named
-            .logins
-            .iter()
-            .find(|login| trust.logins.contains(login))
-        {
+        if let Some(login) = named.logins.iter().find(|login| trust.logins.contains(login)) {
             reader.warn(format!(
                 "login {login} of connector {:?} is trusted: it is never judged",
                 named.name

@@ -64,11 +64,7 @@ pub fn parent_network(network: IpNet) -> IpNet {
     match network {
         IpNet::V4(network) => {
             let prefix = network.prefix_len().min(24);
-            IpNet::V4(
-                Ipv4Net::new(network.network(), prefix)
-                    .unwrap_or(network)
-                    .trunc(),
-            )
+            IpNet::V4(Ipv4Net::new(network.network(), prefix).unwrap_or(network).trunc())
         }
         IpNet::V6(network) => network_v6(network, 48),
     }
@@ -76,11 +72,7 @@ pub fn parent_network(network: IpNet) -> IpNet {
 
 fn network_v6(network: Ipv6Net, longest: u8) -> IpNet {
     let prefix = network.prefix_len().min(longest);
-    IpNet::V6(
-        Ipv6Net::new(network.network(), prefix)
-            .unwrap_or(network)
-            .trunc(),
-    )
+    IpNet::V6(Ipv6Net::new(network.network(), prefix).unwrap_or(network).trunc())
 }
 
 /// The key under which a connector is counted.
@@ -135,12 +127,7 @@ impl fmt::Display for ConnectorKey {
             Self::Named(name) => write!(f, "connector:{}", Escaped(name)),
             Self::Login(login) => write!(f, "login:{}", Escaped(login)),
             Self::Certificate(name) => {
-                write!(
-                    f,
-                    "cert:{}/{}",
-                    Escaped(&name.subject),
-                    Escaped(&name.issuer)
-                )
+                write!(f, "cert:{}/{}", Escaped(&name.subject), Escaped(&name.issuer))
             }
             Self::Client(network) if network.prefix_len() == network.max_prefix_len() => {
                 write!(f, "client:{}", network.addr())
@@ -214,9 +201,7 @@ impl FromStr for ConnectorKey {
             "overflow" => return Ok(Self::Overflow),
             _ => {}
         }
-        let (kind, rest) = text
-            .split_once(':')
-            .ok_or_else(|| EntityError::Kind(text.into()))?;
+        let (kind, rest) = text.split_once(':').ok_or_else(|| EntityError::Kind(text.into()))?;
         if rest.is_empty() {
             return Err(EntityError::Empty(text.into()));
         }
@@ -225,9 +210,8 @@ impl FromStr for ConnectorKey {
             "login" => Ok(Self::Login(fold_login(&unescape(rest)?, None))),
             "client" => parse_client(rest).map(Self::Client),
             "cert" => {
-                let (subject, issuer) = rest
-                    .split_once('/')
-                    .ok_or_else(|| EntityError::Certificate(text.into()))?;
+                let (subject, issuer) =
+                    rest.split_once('/').ok_or_else(|| EntityError::Certificate(text.into()))?;
                 Ok(Self::Certificate(CertificateName {
                     subject: unescape(subject)?,
                     issuer: unescape(issuer)?,
@@ -257,11 +241,7 @@ fn parse_client(text: &str) -> Result<IpNet, EntityError> {
         IpNet::V4(_) => matches!(network.prefix_len(), 24 | 32),
         IpNet::V6(_) => matches!(network.prefix_len(), 48 | 64),
     };
-    if counted {
-        Ok(network.trunc())
-    } else {
-        Err(EntityError::Network(text.into()))
-    }
+    if counted { Ok(network.trunc()) } else { Err(EntityError::Network(text.into())) }
 }
 
 fn unescape(text: &str) -> Result<Arc<str>, EntityError> {
@@ -317,18 +297,11 @@ mod tests {
             ("client:192.0.2.9/24", "client:192.0.2.0/24"),
             ("client:2001:db8::1", "client:2001:db8::/64"),
             ("client:2001:db8::/48", "client:2001:db8::/48"),
-            (
-                "cert:erp.example.org/Example%20CA",
-                "cert:erp.example.org/Example%20CA",
-            ),
+            ("cert:erp.example.org/Example%20CA", "cert:erp.example.org/Example%20CA"),
             ("cert:a%2Fb/c", "cert:a%2Fb/c"),
             ("local", "local"),
         ] {
-            assert_eq!(
-                typed.parse::<Entity>().unwrap().to_string(),
-                printed,
-                "{typed}"
-            );
+            assert_eq!(typed.parse::<Entity>().unwrap().to_string(), printed, "{typed}");
         }
         for wrong in [
             "erp",
@@ -356,14 +329,8 @@ mod tests {
 
     #[test]
     fn logins_fold() {
-        assert_eq!(
-            &*fold_login("ALICE", Some("Example.org")),
-            "alice@example.org"
-        );
-        assert_eq!(
-            &*fold_login("Alice@other", Some("example.org")),
-            "alice@other"
-        );
+        assert_eq!(&*fold_login("ALICE", Some("Example.org")), "alice@example.org");
+        assert_eq!(&*fold_login("Alice@other", Some("example.org")), "alice@other");
         assert_eq!(&*fold_login("Bob", None), "bob");
     }
 

@@ -92,16 +92,9 @@ pub enum Wish {
 /// Names of this host, whose addresses are registered by nature: its host
 /// name and the origin that Debian keeps for programs that send mail.
 pub fn own_names() -> Vec<String> {
-    let host = nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok());
-    let origin = std::fs::read_to_string("/etc/mailname")
-        .ok()
-        .map(|name| name.trim().to_owned());
-    host.into_iter()
-        .chain(origin)
-        .filter(|name| !name.is_empty())
-        .collect()
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let origin = std::fs::read_to_string("/etc/mailname").ok().map(|name| name.trim().to_owned());
+    host.into_iter().chain(origin).filter(|name| !name.is_empty()).collect()
 }
 
 /// Runs the daemon with a configuration that was read from `path`, until it is
@@ -119,19 +112,13 @@ pub async fn run(
     for warning in &recovered.warnings {
         tracing::warn!("journal: {warning}");
     }
-    let engine = Arc::new(Engine::new(
-        config.settings.clone(),
-        config.state.max_connectors,
-        now,
-    ));
+    let engine = Arc::new(Engine::new(config.settings.clone(), config.state.max_connectors, now));
     let moves = engine.restore(recovered.snapshot, now);
     tell_moves(&moves);
     let journal = start_journal(journal, &engine, &clock)?;
     let milter = {
         let clock = clock.clone();
-        Milter::bind(config.milter.clone(), Arc::clone(&engine), move || {
-            clock.now()
-        })?
+        Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
     };
     let control = Control::bind(&config.control.socket)?;
     tell_start(&config);
@@ -229,17 +216,9 @@ fn start_journal(
         }
     };
     journal
-        .start(
-            Arc::clone(engine.table()),
-            journal::Params::default(),
-            now,
-            announce,
-        )
+        .start(Arc::clone(engine.table()), journal::Params::default(), now, announce)
         .map(Arc::new)
-        .map_err(|source| Error::System {
-            what: "start the journal",
-            source,
-        })
+        .map_err(|source| Error::System { what: "start the journal", source })
 }
 
 fn tell_notices(engine: &Engine) {
@@ -289,12 +268,7 @@ fn tell_start(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!("configuration: {warning}");
     }
-    let places: Vec<String> = config
-        .milter
-        .listen
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let places: Vec<String> = config.milter.listen.iter().map(ToString::to_string).collect();
     tracing::info!(
         "connguard {} mode={} listen={}",
         env!("CARGO_PKG_VERSION"),
@@ -316,9 +290,7 @@ fn start_log(params: &LogParams) {
             Err(_) => registry.with(text_log()).try_init(),
         },
         LogFormat::Json => {
-            let json = tracing_subscriber::fmt::layer()
-                .json()
-                .with_writer(io::stderr);
+            let json = tracing_subscriber::fmt::layer().json().with_writer(io::stderr);
             registry.with(json).try_init()
         }
         LogFormat::Auto | LogFormat::Text => registry.with(text_log()).try_init(),
@@ -331,8 +303,5 @@ fn text_log<S>() -> impl tracing_subscriber::Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
-    tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(io::stderr)
+    tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr)
 }

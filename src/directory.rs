@@ -73,11 +73,7 @@ impl Named {
     /// because clients are not counted by networks of that size.
     pub fn keys(&self) -> (Vec<Entity>, Vec<IpNet>) {
         let logins = self.logins.iter().cloned().map(ConnectorKey::Login);
-        let certificates = self
-            .certificate
-            .iter()
-            .cloned()
-            .map(ConnectorKey::Certificate);
+        let certificates = self.certificate.iter().cloned().map(ConnectorKey::Certificate);
         let mut keys: Vec<Entity> = logins.chain(certificates).map(Entity::from).collect();
         let mut others = Vec::new();
         for network in &self.clients {
@@ -87,11 +83,7 @@ impl Named {
             };
             if counted {
                 let host = network.prefix_len() == network.max_prefix_len();
-                let key = if host {
-                    client_network(network.addr())
-                } else {
-                    *network
-                };
+                let key = if host { client_network(network.addr()) } else { *network };
                 keys.push(ConnectorKey::Client(key).into());
             } else {
                 others.push(*network);
@@ -146,10 +138,7 @@ impl<T> Networks<T> {
     where
         T: Default,
     {
-        let mut networks = Self {
-            v4: PrefixMap::new(),
-            v6: PrefixMap::new(),
-        };
+        let mut networks = Self { v4: PrefixMap::new(), v6: PrefixMap::new() };
         for (network, value) in entries {
             networks.insert(network, value);
         }
@@ -194,10 +183,7 @@ impl Directory {
     pub fn new(params: Params) -> Self {
         // Mail submitted on this host has no client that could try again: a
         // tempfail would leave it in maildrop for ever.
-        let local = Terms {
-            action: Action::Hold,
-            ..Terms::clone(&params.discovered)
-        };
+        let local = Terms { action: Action::Hold, ..Terms::clone(&params.discovered) };
         let plain =
             |networks: &[IpNet]| Networks::of(networks.iter().map(|network| (*network, ())));
         let mut directory = Self {
@@ -239,9 +225,7 @@ impl Directory {
         let by_certificate = certificate.and_then(|name| self.certificates.get(name));
         let by_client = client.and_then(|client| self.clients.get(client));
         let proven = by_login.or(by_certificate);
-        let named = proven
-            .or(by_client)
-            .and_then(|at| self.params.connectors.get(*at));
+        let named = proven.or(by_client).and_then(|at| self.params.connectors.get(*at));
 
         let network = identities.client.map(client_network);
         let shown = if let Some(login) = login {
@@ -253,10 +237,7 @@ impl Directory {
         };
         let may_relay = !bare || client.is_some_and(|client| self.relay.get(client).is_some());
         let (counted, terms) = match named {
-            Some(named) => (
-                Some(ConnectorKey::Named(Arc::clone(&named.name))),
-                &named.terms,
-            ),
+            Some(named) => (Some(ConnectorKey::Named(Arc::clone(&named.name))), &named.terms),
             None => (
                 shown.clone().filter(|_| may_relay && self.params.discover),
                 &self.params.discovered,
@@ -286,20 +267,12 @@ impl Directory {
             add(ConnectorKey::Client(network));
             add(ConnectorKey::Client(parent_network(network)));
         }
-        Resolution {
-            counted,
-            shown,
-            enforced,
-            trusted,
-            terms: Arc::clone(terms),
-        }
+        Resolution { counted, shown, enforced, trusted, terms: Arc::clone(terms) }
     }
 
     /// The configured connector of this name.
     pub fn named(&self, name: &str) -> Option<&Named> {
-        self.names
-            .get(name)
-            .and_then(|at| self.params.connectors.get(*at))
+        self.names.get(name).and_then(|at| self.params.connectors.get(*at))
     }
 
     /// All configured connectors.
@@ -310,16 +283,32 @@ impl Directory {
     /// What holds for the mail of `key`.
     pub fn terms(&self, key: &ConnectorKey) -> &Arc<Terms> {
         match key {
-            ConnectorKey::Named(name) => self
-                .named(name)
-                .map_or(&self.params.discovered, |named| &named.terms),
+            ConnectorKey::Named(name) => {
+                self.named(name).map_or(&self.params.discovered, |named| &named.terms)
+            }
             ConnectorKey::Local => &self.local,
             _ => &self.params.discovered,
         }
     }
 
-    /// The key under which what belonged to `key` is counted now: a discovered
-    /// key may have got a connector's name. `key` itself where nothing changed.
+    /// Who inherits what was held for `key`: the connector that names just this
+    /// key, else `key` itself. One that names a wider network inherits nothing:
+    /// what one address did must not fall back on all of them.
+    pub fn heir(&self, key: &ConnectorKey) -> ConnectorKey {
+        let owner = self.current(key);
+        let (ConnectorKey::Client(network), ConnectorKey::Named(name)) = (key, &owner) else {
+            return owner;
+        };
+        let is_key = |named: &IpNet| {
+            let host = named.prefix_len() == named.max_prefix_len();
+            let counted = if host { client_network(named.addr()) } else { named.trunc() };
+            counted == *network
+        };
+        let listed = self.named(name).is_some_and(|named| named.clients.iter().any(is_key));
+        if listed { owner } else { key.clone() }
+    }
+
+    /// The connector that a session with just this key is, else `key` itself.
     pub fn current(&self, key: &ConnectorKey) -> ConnectorKey {
         let at = match key {
             ConnectorKey::Login(login) => self.logins.get(login),
@@ -358,10 +347,7 @@ mod tests {
     use super::*;
 
     fn certificate(subject: &str) -> CertificateName {
-        CertificateName {
-            subject: subject.into(),
-            issuer: "CA".into(),
-        }
+        CertificateName { subject: subject.into(), issuer: "CA".into() }
     }
 
     fn directory() -> Directory {
@@ -400,9 +386,7 @@ mod tests {
 
     fn counted(client: &str, subject: Option<&str>, login: Option<&str>) -> String {
         let resolution = directory().resolve(&identities(client, subject, login));
-        resolution
-            .counted
-            .map_or_else(|| "none".into(), |key| key.to_string())
+        resolution.counted.map_or_else(|| "none".into(), |key| key.to_string())
     }
 
     fn meets(client: &str, subject: Option<&str>, login: Option<&str>, entity: &str) -> bool {
@@ -416,24 +400,15 @@ mod tests {
         assert_eq!(counted("192.0.2.11", None, None), "connector:office");
         assert_eq!(counted("192.0.2.11", Some("crm"), None), "connector:crm");
         assert_eq!(counted("192.0.2.11", None, Some("bob")), "connector:office");
-        assert_eq!(
-            counted("203.0.113.1", Some("other"), Some("erp@x.test")),
-            "connector:erp"
-        );
+        assert_eq!(counted("203.0.113.1", Some("other"), Some("erp@x.test")), "connector:erp");
     }
 
     #[test]
     fn a_discovered_connector_has_its_strongest_key() {
         assert_eq!(counted("198.51.100.7", None, None), "client:198.51.100.7");
         assert_eq!(counted("2001:db8::7", None, None), "client:2001:db8::/64");
-        assert_eq!(
-            counted("198.51.100.7", Some("other"), None),
-            "cert:other/CA"
-        );
-        assert_eq!(
-            counted("198.51.100.7", Some("other"), Some("bob")),
-            "login:bob"
-        );
+        assert_eq!(counted("198.51.100.7", Some("other"), None), "cert:other/CA");
+        assert_eq!(counted("198.51.100.7", Some("other"), Some("bob")), "login:bob");
     }
 
     #[test]
@@ -446,12 +421,7 @@ mod tests {
     fn leaving_out_an_identity_does_not_help() {
         assert!(meets("192.0.2.10", None, None, "connector:erp"));
         assert!(meets("192.0.2.10", None, Some("bob"), "connector:erp"));
-        assert!(meets(
-            "198.51.100.7",
-            None,
-            Some("bob"),
-            "client:198.51.100.7"
-        ));
+        assert!(meets("198.51.100.7", None, Some("bob"), "client:198.51.100.7"));
         assert!(meets("198.51.100.7", None, None, "client:198.51.100.0/24"));
     }
 
@@ -466,9 +436,7 @@ mod tests {
     #[test]
     fn trust_by_address_covers_bare_sessions_only() {
         let trusted = |client, subject, login| {
-            directory()
-                .resolve(&identities(client, subject, login))
-                .trusted
+            directory().resolve(&identities(client, subject, login)).trusted
         };
         assert!(trusted("198.51.100.99", None, None));
         assert!(!trusted("198.51.100.99", None, Some("bob")));
@@ -484,5 +452,10 @@ mod tests {
         assert_eq!(current("client:192.0.2.0/24"), "connector:office");
         assert_eq!(current("login:erp@x.test"), "connector:erp");
         assert_eq!(current("client:198.51.100.7"), "client:198.51.100.7");
+        let heir = |text: &str| directory().heir(&text.parse().unwrap()).to_string();
+        assert_eq!(heir("client:192.0.2.10"), "connector:erp");
+        assert_eq!(heir("client:192.0.2.0/24"), "connector:office");
+        assert_eq!(heir("client:192.0.2.11"), "client:192.0.2.11");
+        assert_eq!(heir("login:erp@x.test"), "connector:erp");
     }
 }

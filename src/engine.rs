@@ -9,11 +9,13 @@
 //! What we refused is no evidence: the attempts of a restricted or marked
 //! entity are counted apart, and nothing is learned from them.
 
+mod end;
 mod notice;
 mod operate;
 mod session;
 mod settings;
 
+use end::End;
 pub use notice::{Notice, Notices};
 use operate::keys_of;
 pub use operate::{BlockError, Blocked, Lifted, Moves, TrustError};
@@ -24,9 +26,8 @@ pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, Restriction
 use crate::{
     connector::{ConnectorKey, Entity},
     directory::{Resolution, Terms},
-    judge::{self, Judgement},
-    message::{Direction, Fate, Message, Recipient, Sender},
-    record::{Actor, Restriction, Sample},
+    message::{Direction, Fate, Message, Recipient},
+    record::CaseId,
     restriction::{InForce, Table},
     roster::Roster,
     tally::Tally,
@@ -41,20 +42,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 /// Refusals in a session without an accepted recipient, after which it is
 /// ended: a client that only retries must not occupy an smtpd process.
 const REFUSALS_BEFORE_DISCONNECT: u32 = 8;
-/// How long a mark lasts.
-const MARK: Duration = Duration::from_secs(24 * 3600);
-/// What a message counts against the limit of the hold queue, in octets,
-/// whose client did not declare its size.
-const UNDECLARED_SIZE: u64 = 100_000;
-/// Longest text kept of what a client chose, in octets.
-const SAMPLE_TEXT: usize = 256;
-
 /// Totals of the whole daemon since its start.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -132,10 +124,7 @@ impl Engine {
         if !settled.is_some_and(|settled| Arc::ptr_eq(&settled.settings, &current)) {
             let resolution = current.directory.resolve(&session.identities);
             let settings = Arc::clone(&current);
-            session.settled = Some(Arc::new(Settled {
-                settings,
-                resolution,
-            }));
+            session.settled = Some(Arc::new(Settled { settings, resolution }));
         }
         Transaction::default()
     }
@@ -176,18 +165,9 @@ impl Engine {
     ) -> Verdict {
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
         let verdict = match session.settled().map(Arc::as_ref) {
-            Some(Settled {
-                settings,
-                resolution,
-            }) => End {
-                engine: self,
-                settings,
-                resolution,
-                transaction,
-                message,
-                now,
+            Some(Settled { settings, resolution }) => {
+                End { engine: self, settings, resolution, transaction, message, now }.verdict()
             }
-            .verdict(),
             None => Verdict::Pass,
         };
         let count = |counter: &AtomicU64, by: u32| {
@@ -214,19 +194,26 @@ impl Engine {
     }
 
     /// The answer where something in us failed: a restricted entity stays
-    /// refused, everybody else passes.
+    /// refused or held, everybody else passes. At a recipient, `Hold` means
+    /// that the message is held at its end.
     pub fn fallback(&self, session: &Session, now: Timestamp) -> Verdict {
-        let Some(Settled {
-            settings,
-            resolution,
-        }) = session.settled().map(Arc::as_ref)
-        else {
+        let Some(Settled { settings, resolution }) = session.settled().map(Arc::as_ref) else {
             return Verdict::Pass;
         };
+        if self.is_exempt(resolution, now) {
+            return Verdict::Pass;
+        }
         match self.in_force(resolution, now) {
             Some(held) if enforced(&held, &resolution.terms) => {
-                let text = settings.restriction.reply.of(held.restriction.case);
-                Verdict::Refuse(Reply::new(Class::Tempfail, &text))
+                let case = held.restriction.case;
+                match held.action(now) {
+                    Action::Hold => Verdict::Hold(hold_reason(case)),
+                    // Never final where we are not sure of ourselves.
+                    Action::Tempfail | Action::Reject => {
+                        let text = settings.restriction.reply.of(case);
+                        Verdict::Refuse(Reply::new(Class::Tempfail, &text))
+                    }
+                }
             }
             _ => Verdict::Pass,
         }
@@ -241,10 +228,7 @@ impl Engine {
         direction: Direction,
         now: Timestamp,
     ) -> Option<Reply> {
-        let Settled {
-            settings,
-            resolution,
-        } = settled;
+        let Settled { settings, resolution } = settled;
         if self.is_exempt(resolution, now) {
             return None;
         }
@@ -280,14 +264,7 @@ impl Engine {
         self.count(resolution, |tally| &tally.counters.refused, 1);
         session.refusals = session.refusals.saturating_add(1);
         let only_refused = !session.accepted && session.refusals > REFUSALS_BEFORE_DISCONNECT;
-        Some(Reply::new(
-            if only_refused {
-                Class::Disconnect
-            } else {
-                class
-            },
-            &text,
-        ))
+        Some(Reply::new(if only_refused { Class::Disconnect } else { class }, &text))
     }
 
     /// The first restriction or mark that the session meets. A mark means
@@ -319,10 +296,7 @@ impl Engine {
     }
 
     fn count(&self, resolution: &Resolution, counter: impl Fn(&Tally) -> &AtomicU64, by: u32) {
-        let tally = resolution
-            .counted
-            .as_ref()
-            .and_then(|key| self.roster.get(key));
+        let tally = resolution.counted.as_ref().and_then(|key| self.roster.get(key));
         if let Some(tally) = tally {
             counter(&tally).fetch_add(by.into(), Relaxed);
         }
@@ -330,11 +304,7 @@ impl Engine {
 
     fn count_unknown(&self, resolution: &Resolution, transaction: Transaction) {
         if transaction.unknown > 0 {
-            self.count(
-                resolution,
-                |tally| &tally.counters.unknown_recipients,
-                transaction.unknown,
-            );
+            self.count(resolution, |tally| &tally.counters.unknown_recipients, transaction.unknown);
         }
     }
 
@@ -343,6 +313,11 @@ impl Engine {
         let [a, b, c, d, ..] = self.hasher.hash_one(domain).to_le_bytes();
         u32::from_le_bytes([a, b, c, d]).max(1)
     }
+}
+
+/// Why a message is in the hold queue, for the log of Postfix.
+fn hold_reason(case: CaseId) -> String {
+    format!("connguard: suspended relay client, case {case}")
 }
 
 /// What a client reads that reached a hard limit.
@@ -361,261 +336,5 @@ fn over_limit(tally: &Tally, terms: &Terms, recipients: u32, now: Timestamp) -> 
     (limits.messages_per_hour.is_some()
         && over(limits.messages_per_hour, tally.messages.estimate(now), 1))
         || (limits.recipients_per_hour.is_some()
-            && over(
-                limits.recipients_per_hour,
-                tally.recipients.estimate(now),
-                recipients,
-            ))
-}
-
-/// One message at its end.
-struct End<'a> {
-    engine: &'a Engine,
-    settings: &'a Settings,
-    resolution: &'a Resolution,
-    transaction: Transaction,
-    message: &'a Message<'a>,
-    now: Timestamp,
-}
-
-impl End<'_> {
-    fn verdict(&self) -> Verdict {
-        let Self {
-            engine,
-            resolution,
-            transaction,
-            now,
-            ..
-        } = *self;
-        engine.count_unknown(resolution, transaction);
-        let held = engine.in_force(resolution, now);
-        let exempt = engine.is_exempt(resolution, now);
-        if let Some(held) = held.as_ref().filter(|_| !exempt) {
-            let all = held.restriction.scope == Scope::All;
-            if (transaction.relayed > 0 || all) && enforced(held, &resolution.terms) {
-                return self.refuse(held);
-            }
-        }
-        if transaction.relayed == 0 {
-            return Verdict::Pass;
-        }
-        let Some(key) = &resolution.counted else {
-            if !exempt {
-                engine.counters.unattributed.fetch_add(1, Relaxed);
-            }
-            return Verdict::Pass;
-        };
-        let (key, tally, new) = engine
-            .roster
-            .admit(key, now, &|entity| engine.table.holds(entity));
-        if new {
-            engine.notices.push(Notice::NewConnector(key.clone()));
-        }
-        tally.touch(now);
-        if exempt {
-            self.pass(&tally);
-            return Verdict::Pass;
-        }
-        // A mark, or a restriction that observe mode keeps from refusing.
-        if let Some(held) = held {
-            held.attempts.refuse(transaction.relayed.into(), now);
-            self.would_refuse(&tally);
-            self.pass(&tally);
-            return Verdict::Pass;
-        }
-        if let Some(verdict) = self.limit(&key, &tally) {
-            return verdict;
-        }
-        self.judge(&key, &tally)
-    }
-
-    /// Trial, judgement, admission.
-    fn judge(&self, key: &ConnectorKey, tally: &Tally) -> Verdict {
-        let Self { engine, now, .. } = *self;
-        let bad = self.trial(tally);
-        let entity = Entity::from(key.clone());
-        let grace = engine.table.grace(&entity, now);
-        let judgement = judge::judge(&tally.scores(now), tally.judgement(), grace.as_ref());
-        let observe = self.resolution.terms.mode == Mode::Observe;
-        let restricts = judgement == Judgement::Compromised && *key != ConnectorKey::Overflow;
-        if bad {
-            tally.keep(self.sample(observe || !restricts));
-        }
-        if restricts {
-            let held = self.restrict(entity, tally, observe);
-            if !observe {
-                return self.refuse(&held);
-            }
-            held.attempts.refuse(self.transaction.relayed.into(), now);
-            self.would_refuse(tally);
-        } else if tally.set_judgement(judgement, now) {
-            let findings = tally.findings(now);
-            engine.notices.push(match judgement {
-                Judgement::Compromised => Notice::OverflowCompromised(findings),
-                _ => Notice::Suspicious(key.clone(), findings),
-            });
-        }
-        self.pass(tally);
-        Verdict::Pass
-    }
-
-    /// Makes the trials of this message; says whether one was bad.
-    fn trial(&self, tally: &Tally) -> bool {
-        let registered = &self.resolution.terms.registered;
-        let Sender::Address { qualified, .. } = self.message.sender else {
-            tally.counters.null_senders.fetch_add(1, Relaxed);
-            return false;
-        };
-        if registered.is_empty() {
-            // Nobody told us which domains are ours: nothing to judge by.
-            return false;
-        }
-        let domain = self.message.sender.domain();
-        let own = match &domain {
-            // Without a domain, or with one that can't be: Postfix completes
-            // what the client left out with this host's origin.
-            None => !qualified,
-            Some(domain) => {
-                !qualified
-                    || registered.contains_folded(domain)
-                    || self
-                        .message
-                        .host
-                        .is_some_and(|host| host.eq_ignore_ascii_case(domain))
-            }
-        };
-        let odd = (!own).then(|| self.engine.hash(domain.as_deref().unwrap_or("")));
-        tally.trial(odd, self.now);
-        if odd.is_some() {
-            tally.counters.unregistered.fetch_add(1, Relaxed);
-        }
-        odd.is_some()
-    }
-
-    fn restrict(&self, entity: Entity, tally: &Tally, mark: bool) -> InForce {
-        let Self {
-            engine,
-            settings,
-            now,
-            ..
-        } = *self;
-        let terms = &self.resolution.terms;
-        let (passed_messages, passed_recipients) = tally.passed();
-        let until = if mark {
-            Some(MARK)
-        } else {
-            settings.restriction.expire_after
-        };
-        if !mark {
-            engine.lift_mark(&entity, now);
-        }
-        let keys = keys_of(&settings.directory, entity.connector());
-        let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
-            entity: entity.clone(),
-            case,
-            action: terms.action,
-            scope: settings.restriction.scope,
-            since: now,
-            until: until.map(|span| now.plus(span)),
-            reject_from: terms.reject_after.map(|span| now.plus(span)),
-            by: Actor::Judgement,
-            reason: String::new(),
-            mark,
-            findings: tally.findings(now),
-            samples: tally.samples(),
-            passed_messages: passed_messages.into(),
-            passed_recipients: passed_recipients.into(),
-            keys,
-        });
-        if new.is_some() {
-            tally.reset(true);
-        }
-        held
-    }
-
-    /// The answer to the whole message of a restricted entity.
-    fn refuse(&self, held: &InForce) -> Verdict {
-        let Self {
-            engine,
-            settings,
-            transaction,
-            now,
-            ..
-        } = *self;
-        let case = held.restriction.case;
-        let action = held.action(now);
-        if action == Action::Hold {
-            let limit = settings.restriction.hold_limit;
-            let size = self.message.size.unwrap_or(UNDECLARED_SIZE);
-            if held.attempts.hold(size, limit.messages, limit.bytes, now) {
-                return Verdict::Hold(format!("connguard: suspended relay client, case {case}"));
-            }
-        }
-        let recipients = transaction.relayed.saturating_add(transaction.inbound);
-        held.attempts.refuse(recipients.into(), now);
-        engine.count(self.resolution, |tally| &tally.counters.refused, recipients);
-        // The answer is for all recipients. Inbound ones are not restricted:
-        // the client's retry splits the message.
-        let inbound = transaction.inbound > 0 && held.restriction.scope == Scope::Relayed;
-        let class = match action {
-            Action::Reject if !inbound => Class::Reject,
-            _ => Class::Tempfail,
-        };
-        Verdict::Refuse(Reply::new(class, &settings.restriction.reply.of(case)))
-    }
-
-    /// The hard limits, once more now that all recipients are known.
-    fn limit(&self, key: &ConnectorKey, tally: &Tally) -> Option<Verdict> {
-        let Self {
-            engine,
-            resolution,
-            transaction,
-            now,
-            ..
-        } = *self;
-        if !over_limit(tally, &resolution.terms, transaction.relayed, now) {
-            return None;
-        }
-        engine.tell_of_limit(key, tally, now);
-        if resolution.terms.mode == Mode::Observe || *key == ConnectorKey::Local {
-            self.would_refuse(tally);
-            return None;
-        }
-        let recipients = transaction.relayed.saturating_add(transaction.inbound);
-        tally.counters.refused.fetch_add(recipients.into(), Relaxed);
-        Some(Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT)))
-    }
-
-    fn would_refuse(&self, tally: &Tally) {
-        let relayed = self.transaction.relayed.into();
-        tally.counters.would_refuse.fetch_add(relayed, Relaxed);
-        self.engine
-            .counters
-            .would_refuse
-            .fetch_add(relayed, Relaxed);
-    }
-
-    fn pass(&self, tally: &Tally) {
-        tally.pass(self.transaction.relayed, self.now);
-    }
-
-    fn sample(&self, passed: bool) -> Sample {
-        let message = self.message;
-        Sample {
-            at: self.now,
-            queue_id: message.queue_id.map(cut),
-            message_id: message.message_id.map(cut),
-            sender: cut(message.sender.as_str()),
-            from: message.from.first().map(|address| cut(address)),
-            recipients: self.transaction.relayed,
-            passed,
-        }
-    }
-}
-
-/// The first [`SAMPLE_TEXT`] octets of a text, cut between characters.
-fn cut(text: &str) -> Box<str> {
-    text.get(..text.floor_char_boundary(SAMPLE_TEXT))
-        .unwrap_or("")
-        .into()
+            && over(limits.recipients_per_hour, tally.recipients.estimate(now), recipients))
 }

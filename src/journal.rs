@@ -94,10 +94,7 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self {
-            keep: Duration::from_secs(400 * 86_400),
-            segment_bytes: 8 << 20,
-        }
+        Self { keep: Duration::from_secs(400 * 86_400), segment_bytes: 8 << 20 }
     }
 }
 
@@ -206,10 +203,7 @@ impl Journal {
             let start = storage.read(path, Some(format::HEAD_BYTES)).ok()?;
             format::head(&start).map(|head| head.created)
         };
-        let segments = found
-            .iter()
-            .map(|(number, path)| (*number, begun(path)))
-            .collect();
+        let segments = found.iter().map(|(number, path)| (*number, begun(path))).collect();
         let journal = Self {
             storage,
             folder: folder.to_owned(),
@@ -247,15 +241,8 @@ impl Journal {
             params,
             clock,
         );
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(writer.begin(announce))?;
-        Ok(Handle::new(
-            self.storage,
-            self.folder,
-            table,
-            state,
-            (thread, self.lock),
-        ))
+        let thread =
+            std::thread::Builder::new().name("journal".into()).spawn(writer.begin(announce))?;
+        Ok(Handle::new(self.storage, self.folder, table, state, (thread, self.lock)))
     }
 }

@@ -54,17 +54,18 @@ pub fn fuse(scores: &Scores) -> f32 {
 }
 
 /// The judgement of an entity that was taken for `was`. In grace twice the
-/// level is needed, or the level by a signal that made the case before.
+/// level is needed, or the level by a signal that made the case before; after
+/// a block by hand, which no signal made, one and a half times the level.
 pub fn judge(scores: &Scores, was: Judgement, grace: Option<&Grace>) -> Judgement {
     let z = fuse(scores);
     let compromised = match grace {
         None => z >= COMPROMISED,
+        // After a block by hand no finding was forgiven: one signal that is as
+        // sure as it gets is enough.
+        Some(grace) if grace.signals.is_empty() => z >= STRONG_CAP,
         Some(grace) => {
             z >= GRACE_TIMES * COMPROMISED
-                || grace
-                    .signals
-                    .iter()
-                    .any(|signal| scores.of(*signal) >= COMPROMISED)
+                || grace.signals.iter().any(|signal| scores.of(*signal) >= COMPROMISED)
         }
     };
     if compromised {
@@ -108,18 +109,9 @@ mod tests {
             signals: signals.to_vec(),
         };
         let same = grace(&[SignalName::UnregisteredSender]);
-        let other = grace(&[]);
-        assert_eq!(
-            judged(15.0, Judgement::Normal, Some(&same)),
-            Judgement::Compromised
-        );
-        assert_eq!(
-            judged(15.0, Judgement::Normal, Some(&other)),
-            Judgement::Suspicious
-        );
-        assert_eq!(
-            judged(28.0, Judgement::Normal, Some(&other)),
-            Judgement::Compromised
-        );
+        let by_hand = grace(&[]);
+        assert_eq!(judged(15.0, Judgement::Normal, Some(&same)), Judgement::Compromised);
+        assert_eq!(judged(15.0, Judgement::Normal, Some(&by_hand)), Judgement::Suspicious);
+        assert_eq!(judged(21.0, Judgement::Normal, Some(&by_hand)), Judgement::Compromised);
     }
 }

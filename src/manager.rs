@@ -37,14 +37,12 @@ impl Manager {
     /// Where the thread can't be started.
     pub fn start() -> io::Result<Self> {
         let (sender, news) = sync_channel(WAITING);
-        std::thread::Builder::new()
-            .name("notify".into())
-            .spawn(move || {
-                let mut last = String::new();
-                for news in news {
-                    tell(news, &mut last);
-                }
-            })?;
+        std::thread::Builder::new().name("notify".into()).spawn(move || {
+            let mut last = String::new();
+            for news in news {
+                tell(news, &mut last);
+            }
+        })?;
         Ok(Self(sender))
     }
 

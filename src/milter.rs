@@ -84,10 +84,7 @@ impl Milter {
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         let listen = bound.iter().map(|bound| bound.listen.to_string()).collect();
         let shared = Arc::new(Shared::new(params, engine, Box::new(clock)));
-        Ok(Self {
-            bound,
-            handle: Handle { shared, listen },
-        })
+        Ok(Self { bound, handle: Handle { shared, listen } })
     }
 
     /// A handle.

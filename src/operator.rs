@@ -67,30 +67,16 @@ impl Handler for Operator {
             Command::Status => Ok(self.status(now)),
             Command::List { all } => self.list(all, answers, now).await,
             Command::Show { what } => self.show(&what, now).await,
-            Command::Block {
-                entity,
-                reason,
-                span_s,
-                action,
-            } => {
+            Command::Block { entity, reason, span_s, action } => {
                 let span = span_s.map(Duration::from_secs);
                 self.block(&entity, reason, span, action, by, now).await
             }
-            Command::Unblock {
-                what,
-                reason,
-                grace_s,
-            } => {
+            Command::Unblock { what, reason, grace_s } => {
                 let grace = grace_s.map(Duration::from_secs);
                 self.unblock(&what, &reason, grace, by, now).await
             }
-            Command::Trust {
-                entity,
-                span_s,
-                reason,
-            } => {
-                self.trust(&entity, Duration::from_secs(span_s), reason, by, now)
-                    .await
+            Command::Trust { entity, span_s, reason } => {
+                self.trust(&entity, Duration::from_secs(span_s), reason, by, now).await
             }
             Command::Untrust { entity, reason } => self.untrust(&entity, &reason, by, now).await,
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
@@ -107,10 +93,8 @@ impl Operator {
     /// not at all; then the error says every fault.
     pub async fn reload(&self) -> Result<ReloadView, String> {
         self.manager.tell(News::Reloading);
-        let result = self
-            .reloader
-            .reload(&self.engine, &self.milter, &self.config, self.clock.now())
-            .await;
+        let result =
+            self.reloader.reload(&self.engine, &self.milter, &self.config, self.clock.now()).await;
         match &result {
             Ok(report) => {
                 tracing::info!("reloaded");
@@ -126,14 +110,9 @@ impl Operator {
 
     fn status(&self, now: Timestamp) -> Value {
         let entries = self.engine.table().list(now);
-        let restrictions = || {
-            entries
-                .iter()
-                .filter_map(|entry| entry.standing.restriction.as_ref())
-        };
-        let marked = restrictions()
-            .filter(|restriction| restriction.mark)
-            .count();
+        let restrictions =
+            || entries.iter().filter_map(|entry| entry.standing.restriction.as_ref());
+        let marked = restrictions().filter(|restriction| restriction.mark).count();
         let counters = self.engine.counters();
         let journal = self.journal.status();
         let milter = self.milter.status();
@@ -216,34 +195,16 @@ impl Operator {
         let entity = self.find(entity, now)?;
         let (held, seq) = self
             .engine
-            .block(
-                Blocked {
-                    entity,
-                    action,
-                    span,
-                    reason,
-                },
-                by,
-                now,
-            )
+            .block(Blocked { entity, action, span, reason }, by, now)
             .map_err(|error| Failure::refused(error.to_string()))?;
         let restriction = &held.restriction;
-        let mut message = format!(
-            "{} is restricted, case {}",
-            restriction.entity, restriction.case
-        );
+        let mut message =
+            format!("{} is restricted, case {}", restriction.entity, restriction.case);
         if let Some(until) = restriction.until {
             message.push_str(&format!(", until {}", until.local()));
         }
         let view = ListView::of_restriction(&self.engine, &held, now);
-        self.acknowledge(
-            seq,
-            message,
-            "restricted",
-            "is lifted by a restart",
-            json!(view),
-        )
-        .await
+        self.acknowledge(seq, message, "restricted", "is lifted by a restart", json!(view)).await
     }
 
     async fn unblock(
@@ -264,28 +225,13 @@ impl Operator {
             .filter_map(|entity| self.engine.unblock(entity, reason, grace, by.clone(), now))
             .collect();
         let Some(last) = lifted.iter().map(|lifted| lifted.seq).max() else {
-            return Err(Failure::no(self.why_not_restricted(
-                what,
-                entities.first(),
-                now,
-            )));
+            return Err(Failure::no(self.why_not_restricted(what, entities.first(), now)));
         };
-        let views: Vec<Value> = lifted
-            .iter()
-            .map(|lifted| lifted_view(&lifted.held))
-            .collect();
-        let messages: Vec<String> = lifted
-            .iter()
-            .map(|lifted| lifted_message(&lifted.held))
-            .collect();
-        self.acknowledge(
-            last,
-            messages.join("\n"),
-            "lifted",
-            "returns at restart",
-            json!(views),
-        )
-        .await
+        let views: Vec<Value> = lifted.iter().map(|lifted| lifted_view(&lifted.held)).collect();
+        let messages: Vec<String> =
+            lifted.iter().map(|lifted| lifted_message(&lifted.held)).collect();
+        self.acknowledge(last, messages.join("\n"), "lifted", "returns at restart", json!(views))
+            .await
     }
 
     async fn trust(
@@ -298,25 +244,17 @@ impl Operator {
     ) -> Result<Value, Failure> {
         let reason = checked_reason(&reason)?.to_owned();
         if span.is_zero() {
-            return Err(Failure::usage(
-                "--for 0s is no time: give a duration as 24h",
-            ));
+            return Err(Failure::usage("--for 0s is no time: give a duration as 24h"));
         }
         let entity = self.find(entity, now)?;
-        let trust = Trust {
-            since: now,
-            until: now.plus(span),
-            by,
-            reason,
-        };
+        let trust = Trust { since: now, until: now.plus(span), by, reason };
         let view = json!({ "entity": entity, "until": trust.until });
         let message = format!("{entity} is trusted until {}", trust.until.local());
         let seq = self
             .engine
             .trust(&entity, trust)
             .map_err(|error| Failure::refused(error.to_string()))?;
-        self.acknowledge(seq, message, "trusted", "is forgotten by a restart", view)
-            .await
+        self.acknowledge(seq, message, "trusted", "is forgotten by a restart", view).await
     }
 
     async fn untrust(
@@ -334,14 +272,8 @@ impl Operator {
             .end_trust(&entity, now, by, reason)
             .ok_or_else(|| Failure::no(format!("{entity} is not trusted")))?;
         let message = format!("{entity} is no longer trusted");
-        self.acknowledge(
-            seq,
-            message,
-            "ended",
-            "returns at restart",
-            json!({ "entity": entity }),
-        )
-        .await
+        self.acknowledge(seq, message, "ended", "returns at restart", json!({ "entity": entity }))
+            .await
     }
 
     async fn history(&self, entity: Option<&str>, answers: &mut Answers) -> Result<Value, Failure> {
@@ -409,17 +341,13 @@ impl Operator {
 }
 
 fn lifted_view(held: &InForce) -> Value {
-    let Restriction {
-        entity, case, mark, ..
-    } = &*held.restriction;
+    let Restriction { entity, case, mark, .. } = &*held.restriction;
     let (refused, held_messages) = tried(&held.attempts);
     json!({ "entity": entity, "case": case, "mark": mark, "refused": refused, "held": held_messages })
 }
 
 fn lifted_message(held: &InForce) -> String {
-    let Restriction {
-        entity, case, mark, ..
-    } = &*held.restriction;
+    let Restriction { entity, case, mark, .. } = &*held.restriction;
     if *mark {
         return format!("{entity} is no longer marked, case {case}");
     }
@@ -439,18 +367,13 @@ fn lifted_message(held: &InForce) -> String {
 }
 
 fn tried(attempts: &Attempts) -> (u64, u64) {
-    (
-        attempts.refused.load(Relaxed),
-        attempts.held_messages.load(Relaxed),
-    )
+    (attempts.refused.load(Relaxed), attempts.held_messages.load(Relaxed))
 }
 
 fn checked_reason(reason: &str) -> Result<&str, Failure> {
     let reason = reason.trim();
     match reason.chars().count() {
-        0 => Err(Failure::usage(
-            "--reason is empty: say why, for whoever reads the history",
-        )),
+        0 => Err(Failure::usage("--reason is empty: say why, for whoever reads the history")),
         1..=500 => Ok(reason),
         _ => Err(Failure::usage("--reason is longer than 500 characters")),
     }

@@ -102,24 +102,12 @@ impl Table {
 
     /// The exemption of `entity` at `now`.
     pub fn trust(&self, entity: &Entity, now: Timestamp) -> Option<Trust> {
-        self.read(entity, |entry| {
-            entry
-                .standing
-                .trust
-                .clone()
-                .filter(|trust| now < trust.until)
-        })
+        self.read(entity, |entry| entry.standing.trust.clone().filter(|trust| now < trust.until))
     }
 
     /// The grace of `entity` at `now`.
     pub fn grace(&self, entity: &Entity, now: Timestamp) -> Option<Grace> {
-        self.read(entity, |entry| {
-            entry
-                .standing
-                .grace
-                .clone()
-                .filter(|grace| now < grace.until)
-        })
+        self.read(entity, |entry| entry.standing.grace.clone().filter(|grace| now < grace.until))
     }
 
     /// For how many entities something is in force, or was until the last
@@ -151,13 +139,7 @@ impl Table {
         if let Some(restriction) = entry.restriction(now) {
             let restriction = Arc::clone(restriction);
             let attempts = Arc::clone(&entry.attempts);
-            return (
-                InForce {
-                    restriction,
-                    attempts,
-                },
-                None,
-            );
+            return (InForce { restriction, attempts }, None);
         }
         self.expire(&mut entry, now);
         let case = CaseId(self.next_case.fetch_add(1, SeqCst));
@@ -169,19 +151,8 @@ impl Table {
         entry.standing.grace = None;
         let by = restriction.by.clone();
         let attempts = Arc::clone(&entry.attempts);
-        let seq = self.record(
-            &mut entry,
-            now,
-            by,
-            Event::Restricted(Arc::clone(&restriction)),
-        );
-        (
-            InForce {
-                restriction,
-                attempts,
-            },
-            Some(seq),
-        )
+        let seq = self.record(&mut entry, now, by, Event::Restricted(Arc::clone(&restriction)));
+        (InForce { restriction, attempts }, Some(seq))
     }
 
     /// Replaces the restriction of an entity that has one by what `change`
@@ -214,23 +185,13 @@ impl Table {
         let grace = (!grace.is_zero() && !restriction.mark).then(|| Grace {
             until: now.plus(grace),
             case: restriction.case,
-            signals: restriction
-                .findings
-                .iter()
-                .map(|finding| finding.signal)
-                .collect(),
+            signals: restriction.findings.iter().map(|finding| finding.signal).collect(),
         });
         let seq = self.end(&mut entry, now, by, reason, grace);
         let attempts = Arc::clone(&entry.attempts);
         drop(entry);
         self.forget_if_empty(entity);
-        Some((
-            InForce {
-                restriction,
-                attempts,
-            },
-            seq,
-        ))
+        Some((InForce { restriction, attempts }, seq))
     }
 
     /// Exempts `entity`, or changes its exemption; gives the number of the
@@ -239,15 +200,7 @@ impl Table {
         let mut entry = self.entry(entity);
         entry.standing.trust = Some(trust.clone());
         let (now, by) = (trust.since, trust.by.clone());
-        self.record(
-            &mut entry,
-            now,
-            by,
-            Event::Trusted {
-                entity: entity.clone(),
-                trust,
-            },
-        )
+        self.record(&mut entry, now, by, Event::Trusted { entity: entity.clone(), trust })
     }
 
     /// Ends the exemption of `entity`; nothing where it has none.
@@ -260,10 +213,7 @@ impl Table {
     ) -> Option<u64> {
         let mut entry = self.entries.get_mut(entity)?;
         entry.standing.trust.take_if(|trust| now < trust.until)?;
-        let event = Event::Untrusted {
-            entity: entity.clone(),
-            reason: reason.to_owned(),
-        };
+        let event = Event::Untrusted { entity: entity.clone(), reason: reason.to_owned() };
         let seq = self.record(&mut entry, now, by, event);
         drop(entry);
         self.forget_if_empty(entity);
@@ -302,10 +252,7 @@ impl Table {
             if entry.get().seq != old.seq {
                 continue; // changed meanwhile: the change is handed over too
             }
-            let event = Event::Moved {
-                from: from.clone(),
-                to: to.to_vec(),
-            };
+            let event = Event::Moved { from: from.clone(), to: to.to_vec() };
             self.record(entry.get_mut(), now, Actor::Daemon, event);
             entry.remove();
             self.len.fetch_sub(1, SeqCst);
@@ -322,14 +269,8 @@ impl Table {
             .filter(|entry| {
                 let standing = &entry.standing;
                 standing.restriction.is_some() && entry.restriction(now).is_none()
-                    || standing
-                        .trust
-                        .as_ref()
-                        .is_some_and(|trust| trust.until <= now)
-                    || standing
-                        .grace
-                        .as_ref()
-                        .is_some_and(|grace| grace.until <= now)
+                    || standing.trust.as_ref().is_some_and(|trust| trust.until <= now)
+                    || standing.grace.as_ref().is_some_and(|grace| grace.until <= now)
             })
             .map(|entry| entry.key().clone())
             .collect();
@@ -351,16 +292,8 @@ impl Table {
                 entity: entry.key().clone(),
                 standing: Standing {
                     restriction: entry.restriction(now).cloned(),
-                    trust: entry
-                        .standing
-                        .trust
-                        .clone()
-                        .filter(|trust| now < trust.until),
-                    grace: entry
-                        .standing
-                        .grace
-                        .clone()
-                        .filter(|grace| now < grace.until),
+                    trust: entry.standing.trust.clone().filter(|trust| now < trust.until),
+                    grace: entry.standing.grace.clone().filter(|grace| now < grace.until),
                 },
                 attempts: Arc::clone(&entry.attempts),
             })
@@ -384,30 +317,17 @@ impl Table {
                 standing: entry.standing.clone(),
             })
             .collect();
-        Snapshot {
-            seq,
-            next_case: self.next_case.load(SeqCst),
-            live,
-        }
+        Snapshot { seq, next_case: self.next_case.load(SeqCst), live }
     }
 
     /// Takes over what the journal kept, before the first session.
     pub fn restore(&self, snapshot: Snapshot) {
         self.seq.fetch_max(snapshot.seq, SeqCst);
         self.next_case.fetch_max(snapshot.next_case, SeqCst);
-        for Live {
-            seq,
-            entity,
-            standing,
-        } in snapshot
-            .live
-            .into_iter()
-            .filter(|live| !live.standing.is_empty())
+        for Live { seq, entity, standing } in
+            snapshot.live.into_iter().filter(|live| !live.standing.is_empty())
         {
-            let case = standing
-                .restriction
-                .as_ref()
-                .map_or(0, |restriction| restriction.case.0);
+            let case = standing.restriction.as_ref().map_or(0, |restriction| restriction.case.0);
             self.seq.fetch_max(seq, SeqCst);
             self.next_case.fetch_max(case.saturating_add(1), SeqCst);
             let mut entry = self.entry(&entity);
@@ -434,11 +354,7 @@ impl Table {
     }
 
     fn forget_if_empty(&self, entity: &Entity) {
-        if self
-            .entries
-            .remove_if(entity, |_, entry| entry.standing.is_empty())
-            .is_some()
-        {
+        if self.entries.remove_if(entity, |_, entry| entry.standing.is_empty()).is_some() {
             self.len.fetch_sub(1, SeqCst);
         }
     }
@@ -454,9 +370,7 @@ impl Table {
     ) {
         let mut entry = self.entry(target);
         self.expire(&mut entry, now);
-        let Entry {
-            standing, attempts, ..
-        } = &mut *entry;
+        let Entry { standing, attempts, .. } = &mut *entry;
         if let (None, Some(restriction)) = (&standing.restriction, &old.standing.restriction) {
             let mut restriction = Restriction::clone(restriction);
             restriction.entity = target.clone();

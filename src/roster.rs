@@ -108,10 +108,7 @@ impl Roster {
         }
         // Without its name it can be evicted again.
         if !is_configured(to) {
-            self.newcomers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_back(to.clone());
+            self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push_back(to.clone());
         }
     }
 
@@ -132,10 +129,7 @@ impl Roster {
 
     /// The keys of all connectors, in no order.
     pub fn keys(&self) -> Vec<ConnectorKey> {
-        self.tallies
-            .iter()
-            .map(|entry| entry.key().clone())
-            .collect()
+        self.tallies.iter().map(|entry| entry.key().clone()).collect()
     }
 
     /// Looks at every connector, one shard at a time.
@@ -162,10 +156,7 @@ impl Roster {
         if is_configured(key) {
             return true;
         }
-        let mut newcomers = self
-            .newcomers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut newcomers = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut looks = 0;
         while newcomers.len() >= self.cap / 4 || self.len() >= self.cap {
             looks += 1;
@@ -263,10 +254,7 @@ mod tests {
             assert_eq!(roster.admit(&client(n), at(0), &all_held).0, network);
         }
         let login = ConnectorKey::Login("bob".into());
-        assert_eq!(
-            roster.admit(&login, at(0), &all_held).0,
-            ConnectorKey::Overflow
-        );
+        assert_eq!(roster.admit(&login, at(0), &all_held).0, ConnectorKey::Overflow);
         let name = ConnectorKey::Named("erp".into());
         assert_eq!(roster.admit(&name, at(0), &all_held).0, name);
     }

@@ -30,10 +30,7 @@ impl Score {
             let after = (before + delta).clamp(0.0, cap.max(before));
             // Seconds may come a little out of order: never turn time back.
             let at = split(word).1.max(now);
-            match self
-                .0
-                .compare_exchange_weak(word, join(after, at), SeqCst, SeqCst)
-            {
+            match self.0.compare_exchange_weak(word, join(after, at), SeqCst, SeqCst) {
                 Ok(_) => return (before, after),
                 Err(current) => word = current,
             }
@@ -62,10 +59,7 @@ fn decayed(word: u64, halflife_s: f32, now: u32) -> f32 {
 
 fn split(word: u64) -> (f32, u32) {
     let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (
-        f32::from_be_bytes([a, b, c, d]),
-        u32::from_be_bytes([e, f, g, h]),
-    )
+    (f32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }
 
 fn join(score: f32, at: u32) -> u64 {

@@ -53,11 +53,7 @@ impl Shape {
 
 /// The weight of a trial in nats.
 pub fn weight(bad: bool, p0: f32, p1: f32) -> f32 {
-    if bad {
-        (p1 / p0).ln()
-    } else {
-        ((1.0 - p1) / (1.0 - p0)).ln()
-    }
+    if bad { (p1 / p0).ln() } else { ((1.0 - p1) / (1.0 - p0)).ln() }
 }
 
 /// The score of one signal of one entity with what is needed to explain it.

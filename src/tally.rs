@@ -133,18 +133,11 @@ impl Tally {
     pub fn touch(&self, now: Timestamp) {
         self.last_seen.fetch_max(now.as_millis(), Relaxed);
         let (today, last) = (now.day(), self.day.load(SeqCst));
-        if today <= last
-            || self
-                .day
-                .compare_exchange(last, today, SeqCst, SeqCst)
-                .is_err()
-        {
+        if today <= last || self.day.compare_exchange(last, today, SeqCst, SeqCst).is_err() {
             return;
         }
         let restricted = self.day_restricted.swap(false, SeqCst);
-        let suspicious = self
-            .day_suspicious
-            .swap(self.judgement() != Judgement::Normal, SeqCst);
+        let suspicious = self.day_suspicious.swap(self.judgement() != Judgement::Normal, SeqCst);
         let share = match (restricted, suspicious) {
             (true, _) => 0.0,
             (false, true) => 0.5,
@@ -169,9 +162,7 @@ impl Tally {
     /// Counts a message of `recipients` relayed ones as passed.
     pub fn pass(&self, recipients: u32, now: Timestamp) {
         self.counters.messages.fetch_add(1, Relaxed);
-        self.counters
-            .recipients
-            .fetch_add(recipients.into(), Relaxed);
+        self.counters.recipients.fetch_add(recipients.into(), Relaxed);
         self.messages.add(1, now);
         self.recipients.add(recipients, now);
         if fuse(&self.scores(now)) > 0.0 {
@@ -182,18 +173,13 @@ impl Tally {
 
     /// All scores at `now`.
     pub fn scores(&self, now: Timestamp) -> Scores {
-        Scores {
-            unregistered: self.unregistered.score(now),
-        }
+        Scores { unregistered: self.unregistered.score(now) }
     }
 
     /// All scores that are above zero, made readable, the largest first.
     pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = self
-            .unregistered
-            .finding(COMPROMISED, now)
-            .into_iter()
-            .collect();
+        let mut findings: Vec<Finding> =
+            self.unregistered.finding(COMPROMISED, now).into_iter().collect();
         findings.sort_by(|a, b| b.score.total_cmp(&a.score));
         findings
     }
@@ -246,18 +232,12 @@ impl Tally {
 
     /// The samples, oldest first.
     pub fn samples(&self) -> Vec<Sample> {
-        self.samples
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Messages and recipients that passed since a score left zero.
     pub fn passed(&self) -> (u32, u32) {
-        (
-            self.passed_messages.load(Relaxed),
-            self.passed_recipients.load(Relaxed),
-        )
+        (self.passed_messages.load(Relaxed), self.passed_recipients.load(Relaxed))
     }
 
     /// When it was first counted.
@@ -290,9 +270,7 @@ impl Tally {
 fn is_due(last_time: &AtomicU32, every_s: u32, now: Timestamp) -> bool {
     let (now, last) = (now.as_seconds(), last_time.load(SeqCst));
     let due = last == 0 || now.saturating_sub(last) >= every_s;
-    due && last_time
-        .compare_exchange(last, now, SeqCst, SeqCst)
-        .is_ok()
+    due && last_time.compare_exchange(last, now, SeqCst, SeqCst).is_ok()
 }
 
 #[cfg(test)]

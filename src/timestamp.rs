@@ -89,9 +89,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let at: jiff::Timestamp = text.parse().map_err(|_| TimestampError(text.into()))?;
-        u64::try_from(at.as_millisecond())
-            .map(Self)
-            .map_err(|_| TimestampError(text.into()))
+        u64::try_from(at.as_millisecond()).map(Self).map_err(|_| TimestampError(text.into()))
     }
 }
 
@@ -160,10 +158,7 @@ mod tests {
             let at = Timestamp::from_millis(millis);
             assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
         }
-        assert_eq!(
-            Timestamp::from_seconds(86_400).to_string(),
-            "1970-01-02T00:00:00.000Z"
-        );
+        assert_eq!(Timestamp::from_seconds(86_400).to_string(), "1970-01-02T00:00:00.000Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
         assert!("1969-12-31T23:59:59Z".parse::<Timestamp>().is_err());
     }
@@ -175,17 +170,7 @@ mod tests {
             assert_eq!(span.as_secs(), seconds);
             assert_eq!(format_span(span), text);
         }
-        for text in [
-            "",
-            "s",
-            "5",
-            "5 m",
-            "-5m",
-            "5w",
-            "1.5h",
-            "é",
-            "99999999999d",
-        ] {
+        for text in ["", "s", "5", "5 m", "-5m", "5w", "1.5h", "é", "99999999999d"] {
             assert!(parse_span(text).is_err(), "{text:?} must be refused");
         }
     }

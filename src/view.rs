@@ -42,10 +42,7 @@ pub struct FindingView {
 
 impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
-        Self {
-            finding: finding.clone(),
-            text: sentence(finding),
-        }
+        Self { finding: finding.clone(), text: sentence(finding) }
     }
 }
 
@@ -97,11 +94,7 @@ impl ListView {
             counter.load(std::sync::atomic::Ordering::Relaxed)
         };
         Self {
-            state: if restriction.mark {
-                State::Marked
-            } else {
-                State::Restricted
-            },
+            state: if restriction.mark { State::Marked } else { State::Restricted },
             case: Some(restriction.case),
             action: Some(held.action(now)),
             scope: Some(restriction.scope),
@@ -196,9 +189,8 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
     if all {
         engine.roster().for_each(|key, tally| {
             let entity = Entity::from(key.clone());
-            let listed = list
-                .iter()
-                .any(|view| view.entity == entity && view.state != State::Grace);
+            let listed =
+                list.iter().any(|view| view.entity == entity && view.state != State::Grace);
             if tally.judgement() == Judgement::Suspicious && !listed {
                 list.push(ListView::suspicious(engine, entity, tally, now));
             }
@@ -294,11 +286,7 @@ pub fn show(
     let settings = engine.settings();
     let directory = &settings.directory;
     let key = entity.connector();
-    let standing = engine
-        .table()
-        .list(now)
-        .into_iter()
-        .find(|entry| entry.entity == *entity);
+    let standing = engine.table().list(now).into_iter().find(|entry| entry.entity == *entity);
     let tally = engine.roster().get(key);
     let named = match key {
         crate::connector::ConnectorKey::Named(name) => directory.named(name),
@@ -312,16 +300,12 @@ pub fn show(
         let networks = networks.iter().map(|network| format!("client:{network}"));
         keys.iter().map(Entity::to_string).chain(networks).collect()
     });
-    let restriction = standing
-        .as_ref()
-        .and_then(|entry| entry.standing.restriction.as_ref());
+    let restriction = standing.as_ref().and_then(|entry| entry.standing.restriction.as_ref());
     Some(ShowView {
         entity: entity.clone(),
         mode: directory.terms(&directory.current(key)).mode,
         keys: keys.unwrap_or_default(),
-        samples: restriction
-            .map(|held| held.samples.clone())
-            .unwrap_or_default(),
+        samples: restriction.map(|held| held.samples.clone()).unwrap_or_default(),
         next: restriction.map(|held| next_steps(held)).unwrap_or_default(),
         standing: standing.map(|entry| ListView::of_entry(engine, &entry, now)),
         findings: tally
@@ -356,38 +340,21 @@ impl From<&Record> for HistoryView {
     fn from(record: &Record) -> Self {
         let (what, case, why) = match &record.event {
             Event::Restricted(restriction) => {
-                let what = if restriction.mark {
-                    "marked"
-                } else {
-                    "restricted"
-                };
+                let what = if restriction.mark { "marked" } else { "restricted" };
                 (what, Some(restriction.case), why(restriction))
             }
             Event::Lifted { case, reason, .. } => ("lifted", Some(*case), reason.clone()),
-            Event::Trusted { trust, .. } => (
-                "trusted",
-                None,
-                format!("{} (until {})", trust.reason, trust.until.local()),
-            ),
+            Event::Trusted { trust, .. } => {
+                ("trusted", None, format!("{} (until {})", trust.reason, trust.until.local()))
+            }
             Event::Untrusted { reason, .. } => ("untrusted", None, reason.clone()),
             Event::Inherited { from, standing, .. } => {
-                let case = standing
-                    .restriction
-                    .as_ref()
-                    .map(|restriction| restriction.case);
-                (
-                    "inherited",
-                    case,
-                    format!("the configuration changed: from {from}"),
-                )
+                let case = standing.restriction.as_ref().map(|restriction| restriction.case);
+                ("inherited", case, format!("the configuration changed: from {from}"))
             }
             Event::Moved { to, .. } => {
                 let to: Vec<String> = to.iter().map(Entity::to_string).collect();
-                (
-                    "moved",
-                    None,
-                    format!("the configuration changed: to {}", to.join(" ")),
-                )
+                ("moved", None, format!("the configuration changed: to {}", to.join(" ")))
             }
         };
         Self {
@@ -412,9 +379,7 @@ pub fn why(restriction: &Restriction) -> String {
 
 /// A finding in one plain sentence with measured and usual values.
 pub fn sentence(finding: &Finding) -> String {
-    let Finding {
-        bad, of, distinct, ..
-    } = finding;
+    let Finding { bad, of, distinct, .. } = finding;
     match finding.signal {
         SignalName::UnregisteredSender => {
             let domains = if *distinct == 1 {
@@ -437,11 +402,7 @@ pub fn sentence(finding: &Finding) -> String {
 
 fn share(share: f32) -> String {
     let percent = share * 100.0;
-    if percent < 1.0 {
-        "under 1 %".into()
-    } else {
-        format!("{percent:.0} %")
-    }
+    if percent < 1.0 { "under 1 %".into() } else { format!("{percent:.0} %") }
 }
 
 /// The log line of a restriction, mark or lift: `key=value`, made for grep.
@@ -509,9 +470,7 @@ pub fn suspicion_line(what: &str, entity: &Entity, findings: &[Finding]) -> Stri
 
 /// A text as one word of a log line.
 fn word(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_ascii_graphic() { c } else { '_' })
-        .collect()
+    text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
 }
 
 fn next_steps(restriction: &Restriction) -> Vec<String> {
@@ -519,15 +478,10 @@ fn next_steps(restriction: &Restriction) -> Vec<String> {
     if restriction.mark {
         steps.push("Nothing is refused: this is observe mode. mode = \"enforce\" would have restricted it.".into());
     }
-    if let Some(queue_id) = restriction
-        .samples
-        .iter()
-        .rev()
-        .find_map(|sample| sample.queue_id.as_deref())
+    if let Some(queue_id) =
+        restriction.samples.iter().rev().find_map(|sample| sample.queue_id.as_deref())
     {
-        steps.push(format!(
-            "Look at what it sent: grep {queue_id} /var/log/mail.log"
-        ));
+        steps.push(format!("Look at what it sent: grep {queue_id} /var/log/mail.log"));
     }
     steps.push(
         "If these sender domains are yours: add them to registered_domains, then connguard reload"
@@ -593,12 +547,8 @@ mod tests {
             passed_recipients: 4,
             keys: Vec::new(),
         };
-        let record = |event| Record {
-            seq: 1,
-            at: Timestamp::default(),
-            by: Actor::Judgement,
-            event,
-        };
+        let record =
+            |event| Record { seq: 1, at: Timestamp::default(), by: Actor::Judgement, event };
         assert_eq!(
             log_line(&record(Event::Restricted(Arc::new(restriction)))),
             "restricted entity=connector:erp case=C-000017 action=tempfail by=judgement \

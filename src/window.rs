@@ -76,10 +76,7 @@ fn slot_number(at: Timestamp) -> u32 {
 
 fn split(word: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (
-        u32::from_be_bytes([a, b, c, d]),
-        u32::from_be_bytes([e, f, g, h]),
-    )
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }
 
 fn join(number: u32, count: u32) -> u64 {
@@ -127,10 +124,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(
-            window.estimate(Timestamp::from_millis(HOUR_MS * 1000 + 10_000 * 300)),
-            40_000
-        );
+        assert_eq!(window.estimate(Timestamp::from_millis(HOUR_MS * 1000 + 10_000 * 300)), 40_000);
     }
 
     #[test]
@@ -138,9 +132,6 @@ mod tests {
         let window = Window::default();
         window.add(7, Timestamp::from_millis(HOUR_MS * 5));
         assert_eq!(window.estimate(Timestamp::from_millis(HOUR_MS * 6 - 1)), 7);
-        assert_eq!(
-            window.estimate(Timestamp::from_millis(HOUR_MS * 6 + SLOT_MS)),
-            0
-        );
+        assert_eq!(window.estimate(Timestamp::from_millis(HOUR_MS * 6 + SLOT_MS)), 0);
     }
 }

@@ -29,9 +29,7 @@ fn own_names() -> Vec<String> {
 
 /// Loads a file by its path below the package, as the messages then show it.
 fn load(path: &Path) -> Result<Config, Faults> {
-    let short = path
-        .strip_prefix(env!("CARGO_MANIFEST_DIR"))
-        .unwrap_or(path);
+    let short = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path);
     config::load(short, &own_names())
 }
 
@@ -62,10 +60,7 @@ fn good_files_are_understood() {
 #[test]
 fn a_missing_file_is_named_with_a_way_out() {
     let faults = load(Path::new("no/such.toml")).unwrap_err().to_string();
-    assert!(
-        faults.starts_with("no/such.toml: there is no such file"),
-        "{faults}"
-    );
+    assert!(faults.starts_with("no/such.toml: there is no such file"), "{faults}");
     assert!(faults.contains("--config"), "{faults}");
     let faults = load(Path::new("src")).unwrap_err().to_string();
     assert_eq!(faults, "src: is a directory; name the file in it");
@@ -81,11 +76,7 @@ fn files_of_domains_are_read_and_their_faults_have_lines() {
         path("inbound"),
         path("domains")
     );
-    fs::write(
-        path("inbound"),
-        "# ours\n\n.example.net\r\n  BÜCHER.example # shop\n",
-    )
-    .unwrap();
+    fs::write(path("inbound"), "# ours\n\n.example.net\r\n  BÜCHER.example # shop\n").unwrap();
     fs::write(path("domains"), "\u{feff}example.org").unwrap();
     let config = parse(&text).unwrap();
     let inbound = &config.settings.directions.inbound_domains;
@@ -94,11 +85,7 @@ fn files_of_domains_are_read_and_their_faults_have_lines() {
     let terms = config.settings.directory.terms(&ConnectorKey::Overflow);
     assert!(terms.registered.contains("example.org"));
     assert!(terms.registered.contains("mx.example.com"));
-    let sources = [
-        Path::new("connguard.toml"),
-        &path("inbound"),
-        &path("domains"),
-    ];
+    let sources = [Path::new("connguard.toml"), &path("inbound"), &path("domains")];
     assert_eq!(config.sources, sources);
 
     fs::write(path("inbound"), "example.org\n\n  example.net OK\n").unwrap();
@@ -109,11 +96,7 @@ fn files_of_domains_are_read_and_their_faults_have_lines() {
 
     fs::write(path("inbound"), "no domain\n".repeat(1000)).unwrap();
     let faults = parse(&text).unwrap_err();
-    assert_eq!(
-        faults.iter().count(),
-        12,
-        "a wrong file does not flood: {faults}"
-    );
+    assert_eq!(faults.iter().count(), 12, "a wrong file does not flood: {faults}");
     assert!(faults.to_string().contains("990 more lines"), "{faults}");
 }
 
@@ -129,10 +112,7 @@ fn without_registered_domains_nothing_is_registered() {
     let own = "[[connector]]\nname = \"erp\"\nlogins = [\"erp\"]\n\
                registered_domains = [\"shop.example\"]";
     assert!(registered(own, login).is_empty());
-    assert_eq!(
-        registered(own, erp),
-        set(&["shop.example", "mx.example.com", "example.com"])
-    );
+    assert_eq!(registered(own, erp), set(&["shop.example", "mx.example.com", "example.com"]));
 }
 
 #[test]
@@ -148,16 +128,8 @@ fn a_fault_does_not_hide_behind_another() {
 #[test]
 fn every_key_of_the_full_example_arrives() {
     let path = Path::new("tests/config/good/full.toml");
-    let Config {
-        settings,
-        milter,
-        state,
-        control,
-        log,
-        sources,
-        warnings,
-        ..
-    } = load(path).unwrap();
+    let Config { settings, milter, state, control, log, sources, warnings, .. } =
+        load(path).unwrap();
     assert_eq!(warnings, [""; 0]);
     assert_eq!(sources, [path]);
     assert_eq!(
@@ -174,34 +146,22 @@ fn every_key_of_the_full_example_arrives() {
     assert_eq!(milter.login_realm.as_deref(), Some("example.org"));
     assert!(milter.spam_headers.matches(b"X-Verdict", b"spam"));
     assert!(!milter.spam_headers.wants(b"X-Spam"));
-    assert_eq!(
-        settings.directions.inbound_domains,
-        set(&["example.org", ".in.example.net"])
-    );
+    assert_eq!(settings.directions.inbound_domains, set(&["example.org", ".in.example.net"]));
     let mut transports: Vec<_> = settings.directions.local_transports.iter().collect();
     transports.sort();
-    assert_eq!(
-        transports.iter().map(|it| &***it).collect::<Vec<_>>(),
-        ["cyrus", "local"]
-    );
+    assert_eq!(transports.iter().map(|it| &***it).collect::<Vec<_>>(), ["cyrus", "local"]);
     assert_eq!(
         settings.restriction,
         RestrictionTerms {
             scope: Scope::All,
-            hold_limit: HoldLimit {
-                messages: 10,
-                bytes: 3000
-            },
+            hold_limit: HoldLimit { messages: 10, bytes: 3000 },
             expire_after: Some(Duration::from_secs(30 * DAY)),
             grace: Duration::from_secs(12 * 3600),
             reply: ReplyText::new("Suspended, case {case}: contact postmaster@example.org")
                 .unwrap(),
         }
     );
-    assert_eq!(
-        settings.directory.connectors(),
-        connectors_of_the_full_example()
-    );
+    assert_eq!(settings.directory.connectors(), connectors_of_the_full_example());
     assert_eq!(state.directory, Path::new("/srv/connguard"));
     assert_eq!(state.max_connectors, 5000);
     assert_eq!(control.socket, Path::new("/srv/connguard/control.sock"));
@@ -218,9 +178,7 @@ fn every_key_of_the_full_example_arrives() {
     assert!(who("192.0.2.200", None).trusted);
     assert!(who("203.0.113.1", Some("monitoring@example.org")).trusted);
     assert_eq!(who("198.51.100.1", None).counted, None, "discover is off");
-    let discovering = fs::read_to_string(path)
-        .unwrap()
-        .replace("discover = false", "");
+    let discovering = fs::read_to_string(path).unwrap().replace("discover = false", "");
     let directory = parse(&discovering).unwrap().settings.directory;
     for (client, relays) in [
         ("198.51.100.1", true),
@@ -228,15 +186,8 @@ fn every_key_of_the_full_example_arrives() {
         ("2001:db8:9::1", true),
         ("203.0.113.1", false),
     ] {
-        let session = Identities {
-            client: Some(client.parse().unwrap()),
-            ..Identities::default()
-        };
-        assert_eq!(
-            directory.resolve(&session).counted.is_some(),
-            relays,
-            "{client}"
-        );
+        let session = Identities { client: Some(client.parse().unwrap()), ..Identities::default() };
+        assert_eq!(directory.resolve(&session).counted.is_some(), relays, "{client}");
     }
 }
 
@@ -244,23 +195,13 @@ fn connectors_of_the_full_example() -> [Named; 3] {
     let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     let default = Terms {
         organization: "default".into(),
-        registered: set(&[
-            "example.org",
-            ".example.net",
-            "mx.example.com",
-            "example.com",
-        ]),
+        registered: set(&["example.org", ".example.net", "mx.example.com", "example.com"]),
         mode: Mode::Enforce,
         action: Action::Tempfail,
         reject_after: Some(Duration::from_secs(3 * DAY)),
         limits: Limits::default(),
     };
-    let other = [
-        "bücher.example",
-        "shop.example",
-        "mx.example.com",
-        "example.com",
-    ];
+    let other = ["bücher.example", "shop.example", "mx.example.com", "example.com"];
     [
         Named {
             name: "erp".into(),
@@ -276,10 +217,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
                 mode: Mode::Observe,
                 action: Action::Reject,
                 reject_after: None,
-                limits: Limits {
-                    messages_per_hour: Some(5000),
-                    recipients_per_hour: Some(20_000),
-                },
+                limits: Limits { messages_per_hour: Some(5000), recipients_per_hour: Some(20_000) },
             }
             .into(),
         },
@@ -298,10 +236,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
             terms: Terms {
                 action: Action::Hold,
                 reject_after: Some(Duration::from_secs(5 * DAY)),
-                limits: Limits {
-                    messages_per_hour: None,
-                    recipients_per_hour: Some(1),
-                },
+                limits: Limits { messages_per_hour: None, recipients_per_hour: Some(1) },
                 ..default
             }
             .into(),

@@ -46,12 +46,8 @@ struct Variant {
 }
 
 impl Variant {
-    const PLAIN: Self = Self {
-        mode: Mode::Enforce,
-        action: Action::Tempfail,
-        scope: Scope::Relayed,
-        named: false,
-    };
+    const PLAIN: Self =
+        Self { mode: Mode::Enforce, action: Action::Tempfail, scope: Scope::Relayed, named: false };
 
     fn settings(self) -> Settings {
         let terms = Arc::new(Terms {
@@ -141,13 +137,7 @@ fn mail(from: impl Strategy<Value = From>) -> impl Strategy<Value = Mail> {
         prop::collection::vec(to, 1..4),
         prop::bool::weighted(0.05),
     )
-        .prop_map(|(client, login, from, to, aborts)| Mail {
-            client,
-            login,
-            from,
-            to,
-            aborts,
-        })
+        .prop_map(|(client, login, from, to, aborts)| Mail { client, login, from, to, aborts })
 }
 
 fn from_anybody() -> impl Strategy<Value = From> {
@@ -177,11 +167,7 @@ fn variant() -> impl Strategy<Value = Variant> {
         prop::bool::ANY,
     )
         .prop_map(|(enforce, action, all, named)| Variant {
-            mode: if enforce {
-                Mode::Enforce
-            } else {
-                Mode::Observe
-            },
+            mode: if enforce { Mode::Enforce } else { Mode::Observe },
             action,
             scope: if all { Scope::All } else { Scope::Relayed },
             named,
@@ -281,10 +267,7 @@ impl World {
         };
         assert_eq!(counted, self.seen);
         let kept = restriction::replay(Snapshot::default(), self.journal.clone());
-        assert_eq!(
-            live(kept.live, self.now),
-            live(self.engine.table().snapshot().live, self.now)
-        );
+        assert_eq!(live(kept.live, self.now), live(self.engine.table().snapshot().live, self.now));
     }
 
     fn restricted(&self) -> BTreeSet<Entity> {
@@ -326,11 +309,7 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
     let mut accepted = 0;
     for to in &mail.to {
         let recipient = Recipient {
-            domain: if *to == To::Inbound {
-                "in.example"
-            } else {
-                "y.test"
-            },
+            domain: if *to == To::Inbound { "in.example" } else { "y.test" },
             transport: Some("smtp"),
             fate: match to {
                 To::Relayed | To::Inbound => Fate::Accepted,
@@ -363,10 +342,7 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
     let message = Message {
         sender: match mail.from {
             From::Null => Sender::Null,
-            from => Sender::Address {
-                address,
-                qualified: !matches!(from, From::Unqualified),
-            },
+            from => Sender::Address { address, qualified: !matches!(from, From::Unqualified) },
         },
         queue_id: None,
         message_id: None,
@@ -509,17 +485,11 @@ fn hammer(engine: &Engine, count: u64, from: impl Fn(u64) -> From + Sync) -> See
 fn many_threads_lose_no_count() {
     let engine = Engine::new(Variant::PLAIN.settings(), 1000, START);
     let seen = hammer(&engine, 3000, |_| From::Registered);
-    assert_eq!(
-        (seen.messages, seen.recipients, seen.refused),
-        (12_000, 24_000, 0)
-    );
+    assert_eq!((seen.messages, seen.recipients, seen.refused), (12_000, 24_000, 0));
     let tally = engine.roster().get(client(0).connector()).unwrap();
     let totals = tally.counters.totals();
     assert_eq!((totals.messages, totals.recipients), (12_000, 24_000));
-    assert_eq!(
-        tally.messages.estimate(START.plus(Duration::from_secs(60))),
-        12_000
-    );
+    assert_eq!(tally.messages.estimate(START.plus(Duration::from_secs(60))), 12_000);
     assert_eq!(engine.roster().len(), 1);
 }
 
@@ -540,24 +510,9 @@ fn many_threads_make_one_case_and_let_hardly_more_pass() {
         let [listed] = &list[..] else {
             panic!("{list:?}");
         };
-        assert_eq!(
-            listed
-                .standing
-                .restriction
-                .as_ref()
-                .unwrap()
-                .case
-                .to_string(),
-            "C-000001"
-        );
-        let refused = listed
-            .attempts
-            .refused
-            .load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(listed.standing.restriction.as_ref().unwrap().case.to_string(), "C-000001");
+        let refused = listed.attempts.refused.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!(refused, seen.refused);
-        assert_eq!(
-            engine.table().changes().take(Duration::ZERO).records.len(),
-            1
-        );
+        assert_eq!(engine.table().changes().take(Duration::ZERO).records.len(), 1);
     }
 }

@@ -20,16 +20,7 @@ use std::{
 /// The floors from the ground up, with what is there or comes next.
 const FLOORS: [&[&str]; 6] = [
     // Vocabulary: no I/O, no state.
-    &[
-        "command",
-        "connector",
-        "domain",
-        "header",
-        "message",
-        "record",
-        "timestamp",
-        "verdict",
-    ],
+    &["command", "connector", "domain", "header", "message", "record", "timestamp", "verdict"],
     // State: pure.
     &[
         "baseline",
@@ -62,27 +53,11 @@ type May = fn(&str, usize) -> bool;
 
 /// What only some rooms may name, with who may and why.
 const OUTSIDE: [(&str, May, &str); 5] = [
-    (
-        "indymilter",
-        |room, _| room == "milter",
-        "the milter protocol is known in milter/ only",
-    ),
+    ("indymilter", |room, _| room == "milter", "the milter protocol is known in milter/ only"),
     ("tokio", |_, floor| floor > PURE, "floors 0 to 2 never wait"),
-    (
-        "std::fs",
-        |_, floor| floor > PURE,
-        "floors 0 to 2 do no I/O",
-    ),
-    (
-        "std::process",
-        |_, floor| floor > PURE,
-        "floors 0 to 2 do no I/O",
-    ),
-    (
-        "std::io",
-        |_, floor| floor > PURE,
-        "floors 0 to 2 do no I/O",
-    ),
+    ("std::fs", |_, floor| floor > PURE, "floors 0 to 2 do no I/O"),
+    ("std::process", |_, floor| floor > PURE, "floors 0 to 2 do no I/O"),
+    ("std::io", |_, floor| floor > PURE, "floors 0 to 2 do no I/O"),
 ];
 
 fn floor_of(room: &str) -> Option<usize> {
@@ -108,11 +83,7 @@ fn no_room_is_on_two_floors() {
     let mut seen = BTreeMap::new();
     for (floor, rooms) in FLOORS.iter().enumerate() {
         for room in *rooms {
-            assert_eq!(
-                seen.insert(room, floor),
-                None,
-                "{room} stands on two floors"
-            );
+            assert_eq!(seen.insert(room, floor), None, "{room} stands on two floors");
         }
     }
 }
@@ -146,21 +117,13 @@ fn a_planted_violation_is_found() {
             "src/record.rs:3: record (floor 0) points up to judge (floor 1)",
         ),
         ("src/attic.rs", "", "src/attic.rs:1: attic is on no floor"),
-        (
-            "src/view.rs",
-            "use crate::cellar::Wine;",
-            "src/view.rs:1: cellar is on no floor",
-        ),
+        ("src/view.rs", "use crate::cellar::Wine;", "src/view.rs:1: cellar is on no floor"),
         (
             "src/control.rs",
             "use indymilter::Context;",
             "src/control.rs:1: control names indymilter",
         ),
-        (
-            "src/engine.rs",
-            "use std::{fmt, fs::File};",
-            "src/engine.rs:1: engine names std::fs",
-        ),
+        ("src/engine.rs", "use std::{fmt, fs::File};", "src/engine.rs:1: engine names std::fs"),
     ] {
         let faults = check(file, text);
         assert_eq!(faults.len(), 1, "{file}: {faults:?}");
@@ -239,11 +202,7 @@ fn check(file: &str, text: &str) -> Vec<String> {
 
 /// `src/engine/settings.rs` is `engine::settings`, `src/lib.rs` the root.
 fn module_of(file: &str) -> Vec<String> {
-    let inside = file
-        .strip_prefix("src/")
-        .unwrap()
-        .strip_suffix(".rs")
-        .unwrap();
+    let inside = file.strip_prefix("src/").unwrap().strip_suffix(".rs").unwrap();
     let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
     if parts.last().is_some_and(|last| last == "mod") || parts == ["lib"] || parts == ["main"] {
         parts.pop();
@@ -336,18 +295,12 @@ fn tree(tokens: &[(usize, String)], at: usize, here: &[String], found: &mut Vec<
         if tokens.get(at).is_some_and(|token| token.1 == "::") {
             at += 1;
         } else {
-            found.push(Import {
-                line: *line,
-                path: resolve(&path, here),
-            });
+            found.push(Import { line: *line, path: resolve(&path, here) });
             return at;
         }
     }
     if !path.is_empty() {
-        found.push(Import {
-            line,
-            path: resolve(&path, here),
-        });
+        found.push(Import { line, path: resolve(&path, here) });
     }
     at
 }
@@ -430,9 +383,7 @@ fn tokens(text: &str) -> Vec<(usize, String)> {
 /// Where `what` stands next, or the end.
 fn find(chars: &[char], from: usize, what: &str) -> usize {
     let what: Vec<char> = what.chars().collect();
-    (from..chars.len())
-        .find(|at| chars[*at..].starts_with(&what))
-        .unwrap_or(chars.len())
+    (from..chars.len()).find(|at| chars[*at..].starts_with(&what)).unwrap_or(chars.len())
 }
 
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {

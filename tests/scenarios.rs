@@ -93,12 +93,8 @@ fn run(name: &str, text: &str) -> Result<(), String> {
     let mut world = World::default();
     let mut checks = 0;
     for (number, line) in text.lines().enumerate() {
-        let at = |why: String| {
-            format!(
-                "tests/scenarios/{name}.txt:{}: {line}\n    {why}",
-                number + 1
-            )
-        };
+        let at =
+            |why: String| format!("tests/scenarios/{name}.txt:{}: {line}\n    {why}", number + 1);
         checks += u32::from(line.contains("->") || line.contains("expect "));
         world.line(line).map_err(at)?;
     }
@@ -192,11 +188,7 @@ fn what_is_misspelt_is_no_check_that_passes() {
         "25:00:00 sweep",
     ] {
         assert!(
-            run(
-                "planted",
-                &format!("# Nothing.\n{line}\nexpect nothing restricted\n")
-            )
-            .is_err(),
+            run("planted", &format!("# Nothing.\n{line}\nexpect nothing restricted\n")).is_err(),
             "{line}"
         );
     }

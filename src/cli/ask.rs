@@ -16,10 +16,7 @@ pub(super) fn act(socket: &Path, command: Command, options: Output) -> Result<()
     if options.json {
         writeln!(out, "{done}")?;
     } else {
-        let message = done
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let message = done.get("message").and_then(Value::as_str).unwrap_or_default();
         writeln!(out, "{}", output::clean_lines(message))?;
     }
     // It is in force, but a script or person must see that a restart undoes it.

@@ -27,14 +27,7 @@ pub(super) fn list(socket: &Path, all: bool, options: Output) -> Result<(), Erro
         }
         Ok(row)
     };
-    rows(
-        socket,
-        Command::List { all },
-        options,
-        head,
-        "nothing is restricted",
-        row,
-    )
+    rows(socket, Command::List { all }, options, head, "nothing is restricted", row)
 }
 
 /// Prints the audit trail.
@@ -46,20 +39,12 @@ pub(super) fn history(socket: &Path, entity: Option<String>, options: Output) ->
             view.by.to_string(),
             view.what,
             view.entity.to_string(),
-            view.case
-                .map_or_else(|| "-".into(), |case| case.to_string()),
+            view.case.map_or_else(|| "-".into(), |case| case.to_string()),
             view.why,
         ])
     };
     let head = ["TIME", "BY", "WHAT", "ENTITY", "CASE", "WHY"];
-    rows(
-        socket,
-        Command::History { entity },
-        options,
-        &head,
-        "nothing happened yet",
-        row,
-    )
+    rows(socket, Command::History { entity }, options, &head, "nothing happened yet", row)
 }
 
 fn rows(

@@ -75,16 +75,14 @@ impl<W: Write> JsonArray<W> {
     }
 
     pub(super) fn push(&mut self, value: &serde_json::Value) -> io::Result<()> {
-        self.out
-            .write_all(if self.empty { b"[\n" } else { b",\n" })?;
+        self.out.write_all(if self.empty { b"[\n" } else { b",\n" })?;
         self.empty = false;
         serde_json::to_writer(&mut self.out, value)?;
         Ok(())
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
-        self.out
-            .write_all(if self.empty { b"[]\n" } else { b"\n]\n" })?;
+        self.out.write_all(if self.empty { b"[]\n" } else { b"\n]\n" })?;
         self.out.flush()
     }
 }
@@ -109,10 +107,7 @@ mod tests {
             }
             assert!(array.finish().is_ok());
             let read: Result<Vec<u32>, _> = serde_json::from_slice(&out);
-            assert_eq!(
-                read.ok().map(|read| read.len()),
-                usize::try_from(length).ok()
-            );
+            assert_eq!(read.ok().map(|read| read.len()), usize::try_from(length).ok());
         }
     }
 }

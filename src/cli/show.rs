@@ -17,9 +17,7 @@ use std::{
 
 /// Prints an entity or case.
 pub(super) fn show(socket: &Path, what: &str, options: Output) -> Result<(), Error> {
-    let command = Command::Show {
-        what: what.to_owned(),
-    };
+    let command = Command::Show { what: what.to_owned() };
     let done = control::ask(socket, command, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
@@ -50,10 +48,7 @@ fn text(view: &ShowView) -> String {
     if !view.history.is_empty() {
         page.heading("History");
         for entry in &view.history {
-            let case = entry
-                .case
-                .map(|case| format!(" {case}"))
-                .unwrap_or_default();
+            let case = entry.case.map(|case| format!(" {case}")).unwrap_or_default();
             page.item(&format!(
                 "{}  {} by {}{case}: {}",
                 entry.at.local(),
@@ -79,10 +74,7 @@ fn headline(view: &ShowView) -> String {
     };
     match &view.standing {
         Some(standing) => {
-            let case = standing
-                .case
-                .map(|case| format!(", case {case}"))
-                .unwrap_or_default();
+            let case = standing.case.map(|case| format!(", case {case}")).unwrap_or_default();
             format!(" is {}{case} ({mode})", in_words(standing.state))
         }
         None => format!(" is not restricted ({mode})"),
@@ -147,11 +139,8 @@ impl Page {
                     standing.passed_messages, standing.passed_recipients
                 ),
             );
-            let name = if standing.state == State::Marked {
-                "would refuse"
-            } else {
-                "refused since"
-            };
+            let name =
+                if standing.state == State::Marked { "would refuse" } else { "refused since" };
             self.pair(name, &format!("{} recipients", standing.refused));
         }
         if standing.held > 0 {
@@ -193,15 +182,7 @@ impl Page {
                 text(&sample.message_id),
             ]
         });
-        let head = [
-            "  TIME",
-            "QUEUE ID",
-            "",
-            "RCPTS",
-            "SENDER",
-            "FROM",
-            "MESSAGE-ID",
-        ];
+        let head = ["  TIME", "QUEUE ID", "", "RCPTS", "SENDER", "FROM", "MESSAGE-ID"];
         self.0.push_str(&output::table(&head, rows.collect()));
     }
 
@@ -209,11 +190,7 @@ impl Page {
         self.heading("Counted since the daemon's start");
         self.pair(
             "first, last",
-            &format!(
-                "{}, {}",
-                totals.first_seen.local(),
-                totals.last_seen.local()
-            ),
+            &format!("{}, {}", totals.first_seen.local(), totals.last_seen.local()),
         );
         self.pair(
             "relayed",
@@ -234,17 +211,11 @@ impl Page {
         );
         self.pair(
             "unknown",
-            &format!(
-                "{} recipients that Postfix refused",
-                totals.unknown_recipients
-            ),
+            &format!("{} recipients that Postfix refused", totals.unknown_recipients),
         );
         self.pair("refused", &format!("{} recipients", totals.refused));
         if totals.would_refuse > 0 {
-            self.pair(
-                "would refuse",
-                &format!("{} recipients", totals.would_refuse),
-            );
+            self.pair("would refuse", &format!("{} recipients", totals.would_refuse));
         }
     }
 }

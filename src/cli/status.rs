@@ -24,9 +24,7 @@ pub(super) fn status(socket: &Path, options: Output) -> Result<(), Error> {
 
 fn lines(status: &Value) -> Vec<(&'static str, String)> {
     let text = |path: &str| status.pointer(path).map(plain).unwrap_or_default();
-    let started = text("/started")
-        .parse()
-        .map_or_else(|_| text("/started"), Timestamp::local);
+    let started = text("/started").parse().map_or_else(|_| text("/started"), Timestamp::local);
     let healthy = if status.pointer("/journal/healthy") == Some(&Value::Bool(true)) {
         "healthy"
     } else {
@@ -37,25 +35,11 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
         ("mode", text("/mode")),
         ("started", started),
         ("connectors", text("/connectors")),
-        (
-            "restricted",
-            format!("{} (marked: {})", text("/restricted"), text("/marked")),
-        ),
-        (
-            "passed",
-            format!(
-                "{} messages, {} recipients",
-                text("/messages"),
-                text("/recipients")
-            ),
-        ),
+        ("restricted", format!("{} (marked: {})", text("/restricted"), text("/marked"))),
+        ("passed", format!("{} messages, {} recipients", text("/messages"), text("/recipients"))),
         (
             "refused",
-            format!(
-                "{} recipients (would refuse: {})",
-                text("/refused"),
-                text("/would_refuse")
-            ),
+            format!("{} recipients (would refuse: {})", text("/refused"), text("/would_refuse")),
         ),
         ("held", format!("{} messages", text("/held"))),
         (
@@ -77,12 +61,7 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
-    for note in status
-        .pointer("/notes")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for note in status.pointer("/notes").and_then(Value::as_array).into_iter().flatten() {
         lines.push(("note", plain(note)));
     }
     lines

@@ -56,10 +56,7 @@ pub(super) fn organizations(tables: Vec<Table<'_, '_>>) -> Organizations {
         list.push(Organization { name, registered });
     }
     if list.is_empty() {
-        list.push(Organization {
-            name: "default".into(),
-            registered: DomainSet::default(),
-        });
+        list.push(Organization { name: "default".into(), registered: DomainSet::default() });
     }
     let default = list.iter().position(|one| &*one.name == "default");
     let home = default.or((list.len() == 1).then_some(0));
@@ -145,10 +142,7 @@ pub(super) fn connectors(
             ));
         }
         let clients = networks(table.texts("clients").unwrap_or_default());
-        warn_of_wide(
-            &clients,
-            "every client there is this connector and may relay",
-        );
+        warn_of_wide(&clients, "every client there is this connector and may relay");
         for (network, spot) in &clients {
             claims.make(&owner, ConnectorKey::Client(*network), spot);
         }
@@ -171,10 +165,8 @@ fn certificate<'r, 't>(
     owner: &Owner<'_>,
     claims: &mut Claims,
 ) -> Option<CertificateName> {
-    let mut certificate = table.table(
-        "certificate",
-        "{ subject = \"erp.example.org\", issuer = \"Example CA\" }",
-    )?;
+    let mut certificate =
+        table.table("certificate", "{ subject = \"erp.example.org\", issuer = \"Example CA\" }")?;
     certificate.unsupported(&["fingerprint"]);
     let mut part = |key: &'static str, whose: &str| {
         let text = certificate.text(key, "a common name");
@@ -188,15 +180,8 @@ fn certificate<'r, 't>(
     };
     let subject = part("subject", "the certificate's subject");
     let issuer = part("issuer", "the CA that issued it");
-    let name = CertificateName {
-        subject: subject?.into(),
-        issuer: issuer?.into(),
-    };
-    claims.make(
-        owner,
-        ConnectorKey::Certificate(name.clone()),
-        &certificate.spot,
-    );
+    let name = CertificateName { subject: subject?.into(), issuer: issuer?.into() };
+    claims.make(owner, ConnectorKey::Certificate(name.clone()), &certificate.spot);
     Some(name)
 }
 
@@ -226,10 +211,9 @@ fn terms(
     let organization = organizations.of(table);
     let own = domains(table.texts("registered_domains").unwrap_or_default(), false);
     let mut limits = Limits::default();
-    if let Some(mut table) = table.table(
-        "limits",
-        "{ messages_per_hour = 5000, recipients_per_hour = 20000 }",
-    ) {
+    if let Some(mut table) =
+        table.table("limits", "{ messages_per_hour = 5000, recipients_per_hour = 20000 }")
+    {
         let range = 1..=i64::from(u32::MAX);
         limits.messages_per_hour = table.number("messages_per_hour", range.clone());
         limits.recipients_per_hour = table.number("recipients_per_hour", range);
@@ -238,9 +222,7 @@ fn terms(
         organization: organization.map_or_else(|| "".into(), |it| Arc::clone(&it.name)),
         registered: registered(organization, &own, defaults.own_names),
         mode: table.word("mode", sections::MODES).unwrap_or(defaults.mode),
-        action: table
-            .word("action", sections::ACTIONS)
-            .unwrap_or(defaults.restriction.action),
+        action: table.word("action", sections::ACTIONS).unwrap_or(defaults.restriction.action),
         reject_after: sections::reject_after(table).unwrap_or(defaults.restriction.reject_after),
         limits,
     }
@@ -269,9 +251,7 @@ fn unique_name(
     names: &mut HashMap<Arc<str>, Position>,
 ) -> Arc<str> {
     let Some(text) = table.take("name") else {
-        table.spot.absent(format!(
-            "lacks a name; expected name = \"NAME\" below [[{kind}]]"
-        ));
+        table.spot.absent(format!("lacks a name; expected name = \"NAME\" below [[{kind}]]"));
         return "".into();
     };
     let Some(text) = text.text("a name") else {

@@ -56,12 +56,7 @@ impl Faults {
     }
 
     pub(super) fn of_file(file: &Path, position: Option<Position>, message: String) -> Self {
-        Self(vec![Fault {
-            file: file.to_owned(),
-            position,
-            key: None,
-            message,
-        }])
+        Self(vec![Fault { file: file.to_owned(), position, key: None, message }])
     }
 
     /// Each of them.
@@ -94,10 +89,7 @@ pub(super) struct Lines<'t> {
 impl<'t> Lines<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self {
-            text,
-            starts: std::iter::once(0).chain(ends).collect(),
-        }
+        Self { text, starts: std::iter::once(0).chain(ends).collect() }
     }
 
     /// Where the octet at `offset` stands.

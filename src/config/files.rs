@@ -31,16 +31,11 @@ pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, FileError> {
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(error)?;
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(error)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(error)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE) {
         Ok(bytes)
     } else {
-        let message = format!(
-            "is larger than {} MiB; is it the right file?",
-            MAX_FILE >> 20
-        );
+        let message = format!("is larger than {} MiB; is it the right file?", MAX_FILE >> 20);
         Err(FileError::Unreadable(message))
     }
 }

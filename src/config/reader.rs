@@ -98,11 +98,7 @@ impl<'t> Reader<'t> {
     /// The files that were read and the warnings, or all faults.
     pub(super) fn finish(self) -> Result<(Vec<PathBuf>, Vec<String>), Faults> {
         for (section, key, at) in self.unknown.take() {
-            self.record(
-                at,
-                Some(&joined(&section, &key)),
-                self.explain(&section, &key),
-            );
+            self.record(at, Some(&joined(&section, &key)), self.explain(&section, &key));
         }
         let files = self.files.into_inner();
         let faults = self.faults.into_inner();
@@ -173,9 +169,5 @@ fn joined(section: &str, key: &str) -> String {
         let short: String = key.chars().take(60).collect();
         format!("{short:?}")
     };
-    if section.is_empty() {
-        key
-    } else {
-        format!("{section}.{key}")
-    }
+    if section.is_empty() { key } else { format!("{section}.{key}") }
 }

@@ -65,10 +65,7 @@ pub(super) fn milter<'r, 't>(mut table: Table<'r, 't>) -> Milter<'r, 't> {
             local_transports: local_transports(table.texts("local_transports")),
         },
         relay_networks,
-        ignore_daemons: services
-            .iter()
-            .filter_map(|text| text.parse(service))
-            .collect(),
+        ignore_daemons: services.iter().filter_map(|text| text.parse(service)).collect(),
         login_realm: table
             .text("login_realm", "a realm as \"example.org\"")
             .and_then(|text| text.parse(realm)),
@@ -81,9 +78,7 @@ fn listen<'r, 't>(item: Item<'r, 't>) -> Vec<(Listen, Option<Spot<'r, 't>>)> {
         return Vec::new();
     };
     if texts.is_empty() {
-        spot.fault(format!(
-            "is empty; expected at least one place, as \"unix:{DEFAULT_LISTEN}\""
-        ));
+        spot.fault(format!("is empty; expected at least one place, as \"unix:{DEFAULT_LISTEN}\""));
     }
     let mut places: Vec<(Listen, Option<Spot<'r, 't>>)> = Vec::new();
     for text in texts {
@@ -101,8 +96,7 @@ fn listen<'r, 't>(item: Item<'r, 't>) -> Vec<(Listen, Option<Spot<'r, 't>>)> {
             Listen::Inet(_) => {}
         }
         if places.iter().any(|(known, _)| *known == place) {
-            text.spot
-                .fault(format!("{place} is listed twice; expected each place once"));
+            text.spot.fault(format!("{place} is listed twice; expected each place once"));
         } else {
             places.push((place, Some(text.spot)));
         }
@@ -124,10 +118,7 @@ fn local_transports(texts: Option<Vec<Text<'_, '_>>>) -> HashSet<Box<str>> {
             Ok(text.into())
         }
     };
-    texts
-        .iter()
-        .filter_map(|text| text.parse(transport))
-        .collect()
+    texts.iter().filter_map(|text| text.parse(transport)).collect()
 }
 
 fn realm(text: &str) -> Result<Arc<str>, String> {
@@ -141,15 +132,11 @@ fn realm(text: &str) -> Result<Arc<str>, String> {
 
 /// `[state]`.
 pub(super) fn state(mut table: Table<'_, '_>) -> StateParams {
-    let directory = table
-        .text("directory", "a path")
-        .and_then(|text| text.parse(path));
+    let directory = table.text("directory", "a path").and_then(|text| text.parse(path));
     StateParams {
         directory: directory.unwrap_or_else(|| "/var/lib/connguard".into()),
         // Newcomers get a quarter of it, so that fewer make no sense.
-        max_connectors: table
-            .number("max_connectors", 16..=10_000_000)
-            .unwrap_or(1_000_000),
+        max_connectors: table.number("max_connectors", 16..=10_000_000).unwrap_or(1_000_000),
     }
 }
 
@@ -187,10 +174,7 @@ pub(super) fn trust(mut table: Table<'_, '_>, realm: Option<&str>) -> Trust {
     let logins = table.texts("logins").unwrap_or_default();
     Trust {
         clients: clients.into_iter().map(|(network, _)| network).collect(),
-        logins: logins
-            .iter()
-            .filter_map(|text| login(text, realm))
-            .collect(),
+        logins: logins.iter().filter_map(|text| login(text, realm)).collect(),
     }
 }
 
@@ -227,15 +211,13 @@ pub(super) fn restriction(mut table: Table<'_, '_>) -> Restriction {
             span => Ok(span),
         }).flatten();
     }
-    if let Some(grace) = table
-        .text("grace", "a duration as \"24h\"")
-        .and_then(|text| text.parse(parse_span))
+    if let Some(grace) =
+        table.text("grace", "a duration as \"24h\"").and_then(|text| text.parse(parse_span))
     {
         terms.grace = grace;
     }
-    if let Some(reply) = table
-        .text("reply", "the text of the reply")
-        .and_then(|text| text.parse(ReplyText::new))
+    if let Some(reply) =
+        table.text("reply", "the text of the reply").and_then(|text| text.parse(ReplyText::new))
     {
         terms.reply = reply;
     }
@@ -248,15 +230,15 @@ pub(super) fn restriction(mut table: Table<'_, '_>) -> Restriction {
 
 /// `reject_after`, where it is set.
 pub(super) fn reject_after(table: &mut Table<'_, '_>) -> Option<Option<Duration>> {
-    table
-        .text("reject_after", "a duration as \"3d\", or \"never\"")?
-        .parse(|text| match span_or_never(text)? {
+    table.text("reject_after", "a duration as \"3d\", or \"never\"")?.parse(|text| {
+        match span_or_never(text)? {
             Some(span) if span < LEAST_REJECT_AFTER => Err(format!(
                 "{text:?} is too soon; expected at least \"3d\", so that a wrong restriction \
              bounces no mail over a weekend, or \"never\""
             )),
             span => Ok(span),
-        })
+        }
+    })
 }
 
 /// `[judgement]`.
@@ -287,10 +269,7 @@ pub(super) fn judgement(mut table: Table<'_, '_>) -> Judgement {
 fn spam_header(entry: &str) -> Result<(), String> {
     SpamHeaders::parse(&[entry]).map(drop).map_err(|error| {
         let error = error.to_string();
-        match (
-            error.split_once(" regex parse error:"),
-            error.rsplit_once("\nerror: "),
-        ) {
+        match (error.split_once(" regex parse error:"), error.rsplit_once("\nerror: ")) {
             (Some((what, _)), Some((_, why))) => format!("{what} {why}"),
             _ => error.replace('\n', " "),
         }
@@ -299,23 +278,17 @@ fn spam_header(entry: &str) -> Result<(), String> {
 
 /// `[log]`.
 pub(super) fn log(mut table: Table<'_, '_>) -> LogParams {
-    let level = table
-        .text("level", "error, warn, info, debug or trace")
-        .and_then(|text| {
-            text.parse(|level| {
-                if ["error", "warn", "info", "debug", "trace"].contains(&level) {
-                    Ok(level.to_owned())
-                } else {
-                    Err(format!(
-                        "{level:?} is not error, warn, info, debug or trace"
-                    ))
-                }
-            })
-        });
+    let level = table.text("level", "error, warn, info, debug or trace").and_then(|text| {
+        text.parse(|level| {
+            if ["error", "warn", "info", "debug", "trace"].contains(&level) {
+                Ok(level.to_owned())
+            } else {
+                Err(format!("{level:?} is not error, warn, info, debug or trace"))
+            }
+        })
+    });
     LogParams {
         level: level.unwrap_or_else(|| "info".into()),
-        format: table
-            .word("format", "auto, text or json")
-            .unwrap_or_default(),
+        format: table.word("format", "auto, text or json").unwrap_or_default(),
     }
 }

@@ -67,10 +67,7 @@ pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
         parts.state.max_connectors
     ));
     lines.push(format!("control: {}", parts.control.socket.display()));
-    lines.push(format!(
-        "log: level {}, format {}",
-        parts.log.level, parts.log.format
-    ));
+    lines.push(format!("log: level {}, format {}", parts.log.level, parts.log.format));
     lines
 }
 
@@ -100,16 +97,11 @@ fn directions(parts: &Parts<'_>) -> Vec<String> {
 
 fn registered(parts: &Parts<'_>) -> Vec<String> {
     let line = |name: &str, set: &DomainSet| {
-        format!(
-            "organization {name}: {}",
-            count(set.len(), "registered domain")
-        )
+        format!("organization {name}: {}", count(set.len(), "registered domain"))
     };
     let organizations = &parts.organizations.list;
-    let mut lines: Vec<String> = organizations
-        .iter()
-        .map(|one| line(&one.name, &one.registered))
-        .collect();
+    let mut lines: Vec<String> =
+        organizations.iter().map(|one| line(&one.name, &one.registered)).collect();
     if !parts.own_names.is_empty() {
         lines.push(format!(
             "this host's names: {}; registered wherever another domain is",
@@ -137,9 +129,7 @@ fn connector(named: &Named) -> String {
 }
 
 fn keys(clients: &[IpNet], certificate: Option<String>, logins: &[impl Display]) -> String {
-    let clients = clients
-        .iter()
-        .map(|client| format!("client {}", network(client)));
+    let clients = clients.iter().map(|client| format!("client {}", network(client)));
     let logins = logins.iter().map(|login| format!("login {login}"));
     list(clients.chain(certificate).chain(logins))
 }
@@ -159,11 +149,7 @@ fn limits(limits: Limits) -> String {
         .into_iter()
         .chain(limit(limits.recipients_per_hour, "recipient"));
     let told = list(told);
-    if told.is_empty() {
-        told
-    } else {
-        format!("; at most {told} an hour")
-    }
+    if told.is_empty() { told } else { format!("; at most {told} an hour") }
 }
 
 fn restriction(restriction: &Restriction) -> String {

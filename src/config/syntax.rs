@@ -35,8 +35,7 @@ pub(super) fn faults(
     for error in &errors {
         let at = start(error);
         let same_line = faults.last().is_some_and(|last| {
-            text.get(last.at..at)
-                .is_some_and(|between| !between.contains('\n'))
+            text.get(last.at..at).is_some_and(|between| !between.contains('\n'))
         });
         if at > end {
             break;
@@ -62,10 +61,7 @@ fn explain(text: &str, table: &DeTable<'_>, error: &Error) -> (String, bool) {
         if found.trim().is_empty() {
             "the value is missing; write KEY = VALUE, or remove the key".into()
         } else {
-            format!(
-                "{found:?} is no TOML value; a string must be in quotes: {:?}",
-                found.trim()
-            )
+            format!("{found:?} is no TOML value; a string must be in quotes: {:?}", found.trim())
         }
     } else if is("duplicate key") {
         format!("{found} is there already; a key or [section] may be there only once")

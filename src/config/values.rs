@@ -25,11 +25,7 @@ const MAX_BAD_LINES: usize = 10;
 /// An address or network; IPv4 in IPv6 is IPv4.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let malformed = || {
-        let brackets = if text.contains('[') {
-            ", without brackets"
-        } else {
-            ""
-        };
+        let brackets = if text.contains('[') { ", without brackets" } else { "" };
         format!(
             "{text:?} is no address or network; \
              expected 192.0.2.10, 192.0.2.0/24, 2001:db8::7 or 2001:db8::/48{brackets}"
@@ -92,9 +88,7 @@ pub(super) fn warn_of_wide(networks: &[(IpNet, Spot<'_, '_>)], consequence: &str
             IpNet::V6(_) => 6,
         };
         if network.prefix_len() <= narrowest_wide {
-            spot.warn(format!(
-                "{network} is a large part of the Internet: {consequence}"
-            ));
+            spot.warn(format!("{network} is a large part of the Internet: {consequence}"));
         }
     }
 }
@@ -114,9 +108,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     } else if text.starts_with('/') {
         Ok(text.into())
     } else {
-        Err(format!(
-            "{text:?} is not an absolute path; expected one that begins with /"
-        ))
+        Err(format!("{text:?} is not an absolute path; expected one that begins with /"))
     }
 }
 

@@ -59,18 +59,12 @@ pub fn ask(
     let path = socket.display().to_string();
     let mut stream = UnixStream::connect(socket).map_err(|source| match source.kind() {
         io::ErrorKind::PermissionDenied => AskError::Denied { path: path.clone() },
-        _ => AskError::Unreachable {
-            path: path.clone(),
-            source,
-        },
+        _ => AskError::Unreachable { path: path.clone(), source },
     })?;
     let broken = |error: io::Error| AskError::Broken(error.to_string());
     stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(broken)?;
-    let request = Request {
-        v: VERSION,
-        command,
-    };
+    let request = Request { v: VERSION, command };
     let mut text =
         serde_json::to_string(&request).map_err(|error| AskError::Broken(error.to_string()))?;
     text.push('\n');

@@ -119,10 +119,7 @@ impl Control {
     /// Opens the socket at `path`. A socket file that nobody answers on is
     /// left from before and replaced.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
-        let io = |source| BindError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| BindError::Io { path: path.to_owned(), source };
         match fs::symlink_metadata(path) {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(BindError::NotASocket(path.to_owned()));
@@ -137,25 +134,14 @@ impl Control {
         }
         let listener = UnixListener::bind(path).map_err(io)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
-        let gid = Group::from_name(GROUP)
-            .ok()
-            .flatten()
-            .map(|group| group.gid);
+        let gid = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
         if let Some(gid) = gid
             && let Err(error) = chown(path, None, Some(gid))
         {
-            tracing::warn!(
-                "can't give {} to the group {GROUP}: {error}",
-                path.display()
-            );
+            tracing::warn!("can't give {} to the group {GROUP}: {error}", path.display());
         }
         let made = fs::symlink_metadata(path).map_err(io)?;
-        Ok(Self {
-            listener,
-            path: path.to_owned(),
-            file: (made.dev(), made.ino()),
-            gid,
-        })
+        Ok(Self { listener, path: path.to_owned(), file: (made.dev(), made.ino()), gid })
     }
 
     /// Serves clients until the future is dropped.
@@ -201,26 +187,14 @@ async fn serve_client(
 ) -> io::Result<()> {
     let credentials = stream.peer_cred()?;
     let (reader, writer) = stream.into_split();
-    let mut answers = Answers {
-        writer: BufWriter::new(writer),
-    };
-    let user = User::from_uid(Uid::from_raw(credentials.uid()))
-        .ok()
-        .flatten();
-    if !is_allowed(
-        credentials.uid(),
-        Gid::from_raw(credentials.gid()),
-        user.as_ref(),
-        gid,
-    ) {
+    let mut answers = Answers { writer: BufWriter::new(writer) };
+    let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
+    if !is_allowed(credentials.uid(), Gid::from_raw(credentials.gid()), user.as_ref(), gid) {
         let message = format!("be root or a member of the group {GROUP}");
         return answers.finish(Err(Failure::refused(message))).await;
     }
     let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
-    let peer = Peer {
-        name: name.into(),
-        uid: credentials.uid(),
-    };
+    let peer = Peer { name: name.into(), uid: credentials.uid() };
     let result = match read_request(reader).await {
         Ok(command) => handler.handle(command, peer, &mut answers).await,
         Err(failure) => Err(failure),
@@ -250,14 +224,10 @@ async fn read_request(reader: OwnedReadHalf) -> Result<Command, Failure> {
     match timeout(DEADLINE, reader.read_line(&mut line)).await {
         Err(_) => return Err(Failure::usage("the request did not come in time")),
         Ok(Err(error)) => {
-            return Err(Failure::usage(format!(
-                "the request can't be read: {error}"
-            )));
+            return Err(Failure::usage(format!("the request can't be read: {error}")));
         }
         Ok(Ok(_)) if line.len() > MAX_REQUEST => {
-            return Err(Failure::usage(format!(
-                "the request is longer than {MAX_REQUEST} octets"
-            )));
+            return Err(Failure::usage(format!("the request is longer than {MAX_REQUEST} octets")));
         }
         Ok(Ok(_)) => {}
     }
@@ -278,11 +248,7 @@ async fn read_request(reader: OwnedReadHalf) -> Result<Command, Failure> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        reason = "tests fail by panicking"
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
     use super::*;
     use crate::{
         command::FailureKind,
@@ -329,9 +295,7 @@ mod tests {
         let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
         let _ = stream.write_all(request);
         let mut line = String::new();
-        std::io::BufReader::new(stream)
-            .read_line(&mut line)
-            .unwrap();
+        std::io::BufReader::new(stream).read_line(&mut line).unwrap();
         line
     }
 
@@ -379,26 +343,16 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let _guard = runtime.enter();
         let control = Control::bind(&path).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o660
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         drop(control);
         assert!(!path.exists());
         fs::write(&path, "").unwrap();
-        assert!(matches!(
-            Control::bind(&path),
-            Err(BindError::NotASocket(_))
-        ));
+        assert!(matches!(Control::bind(&path), Err(BindError::NotASocket(_))));
     }
 
     #[test]
     fn nobody_is_reached_where_nobody_listens() {
-        let error = ask(
-            Path::new("/nonexistent/control.sock"),
-            Command::Status,
-            |_| Ok(()),
-        );
+        let error = ask(Path::new("/nonexistent/control.sock"), Command::Status, |_| Ok(()));
         assert!(matches!(error, Err(AskError::Unreachable { .. })));
     }
 }

@@ -88,12 +88,7 @@ impl Engine {
         by: Actor,
         now: Timestamp,
     ) -> Result<(InForce, u64), BlockError> {
-        let Blocked {
-            entity,
-            action,
-            span,
-            reason,
-        } = blocked;
+        let Blocked { entity, action, span, reason } = blocked;
         if *entity.connector() == ConnectorKey::Overflow {
             return Err(BlockError::Overflow);
         }
@@ -111,9 +106,7 @@ impl Engine {
             action: action.unwrap_or(terms.action),
             scope: settings.restriction.scope,
             since: now,
-            until: span
-                .or(settings.restriction.expire_after)
-                .map(|span| now.plus(span)),
+            until: span.or(settings.restriction.expire_after).map(|span| now.plus(span)),
             reject_from: terms.reject_after.map(|span| now.plus(span)),
             by,
             reason,
@@ -155,10 +148,9 @@ impl Engine {
             return Err(TrustError::Overflow);
         }
         match self.table.in_force(entity, trust.since) {
-            Some(held) if !held.restriction.mark => Err(TrustError::Restricted(
-                entity.clone(),
-                held.restriction.case,
-            )),
+            Some(held) if !held.restriction.mark => {
+                Err(TrustError::Restricted(entity.clone(), held.restriction.case))
+            }
             _ => {
                 self.forget_evidence(entity);
                 Ok(self.table.exempt(entity, trust))
@@ -194,7 +186,7 @@ impl Engine {
                 // The judgement restricts under the key by which it counts: it
                 // belonged to no name then. An operator may have meant just
                 // this one key of a connector.
-                _ if directory.current(key) != *key
+                _ if directory.heir(key) != *key
                     && restriction.is_some_and(|held| held.by == Actor::Judgement) =>
                 {
                     vec![entity.clone()]
@@ -215,12 +207,7 @@ impl Engine {
         let new = &settings.directory;
         let mut moves = Moves::default();
         let mut seen = self.roster.keys();
-        seen.extend(
-            self.table
-                .list(now)
-                .iter()
-                .map(|listed| listed.entity.connector().clone()),
-        );
+        seen.extend(self.table.list(now).iter().map(|listed| listed.entity.connector().clone()));
         seen.sort();
         seen.dedup();
         for key in seen {
@@ -228,18 +215,16 @@ impl Engine {
             match &key {
                 ConnectorKey::Named(name) if new.named(name).is_none() => {
                     let known = old.directory.named(name).map(|named| named.keys().0);
-                    let held = self
-                        .table
-                        .in_force(&entity, now)
-                        .map(|held| held.restriction.keys.clone());
+                    let held =
+                        self.table.in_force(&entity, now).map(|held| held.restriction.keys.clone());
                     let keys = known.or(held).unwrap_or_default();
                     self.follow(&entity, &keys, new, &mut moves, now);
                 }
                 ConnectorKey::Named(_) => {}
                 _ => {
                     // A restriction of one address of a connector stays one.
-                    let current = new.current(&key);
-                    if current != old.directory.current(&key) && current != key {
+                    let heir = new.heir(&key);
+                    if heir != old.directory.heir(&key) && heir != key {
                         self.follow(&entity, std::slice::from_ref(&entity), new, &mut moves, now);
                     }
                 }
@@ -269,10 +254,8 @@ impl Engine {
         moves: &mut Moves,
         now: Timestamp,
     ) {
-        let mut targets: Vec<Entity> = keys
-            .iter()
-            .map(|key| Entity::from(to.current(key.connector())))
-            .collect();
+        let mut targets: Vec<Entity> =
+            keys.iter().map(|key| Entity::from(to.heir(key.connector()))).collect();
         targets.sort();
         targets.dedup();
         let Some(first) = targets.first() else {
@@ -316,8 +299,7 @@ impl Engine {
         let held = self.table.in_force(entity, now);
         if held.is_some_and(|held| held.restriction.mark) {
             let reason = "enforce mode: what was only observed restricts nobody";
-            self.table
-                .lift(entity, now, Actor::Daemon, reason, Duration::ZERO);
+            self.table.lift(entity, now, Actor::Daemon, reason, Duration::ZERO);
         }
     }
 
@@ -331,10 +313,9 @@ impl Engine {
 /// The keys of a named connector, each an entity of its own.
 pub(super) fn keys_of(directory: &Directory, key: &ConnectorKey) -> Vec<Entity> {
     match key {
-        ConnectorKey::Named(name) => directory
-            .named(name)
-            .map(|named| named.keys().0)
-            .unwrap_or_default(),
+        ConnectorKey::Named(name) => {
+            directory.named(name).map(|named| named.keys().0).unwrap_or_default()
+        }
         _ => Vec::new(),
     }
 }

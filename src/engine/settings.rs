@@ -22,10 +22,7 @@ pub struct HoldLimit {
 
 impl Default for HoldLimit {
     fn default() -> Self {
-        Self {
-            messages: 1000,
-            bytes: 200_000_000,
-        }
+        Self { messages: 1000, bytes: 200_000_000 }
     }
 }
 
@@ -115,18 +112,13 @@ pub struct Directions {
 impl Directions {
     /// Where a recipient is. One without a domain is on this host.
     pub fn of(&self, recipient: &Recipient<'_>) -> Direction {
-        let local = recipient
-            .transport
-            .is_some_and(|transport| self.local_transports.contains(transport));
+        let local =
+            recipient.transport.is_some_and(|transport| self.local_transports.contains(transport));
         let inbound = || match domain::fold(recipient.domain) {
             Some(domain) => self.inbound_domains.contains_folded(&domain),
             None => recipient.domain.is_empty(),
         };
-        if local || inbound() {
-            Direction::Inbound
-        } else {
-            Direction::Relayed
-        }
+        if local || inbound() { Direction::Inbound } else { Direction::Relayed }
     }
 }
 
@@ -149,10 +141,7 @@ impl Settings {
 
     /// Settings with this directory and defaults elsewhere.
     pub fn with_directory(params: Params) -> Self {
-        Self {
-            directory: Directory::new(params),
-            ..Self::default()
-        }
+        Self { directory: Directory::new(params), ..Self::default() }
     }
 }
 
@@ -168,11 +157,7 @@ mod tests {
         directions.inbound_domains.insert("example.org").unwrap();
         directions.local_transports.insert("virtual".into());
         let of = |domain, transport| {
-            directions.of(&Recipient {
-                domain,
-                transport,
-                fate: Fate::Accepted,
-            })
+            directions.of(&Recipient { domain, transport, fate: Fate::Accepted })
         };
         assert_eq!(of("Example.ORG", Some("smtp")), Direction::Inbound);
         assert_eq!(of("example.net", Some("virtual")), Direction::Inbound);
@@ -183,18 +168,9 @@ mod tests {
 
     #[test]
     fn a_reply_text_is_checked() {
-        assert_eq!(
-            ReplyText::new("case {case}").unwrap().of(CaseId(7)),
-            "case C-000007"
-        );
-        assert_eq!(
-            ReplyText::new("größe {case}"),
-            Err(ReplyTextError::NotAscii)
-        );
+        assert_eq!(ReplyText::new("case {case}").unwrap().of(CaseId(7)), "case C-000007");
+        assert_eq!(ReplyText::new("größe {case}"), Err(ReplyTextError::NotAscii));
         assert_eq!(ReplyText::new("no"), Err(ReplyTextError::NoCase));
-        assert_eq!(
-            ReplyText::new(&"{case}".repeat(40)),
-            Err(ReplyTextError::TooLong)
-        );
+        assert_eq!(ReplyText::new(&"{case}".repeat(40)), Err(ReplyTextError::TooLong));
     }
 }

@@ -255,10 +255,7 @@ fn address(chunk: &[Token<'_>]) -> Option<FromAddress> {
         return None;
     }
     let at = local.len();
-    Some(FromAddress {
-        text: local + "@" + domain,
-        at,
-    })
+    Some(FromAddress { text: local + "@" + domain, at })
 }
 
 /// The text of the tokens as UTF-8 without folds and control characters, cut

@@ -53,20 +53,12 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(value: &'a [u8]) -> Self {
-        Self {
-            rest: value,
-            quotes: true,
-            comments: true,
-            after_at: false,
-        }
+        Self { rest: value, quotes: true, comments: true, after_at: false }
     }
 
     /// For what stands inside a quoted string: a `"` there opens nothing.
     pub(super) fn inside_quotes(text: &'a [u8]) -> Self {
-        Self {
-            quotes: false,
-            ..Self::new(text)
-        }
+        Self { quotes: false, ..Self::new(text) }
     }
 
     fn advance(&mut self, length: usize) -> &'a [u8] {
@@ -172,11 +164,8 @@ pub(super) fn is_special(byte: u8) -> bool {
 
 /// Length of the domain literal that begins here.
 fn literal(text: &[u8]) -> Option<usize> {
-    let (at, &end) = text
-        .iter()
-        .enumerate()
-        .skip(1)
-        .find(|&(_, &byte)| b"[]<>\"@,;()".contains(&byte))?;
+    let (at, &end) =
+        text.iter().enumerate().skip(1).find(|&(_, &byte)| b"[]<>\"@,;()".contains(&byte))?;
     (end == b']').then_some(at + 1)
 }
 
@@ -185,9 +174,7 @@ fn literal(text: &[u8]) -> Option<usize> {
 fn encoded_word(text: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(b"=?")?;
     let part = |rest: &[u8]| {
-        let end = rest
-            .iter()
-            .position(|&byte| byte == b'?' || byte <= b' ' || byte == 0x7f)?;
+        let end = rest.iter().position(|&byte| byte == b'?' || byte <= b' ' || byte == 0x7f)?;
         (rest.get(end) == Some(&b'?')).then_some(end)
     };
     let charset = part(rest)?;

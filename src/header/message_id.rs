@@ -28,10 +28,8 @@ pub fn message_id(value: &[u8]) -> Option<String> {
         && let Some(char) = chars.next()
     {
         if is_newline(char) {
-            while chars
-                .next_if(|&next| is_newline(next) || next == ' ' || next == '\t')
-                .is_some()
-            {}
+            while chars.next_if(|&next| is_newline(next) || next == ' ' || next == '\t').is_some() {
+            }
             continue;
         }
         if char.is_control() {
@@ -49,9 +47,7 @@ fn is_newline(char: char) -> bool {
 
 fn until(bytes: &[u8], end: impl Fn(u8) -> bool) -> &[u8] {
     let length = bytes.iter().position(|&byte| end(byte));
-    length
-        .and_then(|length| bytes.get(..length))
-        .unwrap_or(bytes)
+    length.and_then(|length| bytes.get(..length)).unwrap_or(bytes)
 }
 
 /// Comments inside comments are not looked for: this header has hardly ever one
@@ -77,10 +73,7 @@ mod tests {
         check("\r\n\t<1.2@x.test>\r\n", Some("1.2@x.test"));
         check("1.2@x.test", Some("1.2@x.test"));
         check(" 1.2@x.test (sent by hand)", Some("1.2@x.test"));
-        check(
-            "(made up) (twice) <1.2@x.test> <3@y.test>",
-            Some("1.2@x.test"),
-        );
+        check("(made up) (twice) <1.2@x.test> <3@y.test>", Some("1.2@x.test"));
     }
 
     #[test]
@@ -122,10 +115,6 @@ mod tests {
 
     #[track_caller]
     fn check(value: &str, expected: Option<&str>) {
-        assert_eq!(
-            message_id(value.as_bytes()).as_deref(),
-            expected,
-            "{value:?}"
-        );
+        assert_eq!(message_id(value.as_bytes()).as_deref(), expected, "{value:?}");
     }
 }

@@ -78,9 +78,7 @@ impl SpamHeaders {
     /// The first entry that is none; see [`SpamHeaderError`].
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, SpamHeaderError> {
         let entries = entries.iter().map(|entry| Entry::parse(entry.as_ref()));
-        Ok(Self {
-            entries: entries.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { entries: entries.collect::<Result<_, _>>()? })
     }
 
     /// Whether the value of a header of this name matters.
@@ -102,19 +100,14 @@ impl SpamHeaders {
 
 impl Entry {
     fn parse(entry: &str) -> Result<Self, SpamHeaderError> {
-        let form = || SpamHeaderError::Form {
-            entry: entry.to_owned(),
-        };
+        let form = || SpamHeaderError::Form { entry: entry.to_owned() };
         let (name, value) = entry.split_once(':').ok_or_else(form)?;
         let (name, value) = (name.trim(), value.trim());
         if name.is_empty() || value.is_empty() {
             return Err(form());
         }
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SpamHeaderError::Name {
-                entry: entry.to_owned(),
-                name: name.to_owned(),
-            });
+            return Err(SpamHeaderError::Name { entry: entry.to_owned(), name: name.to_owned() });
         }
         // First alone: the error shows what was written, and an unbalanced
         // parenthesis can't get out of the group that anchors it.
@@ -124,10 +117,7 @@ impl Entry {
                 entry: entry.to_owned(),
                 source: Box::new(source),
             })?;
-        Ok(Self {
-            name: name.to_owned(),
-            value,
-        })
+        Ok(Self { name: name.to_owned(), value })
     }
 
     fn is_named(&self, name: &[u8]) -> bool {
@@ -136,11 +126,7 @@ impl Entry {
 }
 
 fn expression(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text)
-        .case_insensitive(true)
-        .unicode(false)
-        .size_limit(MAX_EXPRESSION)
-        .build()
+    RegexBuilder::new(text).case_insensitive(true).unicode(false).size_limit(MAX_EXPRESSION).build()
 }
 
 /// Each line end becomes one space, together with the white space after it.
@@ -149,11 +135,8 @@ fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.iter().any(is_newline) {
         return Cow::Borrowed(value);
     }
-    let lines: Vec<&[u8]> = value
-        .split(is_newline)
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<&[u8]> =
+        value.split(is_newline).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
     Cow::Owned(lines.join(&b' '))
 }
 
@@ -186,11 +169,7 @@ mod tests {
     fn anchored_at_the_start_only() {
         let headers = SpamHeaders::parse(&["X-A: b|c", "X-A : ^d$"]).unwrap();
         for (value, expected) in [("bb", true), ("ac", false), ("d", true), ("dd", false)] {
-            assert_eq!(
-                headers.matches(b"x-a", value.as_bytes()),
-                expected,
-                "{value}"
-            );
+            assert_eq!(headers.matches(b"x-a", value.as_bytes()), expected, "{value}");
         }
         assert!(headers.wants(b"X-a") && !headers.wants(b"X-B"));
         assert!(headers.matches(b"X-A", b"b \xff"), "8-bit values are met");

@@ -66,9 +66,7 @@ pub(super) struct Segment {
 impl Segment {
     /// Whether nothing of the snapshot is missing.
     pub(super) fn is_whole(&self) -> bool {
-        self.head
-            .as_ref()
-            .is_some_and(|head| head.live == self.live.len())
+        self.head.as_ref().is_some_and(|head| head.live == self.live.len())
     }
 
     /// Whether something is missing that a crash does not explain.
@@ -97,11 +95,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Segment, Newer> {
     let mut torn = 0;
     for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let good = if index == 0 {
-            segment.first_line(text)?
-        } else {
-            segment.line(text)
-        };
+        let good = if index == 0 { segment.first_line(text)? } else { segment.line(text) };
         if !good {
             bad.push(index + 1);
             torn += line.len();

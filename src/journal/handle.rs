@@ -76,13 +76,7 @@ impl Handle {
         state: watch::Receiver<State>,
         running: (JoinHandle<()>, File),
     ) -> Self {
-        Self {
-            storage,
-            folder,
-            table,
-            state,
-            running: Mutex::new(Some(running)),
-        }
+        Self { storage, folder, table, state, running: Mutex::new(Some(running)) }
     }
 
     /// Waits until the change that drew number `seq`, and all before it, are

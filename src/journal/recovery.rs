@@ -27,10 +27,9 @@ pub(super) fn segments(
     storage: &dyn Storage,
     folder: &Path,
 ) -> Result<Vec<(u64, PathBuf)>, OpenError> {
-    let names = storage.list(folder).map_err(|source| OpenError::Folder {
-        path: folder.to_owned(),
-        source,
-    })?;
+    let names = storage
+        .list(folder)
+        .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
     let mut segments: Vec<(u64, PathBuf)> = names
         .iter()
         .filter_map(|name| {
@@ -97,35 +96,23 @@ pub(super) fn recover(
             break;
         }
     }
-    Ok(Recovered {
-        snapshot: merge(parts),
-        warnings,
-        set_aside: set_aside(storage, folder),
-    })
+    Ok(Recovered { snapshot: merge(parts), warnings, set_aside: set_aside(storage, folder) })
 }
 
 fn read(storage: &dyn Storage, path: &Path) -> Result<(Vec<u8>, Segment), OpenError> {
-    let bytes = storage.read(path, None).map_err(|source| OpenError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = storage
+        .read(path, None)
+        .map_err(|source| OpenError::Read { path: path.to_owned(), source })?;
     match format::parse(&bytes) {
         Ok(segment) => Ok((bytes, segment)),
-        Err(Newer(version)) => Err(OpenError::Newer {
-            path: path.to_owned(),
-            version,
-        }),
+        Err(Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), version }),
     }
 }
 
 /// What `parts` say together; of those only the last may have a whole
 /// snapshot.
 fn merge(mut parts: Vec<Segment>) -> Snapshot {
-    let mut snapshot = Snapshot {
-        seq: 0,
-        next_case: 1,
-        live: Vec::new(),
-    };
+    let mut snapshot = Snapshot { seq: 0, next_case: 1, live: Vec::new() };
     let heads: Vec<_> = parts.iter().filter_map(|part| part.head.clone()).collect();
     if let Some(last) = parts.last_mut().filter(|part| part.is_whole()) {
         snapshot.live = std::mem::take(&mut last.live);
@@ -203,8 +190,5 @@ fn damage(path: &Path, segment: &Segment, kept: std::io::Result<PathBuf>) -> Str
         Ok(aside) => format!("the file is kept as {}", aside.display()),
         Err(error) => format!("setting the file aside failed: {error}"),
     };
-    format!(
-        "{} is damaged: {what}{earlier}. Everything else was read; {kept}",
-        path.display()
-    )
+    format!("{} is damaged: {what}{earlier}. Everything else was read; {kept}", path.display())
 }

@@ -52,8 +52,7 @@ impl Storage for Disk {
     fn read(&self, path: &Path, longest: Option<u64>) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         let file = File::open(path)?;
-        file.take(longest.unwrap_or(u64::MAX))
-            .read_to_end(&mut content)?;
+        file.take(longest.unwrap_or(u64::MAX)).read_to_end(&mut content)?;
         Ok(content)
     }
 
@@ -98,10 +97,7 @@ impl StorageFile for File {
 /// Makes or checks `folder`, and locks it until the file is dropped or the
 /// process is gone.
 pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
-    let error = |source| OpenError::Folder {
-        path: folder.to_owned(),
-        source,
-    };
+    let error = |source| OpenError::Folder { path: folder.to_owned(), source };
     make(folder).map_err(error)?;
     let metadata = fs::metadata(folder).map_err(error)?;
     let mode = metadata.permissions().mode() & 0o7777;
@@ -113,17 +109,9 @@ pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
         return Err(OpenError::Writable { path, mode });
     }
     let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let path = folder.join("lock");
-    let read = |source| OpenError::Read {
-        path: path.clone(),
-        source,
-    };
+    let read = |source| OpenError::Read { path: path.clone(), source };
     let mut file = options.open(&path).map_err(read)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -140,10 +128,7 @@ fn make(folder: &Path) -> io::Result<()> {
     if folder.symlink_metadata().is_ok() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let parent = folder.parent().filter(|parent| *parent != Path::new(""));
     Disk.sync_folder(parent.unwrap_or(Path::new(".")))
 }
@@ -155,8 +140,5 @@ fn locked(folder: &Path, file: File) -> OpenError {
         (Ok(_), Ok(pid)) => format!("process {pid}"),
         _ => "its process is unknown".to_owned(),
     };
-    OpenError::Locked {
-        path: PathBuf::from(folder),
-        holder,
-    }
+    OpenError::Locked { path: PathBuf::from(folder), holder }
 }

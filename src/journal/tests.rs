@@ -83,11 +83,7 @@ struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self {
-            storage: Arc::new(Disk),
-            params: Params::default(),
-            now: at(0),
-        }
+        Self { storage: Arc::new(Disk), params: Params::default(), now: at(0) }
     }
 }
 
@@ -102,15 +98,8 @@ impl Setting {
         };
         let now = self.now;
         let clock: Clock = Arc::new(move || now);
-        let handle = journal
-            .start(Arc::clone(&table), self.params, clock, announce)
-            .unwrap();
-        Daemon {
-            table,
-            handle,
-            warnings: recovered.warnings,
-            announced: Mutex::new(announced),
-        }
+        let handle = journal.start(Arc::clone(&table), self.params, clock, announce).unwrap();
+        Daemon { table, handle, warnings: recovered.warnings, announced: Mutex::new(announced) }
     }
 }
 
@@ -120,10 +109,7 @@ impl Daemon {
     }
 
     fn durable(&self, seq: u64) -> Result<(), NotDurable> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime
             .block_on(async { tokio::time::timeout(DEADLINE, self.handle.durable(seq)).await })
             .unwrap_or_else(|_| panic!("change {seq} was neither written nor refused"))
@@ -266,10 +252,7 @@ fn a_person_can_read_a_segment() {
 fn a_full_segment_is_followed_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let setting = Setting {
-        params: Params {
-            segment_bytes: 2000,
-            ..Params::default()
-        },
+        params: Params { segment_bytes: 2000, ..Params::default() },
         ..Setting::default()
     };
     let daemon = setting.start(folder.path());
@@ -297,10 +280,7 @@ fn the_audit_trail_goes_over_restarts_and_ends_by_age() {
     let folder = tempfile::tempdir().unwrap();
     let day = 86_400_u64;
     let run = |n, days: u64| {
-        let setting = Setting {
-            now: at(days * day),
-            ..Setting::default()
-        };
+        let setting = Setting { now: at(days * day), ..Setting::default() };
         let daemon = setting.start(folder.path());
         restrict(&daemon.table, n);
         daemon.handle.stop().unwrap();
@@ -339,15 +319,9 @@ fn a_hundred_thousand_restrictions_are_read_back() {
     daemon.handle.stop().unwrap();
     let (journal, _) = Journal::open(folder.path()).unwrap();
     let table = Arc::new(Table::default());
-    table.restore(Snapshot {
-        seq: 100_000,
-        next_case: 8,
-        live,
-    });
+    table.restore(Snapshot { seq: 100_000, next_case: 8, live });
     let clock: Clock = Arc::new(|| at(0));
-    let handle = journal
-        .start(table, Params::default(), clock, |_| {})
-        .unwrap();
+    let handle = journal.start(table, Params::default(), clock, |_| {}).unwrap();
     handle.stop().unwrap();
     let (_journal, recovered) = Journal::open(folder.path()).unwrap();
     assert_eq!(recovered.snapshot.live.len(), 100_000);

@@ -47,14 +47,8 @@ mod tests {
             T: IntoCString,
         {
             let lines = message.into_iter().map(IntoCString::into_c_string);
-            let text: Vec<_> = lines
-                .map(|line| line.to_string_lossy().into_owned())
-                .collect();
-            self.0.push(format!(
-                "{code} {} {}",
-                enhanced.unwrap_or(""),
-                text.join("|")
-            ));
+            let text: Vec<_> = lines.map(|line| line.to_string_lossy().into_owned()).collect();
+            self.0.push(format!("{code} {} {}", enhanced.unwrap_or(""), text.join("|")));
             Ok(())
         }
     }

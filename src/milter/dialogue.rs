@@ -76,11 +76,7 @@ impl Dialogue {
         let shared = Arc::clone(&self.shared);
         // Nothing to answer: who is refused is refused at RCPT.
         let _ = shared.guard(|| step(self));
-        if self.silent.contains(noreply) {
-            Status::Noreply
-        } else {
-            Status::Continue
-        }
+        if self.silent.contains(noreply) { Status::Noreply } else { Status::Continue }
     }
 
     /// Runs a step that has an answer; where it fails, a restricted entity
@@ -127,8 +123,7 @@ impl Dialogue {
         self.abandon();
         self.settle(macros);
         self.headers.clear();
-        self.envelope
-            .mail(arguments, get(macros, c"{mail_addr}").as_deref());
+        self.envelope.mail(arguments, get(macros, c"{mail_addr}").as_deref());
         if let Some(host) = get(macros, c"j") {
             self.host.clear();
             self.host.push_str(&host);
@@ -164,8 +159,7 @@ impl Dialogue {
     }
 
     pub(super) fn header(&mut self, name: &CStr, value: &CStr) {
-        self.headers
-            .take(name.to_bytes(), value.to_bytes(), &self.params);
+        self.headers.take(name.to_bytes(), value.to_bytes(), &self.params);
     }
 
     pub(super) fn end(&mut self, macros: &Macros) -> Verdict {
@@ -183,9 +177,7 @@ impl Dialogue {
             host: Some(self.host.as_str()).filter(|host| !host.is_empty()),
         };
         let now = self.shared.now();
-        self.shared
-            .engine
-            .at_end(&self.session, transaction, &message, now)
+        self.shared.engine.at_end(&self.session, transaction, &message, now)
     }
 
     /// The transaction, if there is one, never reaches its end. (ABORT also
@@ -256,8 +248,7 @@ impl Headers {
             let room = MAX_ADDRESSES.saturating_sub(self.from.len());
             let found = from_addresses(value);
             let addresses = found.addresses().iter().take(room);
-            self.from
-                .extend(addresses.map(|address| address.as_str().to_owned()));
+            self.from.extend(addresses.map(|address| address.as_str().to_owned()));
         } else if name.eq_ignore_ascii_case(b"Message-ID") && self.message_id.is_none() {
             self.message_id = message_id(value);
         }
@@ -269,10 +260,7 @@ impl Headers {
 
 /// The value of a macro; an empty one is none.
 fn get<'a>(macros: &'a Macros, name: &CStr) -> Option<Cow<'a, str>> {
-    macros
-        .get(name)
-        .filter(|value| !value.is_empty())
-        .map(CStr::to_string_lossy)
+    macros.get(name).filter(|value| !value.is_empty()).map(CStr::to_string_lossy)
 }
 
 /// Puts `value`, or nothing, into `kept`; says whether that changed it.

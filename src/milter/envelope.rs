@@ -48,9 +48,9 @@ impl Envelope {
         self.qualified = match resolved {
             // Postfix only appended its own domain. Anything else that it
             // changed (`user%domain`, `domain!user`) named a domain.
-            Some(resolved) => !resolved
-                .strip_prefix(typed)
-                .is_some_and(|appended| appended.starts_with('@')),
+            Some(resolved) => {
+                !resolved.strip_prefix(typed).is_some_and(|appended| appended.starts_with('@'))
+            }
             None => typed.contains('@'),
         };
         self.size = arguments.iter().find_map(|argument| size(argument));
@@ -60,10 +60,7 @@ impl Envelope {
         if self.sender.is_empty() {
             Sender::Null
         } else {
-            Sender::Address {
-                address: &self.sender,
-                qualified: self.qualified,
-            }
+            Sender::Address { address: &self.sender, qualified: self.qualified }
         }
     }
 }
@@ -124,13 +121,9 @@ pub(super) fn ip(text: &str) -> Option<IpAddr> {
 
 /// Whether the service at `address` and `port` is one of `daemons`.
 pub(super) fn is_one_of(daemons: &[SocketAddr], address: Option<&str>, port: Option<&str>) -> bool {
-    let service = address
-        .and_then(ip)
-        .zip(port.and_then(|port| port.parse().ok()));
+    let service = address.and_then(ip).zip(port.and_then(|port| port.parse().ok()));
     service.is_some_and(|service| {
-        daemons
-            .iter()
-            .any(|daemon| (daemon.ip().to_canonical(), daemon.port()) == service)
+        daemons.iter().any(|daemon| (daemon.ip().to_canonical(), daemon.port()) == service)
     })
 }
 
@@ -146,55 +139,29 @@ mod tests {
 
     #[track_caller]
     fn mail(arguments: &[&str], resolved: Option<&str>) -> (String, Option<bool>, Option<u64>) {
-        let arguments: Vec<_> = arguments
-            .iter()
-            .map(|argument| CString::new(*argument).unwrap())
-            .collect();
+        let arguments: Vec<_> =
+            arguments.iter().map(|argument| CString::new(*argument).unwrap()).collect();
         let mut envelope = Envelope::default();
         envelope.mail(&arguments, resolved);
         let qualified = match envelope.sender() {
             Sender::Null => None,
             Sender::Address { qualified, .. } => Some(qualified),
         };
-        (
-            envelope.sender().as_str().to_owned(),
-            qualified,
-            envelope.size,
-        )
+        (envelope.sender().as_str().to_owned(), qualified, envelope.size)
     }
 
     #[test]
     fn senders() {
         for (argument, resolved, sender, qualified) in [
-            (
-                "<a@x.example>",
-                Some("a@x.example"),
-                "a@x.example",
-                Some(true),
-            ),
+            ("<a@x.example>", Some("a@x.example"), "a@x.example", Some(true)),
             ("a@x.example", None, "a@x.example", Some(true)),
-            (
-                "<root>",
-                Some("root@mx.example"),
-                "root@mx.example",
-                Some(false),
-            ),
+            ("<root>", Some("root@mx.example"), "root@mx.example", Some(false)),
             ("<root>", None, "root", Some(false)),
             ("<>", None, "", None),
             ("<>", Some("left@over.example"), "", None),
             // Both name a domain, though without an `@`.
-            (
-                "<u%evil.example>",
-                Some("u@evil.example"),
-                "u@evil.example",
-                Some(true),
-            ),
-            (
-                "<evil.example!u>",
-                Some("u@evil.example"),
-                "u@evil.example",
-                Some(true),
-            ),
+            ("<u%evil.example>", Some("u@evil.example"), "u@evil.example", Some(true)),
+            ("<evil.example!u>", Some("u@evil.example"), "u@evil.example", Some(true)),
         ] {
             let (found, found_qualified, _) = mail(&[argument], resolved);
             assert_eq!(found, sender, "{argument} {resolved:?}");
@@ -205,19 +172,10 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(
-            mail(&["<a>", "BODY=8BITMIME", "size=123"], None).2,
-            Some(123)
-        );
+        assert_eq!(mail(&["<a>", "BODY=8BITMIME", "size=123"], None).2, Some(123));
         assert_eq!(mail(&["<a> SIZE=7 BODY=7BIT"], None).2, Some(7));
         assert_eq!(mail(&["<a> SIZE=7"], None).0, "a");
-        for odd in [
-            "SIZE=",
-            "SIZE=-1",
-            "SIZE=99999999999999999999",
-            "SIZ",
-            "SIZE",
-        ] {
+        for odd in ["SIZE=", "SIZE=-1", "SIZE=99999999999999999999", "SIZ", "SIZE"] {
             assert_eq!(mail(&["<a>", odd], None).2, None, "{odd}");
         }
     }
@@ -247,11 +205,7 @@ mod tests {
     fn the_resolved_recipient_decides() {
         for (resolved, argument, expected) in [
             (Some("u@a.example"), "<u@a.example>", "a.example"),
-            (
-                Some("u@evil.example"),
-                "<u%evil.example@a.example>",
-                "evil.example",
-            ),
+            (Some("u@evil.example"), "<u%evil.example@a.example>", "evil.example"),
             (Some("root@mx.example"), "<root>", "mx.example"),
             (None, "<u@a.example>", "a.example"),
             (None, "<\"u@b.example\"@a.example>", "a.example"),
@@ -264,10 +218,7 @@ mod tests {
 
     #[test]
     fn services_that_take_mail_back() {
-        let daemons = [
-            "127.0.0.1:10025".parse().unwrap(),
-            "[::1]:10025".parse().unwrap(),
-        ];
+        let daemons = ["127.0.0.1:10025".parse().unwrap(), "[::1]:10025".parse().unwrap()];
         let is = |address, port| is_one_of(&daemons, address, port);
         assert!(is(Some("127.0.0.1"), Some("10025")));
         assert!(is(Some("::ffff:127.0.0.1"), Some("10025")));

@@ -31,16 +31,12 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parsed = match text.split_once(':') {
             Some(("unix", path)) if path.starts_with('/') => Some(Self::Unix(path.into())),
-            Some(("inet", address)) => address
-                .parse()
-                .ok()
-                .filter(SocketAddr::is_ipv4)
-                .map(Self::Inet),
-            Some(("inet6", address)) => address
-                .parse()
-                .ok()
-                .filter(SocketAddr::is_ipv6)
-                .map(Self::Inet),
+            Some(("inet", address)) => {
+                address.parse().ok().filter(SocketAddr::is_ipv4).map(Self::Inet)
+            }
+            Some(("inet6", address)) => {
+                address.parse().ok().filter(SocketAddr::is_ipv6).map(Self::Inet)
+            }
             _ => None,
         };
         parsed.ok_or_else(|| ListenError(text.to_owned()))

@@ -28,10 +28,7 @@ impl Quiet {
         let now = now.as_millis();
         let next = self.0.load(Relaxed);
         now >= next
-            && self
-                .0
-                .compare_exchange(next, now.saturating_add(QUIET_MS), Relaxed, Relaxed)
-                .is_ok()
+            && self.0.compare_exchange(next, now.saturating_add(QUIET_MS), Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -98,8 +95,7 @@ impl Shared {
 
     /// The time for what must go on whatever happens.
     pub(super) fn now_or_last(&self) -> Timestamp {
-        self.guard(|| self.now())
-            .unwrap_or_else(|| self.last_time())
+        self.guard(|| self.now()).unwrap_or_else(|| self.last_time())
     }
 
     /// Runs `step`; gives nothing where it panics, which is counted and, once

@@ -80,24 +80,16 @@ impl Bound {
     pub(super) fn new(listen: &Listen) -> Result<Self, BindError> {
         match listen {
             Listen::Unix(path) => Self::unix(path),
-            Listen::Inet(address) => Self::inet(*address).map_err(|source| BindError::Inet {
-                address: listen.clone(),
-                source,
-            }),
+            Listen::Inet(address) => Self::inet(*address)
+                .map_err(|source| BindError::Inet { address: listen.clone(), source }),
         }
     }
 
     fn unix(path: &Path) -> Result<Self, BindError> {
         make_room(path)?;
-        let (file, socket) = listen_unix(path).map_err(|source| BindError::Unix {
-            path: path.into(),
-            source,
-        })?;
-        Ok(Self {
-            file: Some(file),
-            socket: Raw::Unix(socket),
-            listen: Listen::Unix(path.into()),
-        })
+        let (file, socket) =
+            listen_unix(path).map_err(|source| BindError::Unix { path: path.into(), source })?;
+        Ok(Self { file: Some(file), socket: Raw::Unix(socket), listen: Listen::Unix(path.into()) })
     }
 
     fn inet(address: SocketAddr) -> io::Result<Self> {
@@ -132,11 +124,7 @@ pub(super) struct SocketFile {
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
-        Ok(Self {
-            path: path.into(),
-            device: found.dev(),
-            inode: found.ino(),
-        })
+        Ok(Self { path: path.into(), device: found.dev(), inode: found.ino() })
     }
 }
 
@@ -153,10 +141,7 @@ impl Drop for SocketFile {
 
 /// Removes a socket file on which nobody answers.
 fn make_room(path: &Path) -> Result<(), BindError> {
-    let failed = |source: io::Error| BindError::Unix {
-        path: path.into(),
-        source,
-    };
+    let failed = |source: io::Error| BindError::Unix { path: path.into(), source };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -80,8 +80,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf)? {
             Poll::Ready(()) => {
-                this.frames
-                    .read(buf.filled().get(before..).unwrap_or_default());
+                this.frames.read(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
             Poll::Pending if idle => this.drained.as_mut().poll(cx).map(Ok),

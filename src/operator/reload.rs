@@ -64,9 +64,8 @@ impl ReloadView {
             ));
         }
         for entity in &self.unmarked {
-            sentences.push(format!(
-                "{entity} was marked and is in enforce mode now: it starts afresh"
-            ));
+            sentences
+                .push(format!("{entity} was marked and is in enforce mode now: it starts afresh"));
         }
         sentences.extend(self.warnings.iter().cloned());
         sentences
@@ -86,23 +85,11 @@ impl Reloader {
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
         let old = current.load_full();
         let restart_needed = restart_needed(&old, &new);
-        let Moves {
-            moved,
-            lost,
-            idle,
-            unmarked,
-        } = engine.reload(new.settings.clone(), now);
+        let Moves { moved, lost, idle, unmarked } = engine.reload(new.settings.clone(), now);
         milter.reconfigure(new.milter.clone());
         let warnings = new.warnings.clone();
         current.store(Arc::new(new));
-        Ok(ReloadView {
-            restart_needed,
-            moved,
-            lost,
-            idle,
-            unmarked,
-            warnings,
-        })
+        Ok(ReloadView { restart_needed, moved, lost, idle, unmarked, warnings })
     }
 }
 
@@ -110,20 +97,11 @@ impl Reloader {
 fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
     let keys = [
         ("milter.listen", old.milter.listen != new.milter.listen),
-        (
-            "state.directory",
-            old.state.directory != new.state.directory,
-        ),
-        (
-            "state.max_connectors",
-            old.state.max_connectors != new.state.max_connectors,
-        ),
+        ("state.directory", old.state.directory != new.state.directory),
+        ("state.max_connectors", old.state.max_connectors != new.state.max_connectors),
         ("control.socket", old.control.socket != new.control.socket),
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),
     ];
-    keys.into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key.to_owned())
-        .collect()
+    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
 }

@@ -16,9 +16,8 @@ impl Operator {
         if let Ok(entity) = parsed {
             return self.checked(entity);
         }
-        if let Some(kind) = ["sender:", "organization:"]
-            .iter()
-            .find(|kind| text.starts_with(**kind))
+        if let Some(kind) =
+            ["sender:", "organization:"].iter().find(|kind| text.starts_with(**kind))
         {
             let kind = kind.trim_end_matches(':');
             return Err(Failure::refused(format!(
@@ -35,10 +34,7 @@ impl Operator {
             (Some(entity), false) => {
                 known.push(entity);
                 let names: Vec<String> = known.iter().map(Entity::to_string).collect();
-                Err(Failure::usage(format!(
-                    "{text:?} can mean {}: say which",
-                    names.join(" or ")
-                )))
+                Err(Failure::usage(format!("{text:?} can mean {}: say which", names.join(" or "))))
             }
             // An address can be nothing else.
             (None, _) => match text.parse::<IpAddr>() {
@@ -80,9 +76,7 @@ impl Operator {
                 if settings.directory.named(name).is_none()
                     && !self.engine.table().holds(&entity) =>
             {
-                Err(Failure::no(format!(
-                    "there is no connector {name:?} in the configuration"
-                )))
+                Err(Failure::no(format!("there is no connector {name:?} in the configuration")))
             }
             ConnectorKey::Login(login) => {
                 let realm = self.config.load().milter.login_realm.clone();
@@ -114,20 +108,8 @@ impl Operator {
                 .filter(matches)
                 .map(Entity::from),
         );
-        known.extend(
-            self.engine
-                .roster()
-                .keys()
-                .into_iter()
-                .filter(matches)
-                .map(Entity::from),
-        );
-        let listed = self
-            .engine
-            .table()
-            .list(now)
-            .into_iter()
-            .map(|entry| entry.entity);
+        known.extend(self.engine.roster().keys().into_iter().filter(matches).map(Entity::from));
+        let listed = self.engine.table().list(now).into_iter().map(|entry| entry.entity);
         known.extend(listed.filter(|entity| matches(entity.connector())));
         known.sort();
         known.dedup();

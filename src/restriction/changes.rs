@@ -34,11 +34,7 @@ pub struct Changes {
 impl Changes {
     /// A queue that holds `capacity` records.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            waiting: Mutex::new(Batch::default()),
-            bell: Condvar::new(),
-            capacity,
-        }
+        Self { waiting: Mutex::new(Batch::default()), bell: Condvar::new(), capacity }
     }
 
     /// Puts a record in. Called under the lock of the entity's entry, so that

@@ -12,11 +12,8 @@ use std::collections::HashMap;
 /// change nothing.
 pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
     records.sort_by_key(|record| record.seq);
-    let mut live: HashMap<Entity, Live> = snapshot
-        .live
-        .drain(..)
-        .map(|live| (live.entity.clone(), live))
-        .collect();
+    let mut live: HashMap<Entity, Live> =
+        snapshot.live.drain(..).map(|live| (live.entity.clone(), live)).collect();
     let contained = snapshot.seq;
     for record in records {
         // A case number is never given twice, whatever became of the rest.
@@ -37,10 +34,7 @@ pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
             apply(&mut entry.standing, record.event);
         }
     }
-    snapshot.live = live
-        .into_values()
-        .filter(|live| !live.standing.is_empty())
-        .collect();
+    snapshot.live = live.into_values().filter(|live| !live.standing.is_empty()).collect();
     snapshot.live.sort_by(|a, b| a.entity.cmp(&b.entity));
     snapshot
 }
@@ -74,9 +68,7 @@ fn apply(standing: &mut Standing, event: Event) {
         }
         Event::Trusted { trust, .. } => standing.trust = Some(trust),
         Event::Untrusted { .. } => standing.trust = None,
-        Event::Inherited {
-            standing: whole, ..
-        } => *standing = whole,
+        Event::Inherited { standing: whole, .. } => *standing = whole,
         Event::Moved { .. } => *standing = Standing::default(),
     }
 }

@@ -1,8 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 use super::*;
 use crate::{
     record::{Finding, SignalName},
@@ -56,10 +52,7 @@ fn restrict(
     now: Timestamp,
     until: Option<Timestamp>,
 ) -> Option<u64> {
-    let make = |case| Restriction {
-        until,
-        ..restriction(entity, case, now)
-    };
+    let make = |case| Restriction { until, ..restriction(entity, case, now) };
     table.restrict(entity, now, make).1
 }
 
@@ -90,10 +83,7 @@ fn a_restriction_ends_by_the_clock_before_anybody_sweeps() {
     assert!(!table.holds(&who));
     let records = taken(&table);
     assert_eq!(records.len(), 2);
-    assert!(matches!(
-        &records[1].event,
-        Event::Lifted { grace: None, .. }
-    ));
+    assert!(matches!(&records[1].event, Event::Lifted { grace: None, .. }));
 }
 
 #[test]
@@ -105,13 +95,7 @@ fn who_is_restricted_again_after_the_end_has_a_new_case() {
     let case = table.in_force(&who, at(60)).unwrap().restriction.case;
     assert_eq!(case, CaseId(2));
     // The end of the first is on the record too.
-    assert!(matches!(
-        &taken(&table)[1].event,
-        Event::Lifted {
-            case: CaseId(1),
-            ..
-        }
-    ));
+    assert!(matches!(&taken(&table)[1].event, Event::Lifted { case: CaseId(1), .. }));
 }
 
 #[test]
@@ -130,11 +114,7 @@ fn of_many_threads_one_restricts_and_all_see_its_case() {
         threads.into_iter().map(|it| it.join().unwrap()).collect()
     });
     assert_eq!(results.iter().filter(|(_, new)| new.is_some()).count(), 1);
-    assert!(
-        results
-            .iter()
-            .all(|(it, _)| it.restriction.case == CaseId(1))
-    );
+    assert!(results.iter().all(|(it, _)| it.restriction.case == CaseId(1)));
     assert_eq!(taken(&table).len(), 1);
 }
 
@@ -157,18 +137,11 @@ fn grace_follows_a_lift_and_names_the_signals_of_the_case() {
 #[test]
 fn a_mark_or_a_lift_without_grace_leaves_nothing_behind() {
     let table = Table::default();
-    let make = |case| Restriction {
-        mark: true,
-        ..restriction(&entity(1), case, at(0))
-    };
+    let make = |case| Restriction { mark: true, ..restriction(&entity(1), case, at(0)) };
     table.restrict(&entity(1), at(0), make);
     restrict(&table, &entity(2), at(0), None);
-    table
-        .lift(&entity(1), at(1), Actor::Daemon, "", HOUR)
-        .unwrap();
-    table
-        .lift(&entity(2), at(1), Actor::Daemon, "", Duration::ZERO)
-        .unwrap();
+    table.lift(&entity(1), at(1), Actor::Daemon, "", HOUR).unwrap();
+    table.lift(&entity(2), at(1), Actor::Daemon, "", Duration::ZERO).unwrap();
     assert!(!table.holds(&entity(1)) && !table.holds(&entity(2)));
 }
 
@@ -177,19 +150,11 @@ fn an_exemption_ends_by_hand_or_by_the_clock() {
     let (table, who) = (Table::default(), entity(1));
     table.exempt(&who, trust(at(0), HOUR));
     assert!(table.trust(&who, at(3599)).is_some());
-    assert!(
-        table
-            .end_trust(&who, at(5), Actor::Daemon, "over")
-            .is_some()
-    );
+    assert!(table.end_trust(&who, at(5), Actor::Daemon, "over").is_some());
     assert!(!table.holds(&who));
 
     table.exempt(&who, trust(at(0), HOUR));
-    assert!(
-        table
-            .end_trust(&who, at(3600), Actor::Daemon, "over")
-            .is_none()
-    );
+    assert!(table.end_trust(&who, at(3600), Actor::Daemon, "over").is_none());
     table.sweep(at(3600));
     assert!(!table.holds(&who));
 }
@@ -206,15 +171,9 @@ fn a_transfer_moves_what_is_in_force_and_keeps_what_the_target_had() {
 
     assert!(!table.holds(&old));
     let moved = table.in_force(&new, at(5)).unwrap();
-    assert_eq!(
-        (moved.restriction.case, &moved.restriction.entity),
-        (CaseId(1), &new)
-    );
+    assert_eq!((moved.restriction.case, &moved.restriction.entity), (CaseId(1), &new));
     assert_eq!(moved.attempts.refused.load(Relaxed), 1);
-    assert_eq!(
-        table.in_force(&held, at(5)).unwrap().restriction.case,
-        CaseId(2)
-    );
+    assert_eq!(table.in_force(&held, at(5)).unwrap().restriction.case, CaseId(2));
     assert!(!table.transfer(&old, &[new], &no_keys, at(5)));
 }
 
@@ -224,10 +183,7 @@ fn a_transfer_is_not_stopped_by_what_is_over() {
     restrict(&table, &entity(1), at(0), None);
     restrict(&table, &entity(2), at(0), Some(at(10)));
     table.transfer(&entity(1), &[entity(2)], &no_keys, at(20));
-    assert_eq!(
-        table.in_force(&entity(2), at(20)).unwrap().restriction.case,
-        CaseId(1)
-    );
+    assert_eq!(table.in_force(&entity(2), at(20)).unwrap().restriction.case, CaseId(1));
 }
 
 #[test]
@@ -260,10 +216,7 @@ fn case_numbers_go_on_after_a_restart() {
     let again = Table::default();
     again.restore(replay(Snapshot::default(), taken(&table)));
     assert_eq!(restrict(&again, &entity(1), at(2), None), Some(3));
-    assert_eq!(
-        again.in_force(&entity(1), at(2)).unwrap().restriction.case,
-        CaseId(2)
-    );
+    assert_eq!(again.in_force(&entity(1), at(2)).unwrap().restriction.case, CaseId(2));
 }
 
 #[derive(Clone, Debug)]

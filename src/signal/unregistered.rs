@@ -23,10 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// The constants.
 pub const SHAPE: Shape = Shape {
     name: SignalName::UnregisteredSender,
-    prior: Prior {
-        bad: 0.5,
-        total: 100.0,
-    },
+    prior: Prior { bad: 0.5, total: 100.0 },
     floor: 0.01,
     times_usual: 2.0,
     p0_max: 0.7,
@@ -64,11 +61,7 @@ impl Unregistered {
             }
         }
         let strong = self.distinct.load(Relaxed) >= STRONG_FROM;
-        let cap = if strong {
-            SHAPE.strong_cap
-        } else {
-            SHAPE.weak_cap
-        };
+        let cap = if strong { SHAPE.strong_cap } else { SHAPE.weak_cap };
         let moved = self.ledger.trial(&SHAPE, odd.is_some(), delta, cap, now);
         if moved.after <= 0.0 {
             self.forget();
@@ -83,8 +76,7 @@ impl Unregistered {
 
     /// The score made readable; nothing while it is zero.
     pub fn finding(&self, limit: f32, now: Timestamp) -> Option<Finding> {
-        self.ledger
-            .finding(&SHAPE, self.distinct.load(Relaxed), limit, now)
+        self.ledger.finding(&SHAPE, self.distinct.load(Relaxed), limit, now)
     }
 
     /// Evidence starts again from zero.
@@ -162,10 +154,7 @@ mod tests {
         }
         assert_eq!(signal.score(at(60)), 0.0);
         assert!(signal.finding(14.0, at(60)).is_none());
-        assert!(
-            signal.trial(Some(1), at(61)).after > 3.0,
-            "domain 1 is new again"
-        );
+        assert!(signal.trial(Some(1), at(61)).after > 3.0, "domain 1 is new again");
     }
 
     #[test]
@@ -193,11 +182,8 @@ mod tests {
             signal.reset();
             signal.commit(1, 1.0);
         }
-        let worst = (0..200).map(|n| {
-            signal
-                .trial((n % 2 == 0).then_some(n + 1), at(31 * 86_400))
-                .after
-        });
+        let worst =
+            (0..200).map(|n| signal.trial((n % 2 == 0).then_some(n + 1), at(31 * 86_400)).after);
         assert!(worst.fold(0.0, f32::max) < 7.0);
     }
 }

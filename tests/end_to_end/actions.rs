@@ -55,10 +55,7 @@ fn a_tempfail_turns_into_reject_late_or_never() {
     let answer = site.daemon.cli(&["check"]);
     assert_eq!(answer.code, 1, "{answer:#?}");
     let said = format!("{}{}", answer.stdout, answer.stderr);
-    assert!(
-        said.contains("reject_after") && said.contains("3d"),
-        "{said}"
-    );
+    assert!(said.contains("reject_after") && said.contains("3d"), "{said}");
 }
 
 #[test]
@@ -129,9 +126,7 @@ fn a_hard_limit_is_a_limit() {
         config.connector("erp", limits);
     });
     let mut client = site.client("127.0.0.8");
-    let passed = (0..40)
-        .take_while(|_| client.send(OURS, REMOTE).accepted())
-        .count();
+    let passed = (0..40).take_while(|_| client.send(OURS, REMOTE).accepted()).count();
     assert_eq!(passed, 20);
     site.send("127.0.0.7", OURS, REMOTE).assert_accepted();
 }

@@ -24,10 +24,7 @@ fn the_taken_over_client_is_stopped_and_the_others_are_not() {
     let again = site.send("127.0.0.8", OURS, REMOTE);
     again.assert_tempfail();
     assert_eq!(again.stage, Stage::Rcpt);
-    assert_eq!(
-        case_in(&again.reply.text),
-        case_in(&caught.outcome.reply.text)
-    );
+    assert_eq!(case_in(&again.reply.text), case_in(&caught.outcome.reply.text));
     // Its inbound mail and everybody else's mail flow.
     site.send("127.0.0.8", &odd(50), INBOUND).assert_accepted();
     good.send(OURS, REMOTE).assert_accepted();
@@ -112,9 +109,7 @@ fn one_foreign_domain_again_and_again_is_not_enough() {
 #[test]
 fn a_trusted_client_is_never_judged() {
     let site = Site::with(|config, _| {
-        config
-            .sections
-            .push_str("\n[trust]\nclients = [\"127.0.0.20\"]\n");
+        config.sections.push_str("\n[trust]\nclients = [\"127.0.0.20\"]\n");
     });
     let mut client = site.client("127.0.0.20");
     for n in 0..20 {
@@ -128,14 +123,7 @@ fn trust_by_command_lasts_until_it_is_taken_back() {
     let site = Site::start();
     let entity = "client:127.0.0.8";
     site.send("127.0.0.8", OURS, REMOTE).assert_accepted();
-    let args = [
-        "trust",
-        entity,
-        "--for",
-        "1h",
-        "--reason",
-        "planned mailing",
-    ];
+    let args = ["trust", entity, "--for", "1h", "--reason", "planned mailing"];
     site.daemon.cli(&args).done();
     for n in 0..20 {
         site.send("127.0.0.8", &odd(n), REMOTE).assert_accepted();

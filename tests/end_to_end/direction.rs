@@ -38,8 +38,7 @@ fn mail_out_over_another_transport_is_counted() {
     let caught = take_over(|from| site.send("127.0.0.8", from, to));
     caught.outcome.assert_tempfail();
     site.send("127.0.0.8", OURS, to).assert_tempfail();
-    site.postfix
-        .wait_log(&["postfix/slow/smtp[", "to=<friend@"], SOON);
+    site.postfix.wait_log(&["postfix/slow/smtp[", "to=<friend@"], SOON);
     let passed = u64::try_from(caught.passed).unwrap();
     assert_eq!(site.daemon.status("/messages"), passed);
 }
@@ -47,15 +46,9 @@ fn mail_out_over_another_transport_is_counted() {
 #[test]
 fn only_unknown_users_and_domains_count_as_refused_recipients() {
     let site = Site::with(|_, settings| {
-        settings.set(
-            "relay_recipient_maps",
-            "inline:{ {bob@example.org = known} }",
-        );
+        settings.set("relay_recipient_maps", "inline:{ {bob@example.org = known} }");
         settings.set("virtual_alias_domains", "alias.test");
-        settings.set(
-            "virtual_alias_maps",
-            "inline:{ {info@alias.test = friend@remote.test} }",
-        );
+        settings.set("virtual_alias_maps", "inline:{ {info@alias.test = friend@remote.test} }");
         settings.set(
             "smtpd_recipient_restrictions",
             "check_recipient_access inline:{ \
@@ -95,8 +88,7 @@ fn only_unknown_users_and_domains_count_as_refused_recipients() {
         || Some(()).filter(|()| refused() >= 2),
     );
     assert_eq!(refused(), 2);
-    site.send("127.0.0.8", OURS, "info@alias.test")
-        .assert_accepted();
+    site.send("127.0.0.8", OURS, "info@alias.test").assert_accepted();
     site.sink.wait_for(2, SOON);
     assert_eq!(refused(), 2);
 }
@@ -106,12 +98,8 @@ fn a_message_that_returns_from_a_content_filter_counts_once() {
     let back = free_port();
     let filter = Sink::start_filter(back);
     let site = Site::with(|config, settings| {
-        config
-            .milter
-            .push_str(&format!("ignore_daemons = [\"127.0.0.1:{back}\"]\n"));
-        settings.service(&format!(
-            "127.0.0.1:{back} inet n - n - - smtpd -o content_filter="
-        ));
+        config.milter.push_str(&format!("ignore_daemons = [\"127.0.0.1:{back}\"]\n"));
+        settings.service(&format!("127.0.0.1:{back} inet n - n - - smtpd -o content_filter="));
         let to_filter = format!("filter:[127.0.0.1]:{}", filter.port());
         settings.smtpd_option("content_filter", &to_filter);
     });
@@ -141,11 +129,7 @@ fn the_hosts_own_name_counts_as_registered() {
     let site = Site::start();
     // Root's cron mail, between odd messages that alone are not enough.
     for n in 0..30 {
-        let from = if n % 10 == 0 {
-            odd(n)
-        } else {
-            "root".to_owned()
-        };
+        let from = if n % 10 == 0 { odd(n) } else { "root".to_owned() };
         site.send("127.0.0.8", &from, REMOTE).assert_accepted();
     }
     assert!(site.daemon.list().is_empty());

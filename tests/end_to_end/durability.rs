@@ -16,14 +16,9 @@ fn a_restriction_outlives_kill_9() {
     let again = site.send("127.0.0.8", OURS, REMOTE);
     again.assert_tempfail();
     assert_eq!(again.stage, Stage::Rcpt);
-    assert_eq!(
-        case_in(&again.reply.text),
-        case_in(&caught.outcome.reply.text)
-    );
+    assert_eq!(case_in(&again.reply.text), case_in(&caught.outcome.reply.text));
     let after = site.daemon.listed(ENTITY).expect("an entry");
-    for field in [
-        "case", "since", "until", "action", "scope", "by", "findings",
-    ] {
+    for field in ["case", "since", "until", "action", "scope", "by", "findings"] {
         assert_eq!(before[field], after[field], "{field}");
     }
     site.send("127.0.0.7", OURS, REMOTE).assert_accepted();

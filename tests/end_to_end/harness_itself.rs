@@ -24,13 +24,7 @@ fn bare(change: impl FnOnce(&mut Settings)) -> Bare {
     let mut settings = Settings::new(dir.path(), sink.port());
     settings.tls(&certs, &certs.issue("server", "mx.test"));
     change(&mut settings);
-    Bare {
-        postfix: settings.start(),
-        sink,
-        certs,
-        _dir: dir,
-        _place: place,
-    }
+    Bare { postfix: settings.start(), sink, certs, _dir: dir, _place: place }
 }
 
 #[test]
@@ -40,8 +34,7 @@ fn mail_reaches_the_sink_from_any_loopback_address() {
     client.send(OURS, REMOTE).assert_accepted();
     client.send(OURS, INBOUND).assert_accepted();
     bare.sink.wait_for(2, SOON);
-    bare.postfix
-        .wait_log(&["connect from unknown[127.0.3.7]"], SOON);
+    bare.postfix.wait_log(&["connect from unknown[127.0.3.7]"], SOON);
     assert_eq!(bare.sink.count_to(REMOTE), 1);
     assert_eq!(bare.sink.count_from(OURS), 2);
     assert_eq!(bare.sink.mails()[0].header("Subject"), Some("test"));
@@ -113,9 +106,7 @@ fn a_content_filter_hands_mail_back() {
     let back = free_port();
     let filter = Sink::start_filter(back);
     let bare = bare(|settings| {
-        settings.service(&format!(
-            "127.0.0.1:{back} inet n - n - - smtpd -o content_filter="
-        ));
+        settings.service(&format!("127.0.0.1:{back} inet n - n - - smtpd -o content_filter="));
         let to_filter = format!("filter:[127.0.0.1]:{}", filter.port());
         settings.smtpd_option("content_filter", &to_filter);
     });

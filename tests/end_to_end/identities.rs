@@ -99,17 +99,11 @@ fn logins_behind_one_address_are_told_apart() {
     });
     caught.outcome.assert_tempfail();
     for login in ["alice", "ALICE", "Alice"] {
-        with_login(&site, shared, login)
-            .send(OURS, REMOTE)
-            .assert_tempfail();
+        with_login(&site, shared, login).send(OURS, REMOTE).assert_tempfail();
     }
     // From anywhere else, too; and it is she, not her address.
-    with_login(&site, "127.0.0.10", "alice")
-        .send(OURS, REMOTE)
-        .assert_tempfail();
-    with_login(&site, shared, "bob")
-        .send(OURS, REMOTE)
-        .assert_accepted();
+    with_login(&site, "127.0.0.10", "alice").send(OURS, REMOTE).assert_tempfail();
+    with_login(&site, shared, "bob").send(OURS, REMOTE).assert_accepted();
     site.send(shared, OURS, REMOTE).assert_accepted();
     assert!(site.daemon.listed("login:alice").is_some());
     assert_eq!(site.daemon.list().len(), 1);
@@ -124,23 +118,17 @@ fn a_bare_login_gets_the_realm() {
     let caught = take_over(|from| with_login(&site, "127.0.0.9", "alice").send(from, REMOTE));
     caught.outcome.assert_tempfail();
     assert!(site.daemon.listed("login:alice@example.org").is_some());
-    with_login(&site, "127.0.0.9", "Alice@Example.ORG")
-        .send(OURS, REMOTE)
-        .assert_tempfail();
+    with_login(&site, "127.0.0.9", "Alice@Example.ORG").send(OURS, REMOTE).assert_tempfail();
 }
 
 #[test]
 fn trust_in_an_address_does_not_cover_its_logins() {
     let site = Site::with(|config, _| {
-        config
-            .sections
-            .push_str("\n[trust]\nclients = [\"127.0.0.20\"]\nlogins = [\"monitor\"]\n");
+        config.sections.push_str("\n[trust]\nclients = [\"127.0.0.20\"]\nlogins = [\"monitor\"]\n");
     });
     for n in 0..12 {
         site.send("127.0.0.20", &odd(n), REMOTE).assert_accepted();
-        with_login(&site, "127.0.0.9", "Monitor")
-            .send(&odd(n), REMOTE)
-            .assert_accepted();
+        with_login(&site, "127.0.0.9", "Monitor").send(&odd(n), REMOTE).assert_accepted();
     }
     let caught = take_over(|from| with_login(&site, "127.0.0.20", "alice").send(from, REMOTE));
     caught.outcome.assert_tempfail();
@@ -165,14 +153,10 @@ fn a_named_connector_has_one_account_for_all_its_keys() {
     });
     caught.outcome.assert_tempfail();
     site.send("127.0.5.200", OURS, REMOTE).assert_tempfail();
-    with_login(&site, "127.0.0.9", "erp")
-        .send(OURS, REMOTE)
-        .assert_tempfail();
+    with_login(&site, "127.0.0.9", "erp").send(OURS, REMOTE).assert_tempfail();
     // Somebody else's login from one of its addresses: its address all the
     // same, and a restricted connector is refused on each of its keys.
-    with_login(&site, "127.0.5.3", "bob")
-        .send(OURS, REMOTE)
-        .assert_tempfail();
+    with_login(&site, "127.0.5.3", "bob").send(OURS, REMOTE).assert_tempfail();
 }
 
 #[test]
@@ -195,11 +179,7 @@ fn ipv6_clients_count_by_their_network() {
     caught.outcome.assert_tempfail();
     let entity = "client:2001:db8:7:1::/64";
     assert!(site.daemon.listed(entity).is_some());
-    from("IPV6:2001:db8:7:1:aaaa::1")
-        .send(OURS, REMOTE)
-        .assert_tempfail();
-    from("IPV6:2001:db8:7:2::1")
-        .send(OURS, REMOTE)
-        .assert_accepted();
+    from("IPV6:2001:db8:7:1:aaaa::1").send(OURS, REMOTE).assert_tempfail();
+    from("IPV6:2001:db8:7:2::1").send(OURS, REMOTE).assert_accepted();
     site.send("127.0.0.7", OURS, REMOTE).assert_accepted();
 }

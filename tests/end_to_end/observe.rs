@@ -16,10 +16,7 @@ fn nothing_is_refused_and_the_list_says_what_would_have_been() {
     assert_eq!(site.daemon.list().len(), 1);
     let listed = site.daemon.cli(&["list"]).done().stdout;
     let listed = listed.to_lowercase();
-    assert!(
-        ["would", "mark"].iter().any(|word| listed.contains(word)),
-        "{listed}"
-    );
+    assert!(["would", "mark"].iter().any(|word| listed.contains(word)), "{listed}");
     assert_eq!(site.daemon.status("/restricted"), 0);
 
     // The past stays what it was: observed.

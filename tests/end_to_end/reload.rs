@@ -51,8 +51,7 @@ fn a_restriction_follows_a_client_that_gets_a_name_and_loses_it() {
     site.take_over("127.0.0.8");
     let case = site.daemon.listed("client:127.0.0.8").unwrap()["case"].clone();
 
-    site.daemon
-        .configure(|config| config.connector("erp", "clients = [\"127.0.0.8\"]"));
+    site.daemon.configure(|config| config.connector("erp", "clients = [\"127.0.0.8\"]"));
     let said = site.daemon.cli(&["reload"]).done().stdout;
     assert!(said.contains("client:127.0.0.8"), "{said}");
     assert!(said.contains("connector:erp"), "{said}");
@@ -98,8 +97,7 @@ fn a_stop_finishes_the_message_in_hand_and_forgets_nothing() {
     open.expect(&format!("MAIL FROM:<{}>", odd(caught)), 250);
     open.expect(&format!("RCPT TO:<{REMOTE}>"), 250);
     site.daemon.signal("TERM");
-    site.daemon
-        .wait_notify("STOPPING=1", Duration::from_secs(5));
+    site.daemon.wait_notify("STOPPING=1", Duration::from_secs(5));
     // The message that tips the scale, while the daemon is on its way out.
     let reply = open.data(&odd(caught), REMOTE);
     assert_eq!(reply.code, 451, "{reply}");

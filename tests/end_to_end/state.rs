@@ -40,17 +40,11 @@ fn files_in(directory: &Path) -> Vec<String> {
 fn a_second_daemon_on_the_same_state_gives_up() {
     let site = Site::start();
     let files = Files::create(&site.dir().join("second"));
-    let config = Config {
-        state_directory: Some(site.daemon.files().state()),
-        ..Config::default()
-    };
+    let config = Config { state_directory: Some(site.daemon.files().state()), ..Config::default() };
     let answer = run_to_end(&files, &config);
     assert_ne!(answer.code, 0, "{answer:#?}");
     let state = site.daemon.files().state();
-    assert!(
-        answer.stderr.contains(state.to_str().unwrap()),
-        "{answer:#?}"
-    );
+    assert!(answer.stderr.contains(state.to_str().unwrap()), "{answer:#?}");
     // It left the first one's things alone.
     site.take_over("127.0.0.8").outcome.assert_tempfail();
 }

@@ -31,19 +31,8 @@ async fn only_what_is_needed_is_asked_for() {
     for (stage, names) in [
         (MacroStage::Connect, &["{daemon_addr}", "{daemon_port}"][..]),
         (MacroStage::Helo, &["{cert_subject}", "{cert_issuer}"]),
-        (
-            MacroStage::Mail,
-            &[
-                "{mail_addr}",
-                "{auth_authen}",
-                "{cert_subject}",
-                "{cert_issuer}",
-            ],
-        ),
-        (
-            MacroStage::Rcpt,
-            &["{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}"],
-        ),
+        (MacroStage::Mail, &["{mail_addr}", "{auth_authen}", "{cert_subject}", "{cert_issuer}"]),
+        (MacroStage::Rcpt, &["{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}"]),
         (MacroStage::Eom, &["i"]),
     ] {
         let found: Vec<_> = requested[&stage].to_str().unwrap().split(' ').collect();
@@ -66,24 +55,15 @@ async fn an_mta_that_offers_little_is_served_too() {
         .unwrap();
     assert!(mta.requested_macros().is_empty());
     let client = [127, 0, 0, 8];
-    assert_eq!(
-        mta.connect("client", client).await.unwrap(),
-        Status::Continue
-    );
+    assert_eq!(mta.connect("client", client).await.unwrap(), Status::Continue);
     assert_eq!(mta.helo("client").await.unwrap(), Status::Continue);
-    assert_eq!(
-        mta.mail(["<a@example.org>"]).await.unwrap(),
-        Status::Continue
-    );
+    assert_eq!(mta.mail(["<a@example.org>"]).await.unwrap(), Status::Continue);
     let rcpt = mta.rcpt(["<b@inbound.example>"]).await.unwrap();
     assert_eq!(rcpt, Status::Continue);
     let rcpt = mta.rcpt(["<b@example.net>"]).await.unwrap();
     assert!(refusal(rcpt).starts_with("451 4.7.1 "));
     assert_eq!(mta.data().await.unwrap(), Status::Continue);
-    assert_eq!(
-        mta.header("From", "a@example.org").await.unwrap(),
-        Status::Continue
-    );
+    assert_eq!(mta.header("From", "a@example.org").await.unwrap(), Status::Continue);
     assert_eq!(mta.eoh().await.unwrap(), Status::Continue);
     assert_eq!(mta.eom().await.unwrap().1, Status::Continue);
 }
@@ -132,10 +112,7 @@ async fn nothing_is_written_where_no_reply_is_due() {
     ];
     stream.write_all(&commands.concat()).await.unwrap();
     let mut rest = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut rest))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
     // One reply to the recipient, one to the message.
     assert_eq!(rest, [frame(b'c', b""), frame(b'c', b"")].concat());
     assert_eq!(daemon.totals("client:127.0.0.8").messages, 1);
@@ -166,10 +143,7 @@ async fn commands_out_of_order_harm_nobody() {
         ];
         stream.write_all(&commands.concat()).await.unwrap();
         let mut rest = Vec::new();
-        timeout(PATIENCE, stream.read_to_end(&mut rest))
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
         assert_eq!(rest, b"", "all of it is left unanswered");
     }
     let mut mta = daemon.client("127.0.0.8").await;

@@ -29,17 +29,11 @@ async fn a_callback_that_panics_keeps_restrictions_and_lets_others_pass() {
 
     // The sessions and the daemon go on.
     daemon.broken_clock.store(false, Relaxed);
-    assert_eq!(
-        good.send("a@example.org", "b@example.net").await,
-        Status::Continue
-    );
+    assert_eq!(good.send("a@example.org", "b@example.net").await, Status::Continue);
     let refused = bad.send("a@example.org", "b@example.net").await;
     assert!(refusal(refused).starts_with("550 5.7.1 "));
     let mut next = daemon.client("127.0.0.7").await;
-    assert_eq!(
-        next.send("a@example.org", "b@example.net").await,
-        Status::Continue
-    );
+    assert_eq!(next.send("a@example.org", "b@example.net").await, Status::Continue);
 }
 
 #[tokio::test]
@@ -48,32 +42,19 @@ async fn too_many_connections_are_closed_at_once_and_told() {
     let mut first = daemon.client("127.0.0.7").await;
     let second = daemon.client("127.0.0.8").await;
     let mut third = UnixStream::connect(daemon.socket()).await.unwrap();
-    let read = timeout(PATIENCE, third.read_u8())
-        .await
-        .expect("no hanging");
+    let read = timeout(PATIENCE, third.read_u8()).await.expect("no hanging");
     assert!(read.is_err());
     let status = daemon.handle.status();
-    assert_eq!(
-        (status.connections, status.limit, status.refused_connections),
-        (2, 2, 1)
-    );
+    assert_eq!((status.connections, status.limit, status.refused_connections), (2, 2, 1));
 
     // Those that are in go on; a place that gets free is given away.
-    assert_eq!(
-        first.send("a@example.org", "b@example.net").await,
-        Status::Continue
-    );
+    assert_eq!(first.send("a@example.org", "b@example.net").await, Status::Continue);
     second.conn.close().await.unwrap();
-    daemon
-        .until("a place", |daemon| daemon.handle.status().connections == 1)
-        .await;
+    daemon.until("a place", |daemon| daemon.handle.status().connections == 1).await;
     let _fourth = daemon.client("127.0.0.8").await;
 
     // A reload can raise the limit.
-    daemon.handle.reconfigure(Params {
-        max_connections: 3,
-        ..daemon.params.clone()
-    });
+    daemon.handle.reconfigure(Params { max_connections: 3, ..daemon.params.clone() });
     let _fifth = daemon.client("127.0.0.9").await;
     assert_eq!(daemon.handle.status().limit, 3);
 }
@@ -83,21 +64,10 @@ async fn garbage_costs_only_its_own_connection() {
     let daemon = Daemon::start();
     for garbage in [&b"GET / HTTP/1.0\r\n\r\n"[..], &[0xff; 64], &[0; 64]] {
         let mut stream = UnixStream::connect(daemon.socket()).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, garbage)
-            .await
-            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, garbage).await.unwrap();
     }
-    daemon
-        .until("they are gone", |daemon| {
-            daemon.handle.status().connections == 0
-        })
-        .await;
-    assert!(
-        TestConnection::configure()
-            .open_unix(daemon.socket())
-            .await
-            .is_ok()
-    );
+    daemon.until("they are gone", |daemon| daemon.handle.status().connections == 0).await;
+    assert!(TestConnection::configure().open_unix(daemon.socket()).await.is_ok());
 }
 
 #[tokio::test]
@@ -106,10 +76,9 @@ async fn a_reload_reaches_the_next_message_of_an_open_session() {
     let mut mta = daemon.client("192.0.2.1").await;
     mta.mail("a@example.org", "alice").await;
     mta.rcpt("b@example.net").await;
-    daemon.handle.reconfigure(Params {
-        login_realm: Some("new.example".into()),
-        ..daemon.params.clone()
-    });
+    daemon
+        .handle
+        .reconfigure(Params { login_realm: Some("new.example".into()), ..daemon.params.clone() });
     mta.end().await;
     mta.mail("a@example.org", "alice").await;
     mta.rcpt("b@example.net").await;

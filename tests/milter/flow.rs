@@ -26,23 +26,14 @@ async fn a_taken_over_client_is_stopped_and_nobody_else() {
     // `%` doubled: Postfix leaves out a single one.
     assert_eq!(refusal(refused), "451 4.7.1 100%% stopped, case C-000001");
     bad.mail("a@example.org", "").await;
-    assert_eq!(
-        refusal(bad.rcpt("b@example.net").await),
-        "451 4.7.1 100%% stopped, case C-000001"
-    );
+    assert_eq!(refusal(bad.rcpt("b@example.net").await), "451 4.7.1 100%% stopped, case C-000001");
     assert_eq!(bad.rcpt("b@inbound.example").await, Status::Continue);
     assert_eq!(bad.end().await.1, Status::Continue);
-    assert_eq!(
-        good.send("a@example.org", "b@example.net").await,
-        Status::Continue
-    );
+    assert_eq!(good.send("a@example.org", "b@example.net").await, Status::Continue);
 
     // It acts on the session that is open.
     daemon.unblock("client:127.0.0.8");
-    assert_eq!(
-        bad.send("a@example.org", "b@example.net").await,
-        Status::Continue
-    );
+    assert_eq!(bad.send("a@example.org", "b@example.net").await, Status::Continue);
     assert_eq!(daemon.totals("client:127.0.0.7").messages, 21);
 }
 
@@ -63,13 +54,7 @@ async fn what_a_message_shows_of_itself_is_kept_as_evidence() {
     assert_eq!(&*sample.sender, "a@spam.example");
     assert_eq!(sample.queue_id.as_deref(), Some("4Xyz1"));
     assert_eq!(sample.from.as_deref(), Some("b@bank.example"));
-    assert!(
-        sample
-            .message_id
-            .as_deref()
-            .unwrap()
-            .contains("one@x.example")
-    );
+    assert!(sample.message_id.as_deref().unwrap().contains("one@x.example"));
     assert_eq!(sample.recipients, 2);
 
     // Nothing of it is left for the next message.
@@ -90,10 +75,7 @@ async fn senders_without_a_domain_and_without_an_address() {
         assert_eq!(mta.send(sender, "b@example.net").await, Status::Continue);
     }
     let totals = daemon.totals("client:127.0.0.8");
-    assert_eq!(
-        (totals.messages, totals.null_senders, totals.unregistered),
-        (4, 1, 0)
-    );
+    assert_eq!((totals.messages, totals.null_senders, totals.unregistered), (4, 1, 0));
 
     // No `@`, and yet a domain: Postfix resolves it.
     let macros = [("j", "mx.example.org"), ("{mail_addr}", "u@evil.example")];
@@ -128,10 +110,7 @@ async fn what_cannot_be_held_does_not_pass() {
         .unwrap();
     mta.connect("client", [127, 0, 0, 8]).await.unwrap();
     mta.mail(["<a@example.org>"]).await.unwrap();
-    assert_eq!(
-        mta.rcpt(["<b@example.net>"]).await.unwrap(),
-        Status::Continue
-    );
+    assert_eq!(mta.rcpt(["<b@example.net>"]).await.unwrap(), Status::Continue);
     let (actions, status) = mta.eom().await.unwrap();
     assert!(actions.actions.is_empty());
     assert_eq!(status, Status::Tempfail { message: None });
@@ -173,10 +152,7 @@ async fn only_unknown_users_speak_against_a_client() {
     mta.mail("a@example.org", "").await;
     for code in ["5.1.1", "5.1.2", "4.1.2", "4.7.1", "5.7.1", "5.5.2"] {
         let macros = ("error", code, "some text of Postfix");
-        assert_eq!(
-            mta.rcpt_with("u@example.net", macros).await,
-            Status::Continue
-        );
+        assert_eq!(mta.rcpt_with("u@example.net", macros).await, Status::Continue);
     }
     mta.conn.abort().await.unwrap();
     daemon
@@ -187,20 +163,9 @@ async fn only_unknown_users_speak_against_a_client() {
 
     // An alias that Postfix accepts looks like it. It is delivered here.
     mta.mail("a@example.org", "").await;
-    let alias = (
-        "error",
-        "5.1.1 User unknown in virtual alias table",
-        "v@alias.example",
-    );
-    assert_eq!(
-        mta.rcpt_with("v@alias.example", alias).await,
-        Status::Continue
-    );
-    assert_eq!(
-        mta.rcpt_with("u@example.net", ("error", "5.1.1", "no"))
-            .await,
-        Status::Continue
-    );
+    let alias = ("error", "5.1.1 User unknown in virtual alias table", "v@alias.example");
+    assert_eq!(mta.rcpt_with("v@alias.example", alias).await, Status::Continue);
+    assert_eq!(mta.rcpt_with("u@example.net", ("error", "5.1.1", "no")).await, Status::Continue);
     assert_eq!(mta.end().await.1, Status::Continue);
     // The ABORT behind it counts nothing again.
     mta.send("a@example.org", "b@example.net").await;
@@ -216,19 +181,14 @@ async fn a_lost_connection_counts_what_was_seen() {
     let mut mta = daemon.client("127.0.0.8").await;
     mta.send("a@example.org", "b@example.net").await;
     mta.mail("a@example.org", "").await;
-    mta.rcpt_with("u@example.net", ("error", "5.1.1", "no"))
-        .await;
+    mta.rcpt_with("u@example.net", ("error", "5.1.1", "no")).await;
     drop(mta);
     daemon
         .until("the unknown user", |daemon| {
             daemon.totals("client:127.0.0.8").unknown_recipients == 1
         })
         .await;
-    daemon
-        .until("the place", |daemon| {
-            daemon.handle.status().connections == 0
-        })
-        .await;
+    daemon.until("the place", |daemon| daemon.handle.status().connections == 0).await;
 }
 
 #[tokio::test]
@@ -238,33 +198,13 @@ async fn a_recipient_is_where_postfix_sends_it() {
     let mut mta = daemon.client("127.0.0.8").await;
     mta.mail("a@example.org", "").await;
     for (recipient, macros, passes) in [
-        (
-            "b@inbound.example",
-            ("smtp", "exchange", "b@inbound.example"),
-            true,
-        ),
-        (
-            "b%evil.example@inbound.example",
-            ("smtp", "evil.example", "b@evil.example"),
-            false,
-        ),
-        (
-            "b@elsewhere.example",
-            ("slow", "elsewhere.example", "b@elsewhere.example"),
-            false,
-        ),
-        (
-            "root",
-            ("local", "mx.example.org", "root@mx.example.org"),
-            true,
-        ),
+        ("b@inbound.example", ("smtp", "exchange", "b@inbound.example"), true),
+        ("b%evil.example@inbound.example", ("smtp", "evil.example", "b@evil.example"), false),
+        ("b@elsewhere.example", ("slow", "elsewhere.example", "b@elsewhere.example"), false),
+        ("root", ("local", "mx.example.org", "root@mx.example.org"), true),
         ("b@elsewhere.example", ("", "", ""), false),
     ] {
         let status = mta.rcpt_with(recipient, macros).await;
-        assert_eq!(
-            status == Status::Continue,
-            passes,
-            "{recipient}: {status:?}"
-        );
+        assert_eq!(status == Status::Continue, passes, "{recipient}: {status:?}");
     }
 }

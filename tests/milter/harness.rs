@@ -39,11 +39,8 @@ pub(crate) fn domains(names: &[&str]) -> DomainSet {
 }
 
 pub(crate) fn settings() -> Settings {
-    let terms = Terms {
-        registered: domains(&["example.org"]),
-        mode: Mode::Enforce,
-        ..Terms::default()
-    };
+    let terms =
+        Terms { registered: domains(&["example.org"]), mode: Mode::Enforce, ..Terms::default() };
     Settings {
         directions: Directions {
             inbound_domains: domains(&["inbound.example"]),
@@ -94,25 +91,14 @@ impl Daemon {
         let broken_clock = Arc::new(AtomicBool::new(false));
         let broken = Arc::clone(&broken_clock);
         let clock = move || {
-            assert!(
-                !broken.load(Relaxed),
-                "the clock is broken, as this test wants it"
-            );
+            assert!(!broken.load(Relaxed), "the clock is broken, as this test wants it");
             NOW
         };
         let milter = Milter::bind(params.clone(), Arc::clone(&engine), clock).unwrap();
         let handle = milter.handle();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(milter.run(stopped, deadline));
-        Self {
-            folder,
-            engine,
-            handle,
-            params,
-            broken_clock,
-            stop: Some(stop),
-            running,
-        }
+        Self { folder, engine, handle, params, broken_clock, stop: Some(stop), running }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -200,11 +186,8 @@ impl Mta {
     /// HELO, with common names of subject and issuer where TLS gave them.
     pub(crate) async fn helo(&mut self, certificate: Option<(&str, &str)>) {
         let (subject, issuer) = certificate.unwrap_or_default();
-        let macros = [
-            ("j", "mx.example.org"),
-            ("{cert_subject}", subject),
-            ("{cert_issuer}", issuer),
-        ];
+        let macros =
+            [("j", "mx.example.org"), ("{cert_subject}", subject), ("{cert_issuer}", issuer)];
         self.macros(MacroStage::Helo, &macros).await;
         assert_eq!(self.conn.helo("client").await.unwrap(), Status::Noreply);
     }
@@ -215,11 +198,8 @@ impl Mta {
         } else {
             format!("{sender}@mx.example.org")
         };
-        let macros = [
-            ("j", "mx.example.org"),
-            ("{mail_addr}", resolved.as_str()),
-            ("{auth_authen}", login),
-        ];
+        let macros =
+            [("j", "mx.example.org"), ("{mail_addr}", resolved.as_str()), ("{auth_authen}", login)];
         self.macros(MacroStage::Mail, &macros).await;
         let argument = format!("<{sender}>");
         let status = self.conn.mail([argument.as_str(), "SIZE=1000"]).await;
@@ -262,8 +242,7 @@ impl Mta {
     pub(crate) async fn end_without_abort(&mut self) -> (EomActions, Status) {
         self.messages += 1;
         let id = format!("4Xyz{}", self.messages);
-        self.macros(MacroStage::Eom, &[("j", "mx.example.org"), ("i", &id)])
-            .await;
+        self.macros(MacroStage::Eom, &[("j", "mx.example.org"), ("i", &id)]).await;
         self.conn.eom().await.unwrap()
     }
 

@@ -56,18 +56,12 @@ async fn a_certificate_is_known_after_starttls() {
     let mut mta = daemon.client("192.0.2.1").await;
     mta.helo(Some(("erp.example.org", "Example CA"))).await;
     mta.send("a@example.org", "b@example.net").await;
-    assert_eq!(
-        daemon.totals("cert:erp.example.org/Example%20CA").messages,
-        1
-    );
+    assert_eq!(daemon.totals("cert:erp.example.org/Example%20CA").messages, 1);
 
     // A subject alone proves nothing.
     mta.helo(Some(("erp.example.org", ""))).await;
     mta.send("a@example.org", "b@example.net").await;
-    assert_eq!(
-        daemon.totals("cert:erp.example.org/Example%20CA").messages,
-        1
-    );
+    assert_eq!(daemon.totals("cert:erp.example.org/Example%20CA").messages, 1);
 
     // Enforced on every identity, whichever it is counted under.
     daemon.block("cert:erp.example.org/Example%20CA", Action::Tempfail);
@@ -79,10 +73,8 @@ async fn a_certificate_is_known_after_starttls() {
 #[tokio::test]
 async fn mail_that_comes_back_from_a_filter_is_left_alone() {
     let back = "127.0.0.1:10025".parse().unwrap();
-    let daemon = Daemon::start_with(
-        |params| params.ignore_daemons = vec![back],
-        crate::harness::PATIENCE,
-    );
+    let daemon =
+        Daemon::start_with(|params| params.ignore_daemons = vec![back], crate::harness::PATIENCE);
     daemon.block("client:127.0.0.1", Action::Tempfail);
     let mut mta = daemon.open().await;
     mta.connect("127.0.0.1", ("127.0.0.1", "10025")).await;
@@ -118,18 +110,11 @@ async fn addresses_in_all_their_forms() {
 
     let mut mta = daemon.open().await;
     mta.conn.connect("local", "/run/socket").await.unwrap();
-    assert_eq!(
-        mta.send("a@example.org", "b@example.net").await,
-        Status::Continue
-    );
+    assert_eq!(mta.send("a@example.org", "b@example.net").await, Status::Continue);
 
     let mut mta = daemon.open().await;
-    mta.macros(MacroStage::Connect, &[("{client_addr}", "127.0.0.9")])
-        .await;
-    mta.conn
-        .connect("unknown", SocketInfo::Unknown)
-        .await
-        .unwrap();
+    mta.macros(MacroStage::Connect, &[("{client_addr}", "127.0.0.9")]).await;
+    mta.conn.connect("unknown", SocketInfo::Unknown).await.unwrap();
     mta.send("a@example.org", "b@example.net").await;
     assert_eq!(daemon.totals("client:127.0.0.9").messages, 1);
     assert_eq!(daemon.engine.roster().len(), 2);

@@ -19,10 +19,7 @@ async fn several_sockets_of_both_kinds() {
     let mut mta = TestConnection::open(address).await.unwrap();
     mta.connect("client", [127, 0, 0, 8]).await.unwrap();
     mta.mail(["<a@example.org>"]).await.unwrap();
-    assert_eq!(
-        mta.rcpt(["<b@example.net>"]).await.unwrap(),
-        Status::Continue
-    );
+    assert_eq!(mta.rcpt(["<b@example.net>"]).await.unwrap(), Status::Continue);
     assert_eq!(mta.eom().await.unwrap().1, Status::Continue);
     let mut mta = daemon.client("127.0.0.8").await;
     mta.send("a@example.org", "b@example.net").await;
@@ -39,20 +36,12 @@ async fn a_shutdown_lets_messages_in_hand_finish() {
     busy.rcpt("b@example.net").await;
     daemon.stop.take().unwrap().send(()).unwrap();
 
-    daemon
-        .until("the idle one is closed", |daemon| {
-            daemon.handle.status().connections == 1
-        })
-        .await;
+    daemon.until("the idle one is closed", |daemon| daemon.handle.status().connections == 1).await;
     assert!(!daemon.socket().exists());
     assert!(UnixStream::connect(daemon.socket()).await.is_err());
     busy.header("From", "a@example.org").await;
     assert_eq!(busy.end_without_abort().await.1, Status::Continue);
-    timeout(PATIENCE, &mut daemon.running)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, &mut daemon.running).await.unwrap().unwrap().unwrap();
     assert_eq!(daemon.totals("client:127.0.0.7").messages, 1);
     assert_eq!(daemon.handle.status().connections, 0);
 }
@@ -64,11 +53,7 @@ async fn a_message_that_never_ends_is_cut_off_at_the_deadline() {
     busy.mail("a@example.org", "").await;
     busy.rcpt("b@example.net").await;
     daemon.stop.take().unwrap().send(()).unwrap();
-    timeout(PATIENCE, &mut daemon.running)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, &mut daemon.running).await.unwrap().unwrap().unwrap();
     assert_eq!(daemon.totals("client:127.0.0.7").messages, 0);
 }
 
@@ -76,10 +61,6 @@ async fn a_message_that_never_ends_is_cut_off_at_the_deadline() {
 async fn a_shutdown_without_connections_is_immediate() {
     let mut daemon = Daemon::start();
     daemon.stop.take().unwrap().send(()).unwrap();
-    timeout(PATIENCE / 2, &mut daemon.running)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE / 2, &mut daemon.running).await.unwrap().unwrap().unwrap();
     assert!(!daemon.socket().exists());
 }

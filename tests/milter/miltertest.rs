@@ -10,16 +10,9 @@ async fn run(daemon: &Daemon, script: &str) {
     let mut command = Command::new("miltertest");
     // What it says is shown only where it fails, and then it had better talk.
     command.args(["-v", "-v"]);
-    command
-        .arg("-D")
-        .arg(socket)
-        .arg("-s")
-        .arg(folder.join(script));
+    command.arg("-D").arg(socket).arg("-s").arg(folder.join(script));
     let running = tokio::task::spawn_blocking(move || command.output());
-    let output = tokio::time::timeout(PATIENCE, running)
-        .await
-        .unwrap()
-        .unwrap();
+    let output = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
     let output = output.expect("miltertest must be installed: apt-get install miltertest");
     assert!(
         output.status.success(),

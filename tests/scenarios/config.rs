@@ -81,8 +81,7 @@ impl Config {
     /// `forget connector NAME`
     pub(crate) fn forget(&mut self, name: &str) -> Outcome {
         let gone = self.connectors.remove(name);
-        gone.map(drop)
-            .ok_or_else(|| format!("there is no connector {name}"))
+        gone.map(drop).ok_or_else(|| format!("there is no connector {name}"))
     }
 
     pub(crate) fn host(&self) -> String {
@@ -118,11 +117,7 @@ impl Config {
             ..Directions::default()
         };
         add_domains(&mut directions.inbound_domains, global, "inbound")?;
-        Ok(Settings {
-            directory: Directory::new(params),
-            directions,
-            restriction,
-        })
+        Ok(Settings { directory: Directory::new(params), directions, restriction })
     }
 }
 
@@ -177,8 +172,7 @@ where
 
 fn span(table: &Table, key: &str) -> Outcome<Option<Duration>> {
     let word = list(table, key).next().filter(|word| *word != "never");
-    word.map(|word| parse_span(word).map_err(|error| error.to_string()))
-        .transpose()
+    word.map(|word| parse_span(word).map_err(|error| error.to_string())).transpose()
 }
 
 fn networks(table: &Table, key: &str) -> Outcome<Vec<IpNet>> {
@@ -190,9 +184,7 @@ fn networks(table: &Table, key: &str) -> Outcome<Vec<IpNet>> {
 }
 
 fn logins(table: &Table, key: &str) -> Vec<Arc<str>> {
-    list(table, key)
-        .map(|login| fold_login(login, None))
-        .collect()
+    list(table, key).map(|login| fold_login(login, None)).collect()
 }
 
 fn add_domains(set: &mut DomainSet, table: &Table, key: &str) -> Outcome {

@@ -29,16 +29,11 @@ pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
                 .map(|listed| listed.entity.to_string())
                 .collect();
             words.end()?;
-            claim(held.is_empty(), || {
-                format!("{} is restricted or marked", held.join(" and "))
-            })
+            claim(held.is_empty(), || format!("{} is restricted or marked", held.join(" and ")))
         }
         "connector" => {
             let entity: Entity = words.parse("an entity")?;
-            compare(
-                &connector(engine, &entity, now).ok_or("it is no connector")?,
-                words,
-            )
+            compare(&connector(engine, &entity, now).ok_or("it is no connector")?, words)
         }
         "no" if words.skip("connector") => {
             let entity: Entity = words.parse("an entity")?;
@@ -72,13 +67,9 @@ pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
         }
         "notices" => {
             let (kind, entity) = (words.next("a kind")?, words.next("an entity")?);
-            let (expected, found) = (
-                words.parse::<usize>("a number")?,
-                notices(world, kind, entity)?,
-            );
-            claim(found == expected, || {
-                format!("there were {found}: {:?}", world.notices)
-            })
+            let (expected, found) =
+                (words.parse::<usize>("a number")?, notices(world, kind, entity)?);
+            claim(found == expected, || format!("there were {found}: {:?}", world.notices))
         }
         other => Err(format!("{other:?} can't be expected")),
     }
@@ -170,10 +161,7 @@ fn restriction(held: &InForce) -> Facts {
         ("for", span(restriction.until)),
         ("rejects_after", span(restriction.reject_from)),
         ("passed", restriction.passed_messages.to_string()),
-        (
-            "passed_recipients",
-            restriction.passed_recipients.to_string(),
-        ),
+        ("passed_recipients", restriction.passed_recipients.to_string()),
         ("samples", restriction.samples.len().to_string()),
         ("refused", attempts.refused.load(Relaxed).to_string()),
         ("held", attempts.held_messages.load(Relaxed).to_string()),

@@ -98,11 +98,7 @@ impl Client {
         }
         words.end()?;
         let Some(recipients) = recipients else {
-            return if ended {
-                self.end(scene).map(Some)
-            } else {
-                Ok(None)
-            };
+            return if ended { self.end(scene).map(Some) } else { Ok(None) };
         };
         let (mut accepted, mut refused) = (false, None);
         for recipient in recipients.split(',') {
@@ -132,18 +128,10 @@ impl Client {
     fn mail(&mut self, scene: &Scene<'_>, words: &mut Words<'_>) -> Outcome {
         let sender = words.next("a sender")?;
         let qualified = sender.contains('@') || sender == "<>";
-        let size = if words.skip("size") {
-            Some(words.parse("octets")?)
-        } else {
-            None
-        };
+        let size = if words.skip("size") { Some(words.parse("octets")?) } else { None };
         self.open = Some(Open {
             transaction: scene.engine.begin(&mut self.session),
-            sender: if qualified {
-                sender.to_owned()
-            } else {
-                format!("{sender}@{}", scene.host)
-            },
+            sender: if qualified { sender.to_owned() } else { format!("{sender}@{}", scene.host) },
             qualified,
             size,
             accepted: 0,
@@ -218,10 +206,7 @@ impl Client {
             sender: if open.sender == "<>" {
                 Sender::Null
             } else {
-                Sender::Address {
-                    address: &open.sender,
-                    qualified: open.qualified,
-                }
+                Sender::Address { address: &open.sender, qualified: open.qualified }
             },
             queue_id: Some("4fXyZ12AbCz"),
             message_id: None,
@@ -230,9 +215,7 @@ impl Client {
             size: open.size,
             host: Some(scene.host),
         };
-        let verdict = scene
-            .engine
-            .at_end(&self.session, open.transaction, &message, scene.now);
+        let verdict = scene.engine.at_end(&self.session, open.transaction, &message, scene.now);
         let counted = !self.session.is_ignored();
         let sent = &mut *scene.sent;
         Ok(match verdict {

@@ -23,10 +23,7 @@ impl<'a> Words<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let (word, rest) = self
-            .0
-            .split_once(char::is_whitespace)
-            .unwrap_or((self.0, ""));
+        let (word, rest) = self.0.split_once(char::is_whitespace).unwrap_or((self.0, ""));
         self.0 = rest.trim_start();
         Some(word)
     }
@@ -60,8 +57,7 @@ pub(crate) fn parse<T>(word: &str) -> Outcome<T>
 where
     T: FromStr<Err: Display>,
 {
-    word.parse()
-        .map_err(|error: T::Err| format!("{word:?}: {error}"))
+    word.parse().map_err(|error: T::Err| format!("{word:?}: {error}"))
 }
 
 /// `text` with `{n}` and `{n%K}` replaced.
@@ -86,7 +82,5 @@ pub(crate) fn substitute(text: &str, n: u64) -> Outcome<String> {
 pub(crate) fn has_words(actual: &str, expected: &str) -> bool {
     let trim = |word: &'_ str| word.trim_matches([',', ':', ';', '.']).to_owned();
     let actual: Vec<String> = actual.split_whitespace().map(trim).collect();
-    expected
-        .split_whitespace()
-        .all(|word| actual.contains(&trim(word)))
+    expected.split_whitespace().all(|word| actual.contains(&trim(word)))
 }

@@ -69,30 +69,20 @@ impl World {
         self.start()?;
         self.listen()?;
         let engine = self.engine()?;
-        let kept = live(
-            restriction::replay(Snapshot::default(), self.journal.clone()),
-            self.now,
-        );
+        let kept = live(restriction::replay(Snapshot::default(), self.journal.clone()), self.now);
         let truth = live(engine.table().snapshot(), self.now);
         if kept != truth {
-            return Err(format!(
-                "the journal gives {kept:#?}\nbut the table is {truth:#?}"
-            ));
+            return Err(format!("the journal gives {kept:#?}\nbut the table is {truth:#?}"));
         }
         let counted = expect::total(engine);
         if counted != self.sent {
-            return Err(format!(
-                "the engine counted {counted:?}, but clients saw {:?}",
-                self.sent
-            ));
+            return Err(format!("the engine counted {counted:?}, but clients saw {:?}", self.sent));
         }
         Ok(())
     }
 
     pub(crate) fn engine(&self) -> Outcome<&Engine> {
-        self.engine
-            .as_ref()
-            .ok_or_else(|| "nothing runs yet".into())
+        self.engine.as_ref().ok_or_else(|| "nothing runs yet".into())
     }
 
     fn tell_time<'a>(&mut self, line: &'a str) -> Outcome<&'a str> {
@@ -185,11 +175,7 @@ impl World {
     fn start(&mut self) -> Outcome {
         if self.engine.is_none() {
             let settings = self.config.settings()?;
-            self.engine = Some(Engine::new(
-                settings,
-                self.config.max_connectors()?,
-                self.now,
-            ));
+            self.engine = Some(Engine::new(settings, self.config.max_connectors()?, self.now));
         }
         Ok(())
     }
@@ -241,9 +227,9 @@ impl World {
                     Err(format!("expected {outcome}, but the answer was: {answer}"))
                 }
             }
-            (Some(answer), None) => Err(format!(
-                "nothing is expected of it (the answer was: {answer})"
-            )),
+            (Some(answer), None) => {
+                Err(format!("nothing is expected of it (the answer was: {answer})"))
+            }
             (None, Some(_)) => Err("there is no answer to this".into()),
         }
     }
@@ -259,20 +245,11 @@ impl World {
                 _ => return Err(format!("{word:?} is not understood here")),
             }
         }
-        let (by, now, reason) = (
-            Actor::Operator("anna".into()),
-            self.now,
-            "by hand".to_owned(),
-        );
+        let (by, now, reason) = (Actor::Operator("anna".into()), self.now, "by hand".to_owned());
         let engine = self.engine()?;
         let done = match command {
             "block" => {
-                let blocked = Blocked {
-                    entity,
-                    action,
-                    span,
-                    reason,
-                };
+                let blocked = Blocked { entity, action, span, reason };
                 let done = engine.block(blocked, by, now);
                 done.map(drop).map_err(|error| error.to_string())
             }
@@ -282,12 +259,7 @@ impl World {
                 .ok_or_else(|| "not restricted".into()),
             "trust" => {
                 let until = now.plus(span.ok_or("for how long?")?);
-                let trust = Trust {
-                    since: now,
-                    until,
-                    by,
-                    reason,
-                };
+                let trust = Trust { since: now, until, by, reason };
                 let done = engine.trust(&entity, trust);
                 done.map(drop).map_err(|error| error.to_string())
             }
@@ -313,11 +285,7 @@ impl World {
     fn restart(&mut self, outcome: Option<&str>) -> Outcome {
         self.settle_accounts()?;
         let snapshot = restriction::replay(Snapshot::default(), self.journal.clone());
-        let engine = Engine::new(
-            self.config.settings()?,
-            self.config.max_connectors()?,
-            self.now,
-        );
+        let engine = Engine::new(self.config.settings()?, self.config.max_connectors()?, self.now);
         let moves = engine.restore(snapshot, self.now);
         self.engine = Some(engine);
         self.sessions.clear();
@@ -374,11 +342,9 @@ fn moved(moves: &Moves, outcome: Option<&str>) -> Outcome {
         let to: Vec<String> = to.iter().map(ToString::to_string).collect();
         lines.push(format!("moved {from} to {}", to.join(" ")));
     }
-    for (word, entities) in [
-        ("lost", &moves.lost),
-        ("idle", &moves.idle),
-        ("unmarked", &moves.unmarked),
-    ] {
+    for (word, entities) in
+        [("lost", &moves.lost), ("idle", &moves.idle), ("unmarked", &moves.unmarked)]
+    {
         lines.extend(entities.iter().map(|entity| format!("{word} {entity}")));
     }
     let mut expected: Vec<&str> = outcome.split(';').map(str::trim).collect();
@@ -388,9 +354,6 @@ fn moved(moves: &Moves, outcome: Option<&str>) -> Outcome {
     if lines == expected {
         Ok(())
     } else {
-        Err(format!(
-            "expected {outcome}, but this happened: {}",
-            lines.join("; ")
-        ))
+        Err(format!("expected {outcome}, but this happened: {}", lines.join("; ")))
     }
 }

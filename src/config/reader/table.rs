@@ -21,8 +21,7 @@ pub(in crate::config) struct Spot<'r, 't> {
 impl Spot<'_, '_> {
     /// Records a fault.
     pub(in crate::config) fn fault(&self, message: impl Display) {
-        self.reader
-            .record(self.at, Some(&self.key), message.to_string());
+        self.reader.record(self.at, Some(&self.key), message.to_string());
     }
 
     /// Records a fault that consists in something not being there.
@@ -51,11 +50,7 @@ impl Spot<'_, '_> {
     }
 
     fn below(&self, key: &str, span: &Range<usize>) -> Self {
-        Self {
-            reader: self.reader,
-            key: joined(&self.key, key),
-            at: span.start,
-        }
+        Self { reader: self.reader, key: joined(&self.key, key), at: span.start }
     }
 }
 
@@ -93,10 +88,7 @@ impl<'r, 't> Item<'r, 't> {
     /// A text; `expected` says which, where it is something else.
     pub(in crate::config) fn text(self, expected: &str) -> Option<Text<'r, 't>> {
         match self.value {
-            DeValue::String(text) => Some(Text {
-                spot: self.spot,
-                text: text.into_owned(),
-            }),
+            DeValue::String(text) => Some(Text { spot: self.spot, text: text.into_owned() }),
             _ => self.mismatch(&format!("{expected}, in quotes")),
         }
     }
@@ -107,10 +99,7 @@ impl<'r, 't> Item<'r, 't> {
             return self.mismatch("an array of strings, as [\"a\", \"b\"]");
         };
         let items = array.into_iter().map(|value| Item {
-            spot: Spot {
-                at: value.span().start,
-                ..self.spot.clone()
-            },
+            spot: Spot { at: value.span().start, ..self.spot.clone() },
             value: value.into_inner(),
         });
         Some(items.filter_map(|item| item.text("a string")).collect())
@@ -123,16 +112,12 @@ impl<'r, 't> Item<'r, 't> {
     ) -> Option<T> {
         let (least, most) = (range.start(), range.end());
         let DeValue::Integer(number) = &self.value else {
-            return self.mismatch(&format!(
-                "an integer from {least} to {most}, without quotes"
-            ));
+            return self.mismatch(&format!("an integer from {least} to {most}, without quotes"));
         };
         let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
         let parsed = parsed.filter(|number| range.contains(number));
         if parsed.is_none() {
-            self.spot.fault(format!(
-                "{number} is out of range; expected {least} to {most}"
-            ));
+            self.spot.fault(format!("{number} is out of range; expected {least} to {most}"));
         }
         T::try_from(parsed?).ok()
     }
@@ -140,10 +125,7 @@ impl<'r, 't> Item<'r, 't> {
     /// A table; `None` (and a fault) for anything else.
     fn table(self, expected: &str) -> Option<Table<'r, 't>> {
         match self.value {
-            DeValue::Table(entries) => Some(Table {
-                spot: self.spot,
-                entries,
-            }),
+            DeValue::Table(entries) => Some(Table { spot: self.spot, entries }),
             _ => self.mismatch(expected),
         }
     }
@@ -187,10 +169,7 @@ impl<'r, 't> Table<'r, 't> {
         let mut known = self.spot.reader.known.borrow_mut();
         known.entry(self.spot.key.clone()).or_default().insert(key);
         let value = self.entries.remove(key)?;
-        Some(Item {
-            spot: self.spot.below(key, &value.span()),
-            value: value.into_inner(),
-        })
+        Some(Item { spot: self.spot.below(key, &value.span()), value: value.into_inner() })
     }
 
     /// Whether `key` is there, right or wrong, and no empty array.
@@ -265,10 +244,7 @@ impl<'r, 't> Table<'r, 't> {
             return Vec::new();
         };
         let table = |at: usize, value: DeValue<'t>| {
-            let spot = Spot {
-                at,
-                ..item.spot.clone()
-            };
+            let spot = Spot { at, ..item.spot.clone() };
             match value {
                 DeValue::Table(entries) => Some(Table { spot, entries }),
                 value => Item { spot, value }.mismatch(&expected),

@@ -84,16 +84,9 @@ fn a_damaged_line_costs_that_line_and_is_set_aside() {
     let mut rest = all.clone();
     rest.retain(|(who, _)| *who != client(3));
     assert_eq!(daemon.in_force(), rest);
-    assert!(
-        daemon.warnings[0].contains("line 5"),
-        "{:?}",
-        daemon.warnings
-    );
+    assert!(daemon.warnings[0].contains("line 5"), "{:?}", daemon.warnings);
     let aside = folder.path().join("damaged-000002-1.log");
-    assert_eq!(
-        daemon.handle.status().set_aside,
-        std::slice::from_ref(&aside)
-    );
+    assert_eq!(daemon.handle.status().set_aside, std::slice::from_ref(&aside));
     assert_eq!(fs::read(&aside).unwrap(), content);
     assert!(daemon.handle.status().healthy);
     daemon.handle.stop().unwrap();
@@ -102,10 +95,7 @@ fn a_damaged_line_costs_that_line_and_is_set_aside() {
     // It is reported until somebody removes it, but not found anew.
     let daemon = Daemon::start(folder.path());
     assert_eq!((daemon.warnings.len(), daemon.in_force()), (0, rest));
-    assert_eq!(
-        daemon.handle.status().set_aside,
-        std::slice::from_ref(&aside)
-    );
+    assert_eq!(daemon.handle.status().set_aside, std::slice::from_ref(&aside));
     fs::remove_file(aside).unwrap();
     assert!(daemon.handle.status().set_aside.is_empty());
 }
@@ -130,9 +120,7 @@ fn any_damaged_byte_costs_at_most_the_change_that_it_hits() {
     let content = fs::read(segment(folder.path(), 2)).unwrap();
     let starts: Vec<usize> = lines(&content)
         .iter()
-        .scan(0, |start, line| {
-            Some(std::mem::replace(start, *start + line.len()))
-        })
+        .scan(0, |start, line| Some(std::mem::replace(start, *start + line.len())))
         .collect();
     // All bytes about the ends of lines, and a sample of the others.
     let near = |at: usize| starts.iter().any(|start| start.abs_diff(at) <= 2);
@@ -142,10 +130,7 @@ fn any_damaged_byte_costs_at_most_the_change_that_it_hits() {
         damaged[hit] = byte;
         let (restored, warnings) = with_newest(folder.path(), &damaged);
         let line = starts.iter().filter(|start| **start <= hit).count();
-        let missing: Vec<_> = all
-            .iter()
-            .filter(|name| !names(&restored).contains(name))
-            .collect();
+        let missing: Vec<_> = all.iter().filter(|name| !names(&restored).contains(name)).collect();
         // Lines 5 to 7 restrict user3 to user5; all that is before them is in
         // the first segment too, and line 8 lifts user0.
         let is_feed = content[hit] == b'\n';
@@ -174,10 +159,7 @@ fn a_lost_beginning_is_completed_from_the_segments_before() {
         assert!(warnings[0].contains("segments before"), "{warnings:?}");
     }
     let (restored, warnings) = with_newest(folder.path(), b"");
-    assert_eq!(
-        names(&restored),
-        ["login:user0", "login:user1", "login:user2"]
-    );
+    assert_eq!(names(&restored), ["login:user0", "login:user1", "login:user2"]);
     assert_eq!(warnings.len(), 1);
 }
 

@@ -92,10 +92,7 @@ impl StorageFile for FaultyFile {
 
 fn faulty(folder: &Path) -> (Daemon, Faulty) {
     let disk = Faulty::default();
-    let setting = Setting {
-        storage: Arc::new(disk.clone()),
-        ..Setting::default()
-    };
+    let setting = Setting { storage: Arc::new(disk.clone()), ..Setting::default() };
     (setting.start(folder), disk)
 }
 
@@ -122,13 +119,7 @@ fn one_failure_is_answered_by_a_fresh_segment() {
 
 #[test]
 fn a_disk_that_refuses_is_told_and_comes_back() {
-    let all = [
-        Call::Create,
-        Call::Append,
-        Call::Sync,
-        Call::Rename,
-        Call::SyncFolder,
-    ];
+    let all = [Call::Create, Call::Append, Call::Sync, Call::Rename, Call::SyncFolder];
     for call in all {
         let folder = tempfile::tempdir().unwrap();
         let (daemon, disk) = faulty(folder.path());
@@ -157,16 +148,9 @@ fn a_disk_that_refuses_is_told_and_comes_back() {
         let status = daemon.handle.status();
         assert!(status.healthy && status.durable_seq == seq, "{status:?}");
         let (restored, warnings) = after_crash(folder.path());
-        assert_eq!(
-            (restored, warnings),
-            (daemon.in_force(), vec![]),
-            "{call:?}"
-        );
+        assert_eq!((restored, warnings), (daemon.in_force(), vec![]), "{call:?}");
         let trail = history(folder.path(), None).unwrap().records;
-        assert_eq!(
-            trail.iter().map(|it| it.seq).collect::<Vec<_>>(),
-            [1, 2, 3, 4]
-        );
+        assert_eq!(trail.iter().map(|it| it.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
     }
 }
 
@@ -197,10 +181,7 @@ fn a_start_on_a_disk_that_refuses_keeps_what_was_read() {
 
     let disk = Faulty::default();
     disk.refuse(&[Call::Create], ALWAYS);
-    let setting = Setting {
-        storage: Arc::new(disk.clone()),
-        ..Setting::default()
-    };
+    let setting = Setting { storage: Arc::new(disk.clone()), ..Setting::default() };
     let daemon = setting.start(folder.path());
     assert_eq!(daemon.in_force().len(), 1);
     assert!(!daemon.handle.status().healthy);
@@ -236,9 +217,7 @@ fn an_overflow_costs_no_restriction() {
         let _ = open.recv_timeout(DEADLINE);
     };
     let clock: Clock = Arc::new(|| at(0));
-    let handle = journal
-        .start(Arc::clone(&table), Params::default(), clock, announce)
-        .unwrap();
+    let handle = journal.start(Arc::clone(&table), Params::default(), clock, announce).unwrap();
     restrict(&table, 0);
     assert!(!announced.recv_timeout(DEADLINE).unwrap());
     for n in 1..9000 {
@@ -275,9 +254,7 @@ fn an_announcement_that_panics_does_not_end_the_journal() {
     let table = Arc::new(Table::default());
     let clock: Clock = Arc::new(|| at(0));
     let handle = journal
-        .start(Arc::clone(&table), Params::default(), clock, |_| {
-            panic!("a fault in the alert")
-        })
+        .start(Arc::clone(&table), Params::default(), clock, |_| panic!("a fault in the alert"))
         .unwrap();
     restrict(&table, 1);
     restrict(&table, 2);

@@ -32,14 +32,8 @@ fn a_second_daemon_is_refused_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let error = Journal::open(folder.path()).err().unwrap().to_string();
-    assert!(
-        error.contains(&format!("process {}", std::process::id())),
-        "{error}"
-    );
-    assert!(
-        error.contains(&folder.path().display().to_string()),
-        "{error}"
-    );
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    assert!(error.contains(&folder.path().display().to_string()), "{error}");
     daemon.handle.stop().unwrap();
     assert!(Journal::open(folder.path()).is_ok());
 }

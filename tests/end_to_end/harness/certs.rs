@@ -23,9 +23,7 @@ pub(crate) struct Certs {
 impl Certs {
     /// Makes the authority in `dir`.
     pub(crate) fn new(dir: &Path) -> Self {
-        let certs = Self {
-            dir: dir.to_owned(),
-        };
+        let certs = Self { dir: dir.to_owned() };
         std::fs::create_dir_all(dir).expect("a directory for certificates");
         certs.self_signed("ca", ISSUER);
         certs
@@ -41,11 +39,7 @@ impl Certs {
         let made = self.files(name);
         let request = self.dir.join(format!("{name}.csr"));
         let ca = self.files("ca");
-        openssl(
-            &["req", "-new", "-subj", &format!("/CN={cn}"), "-out"],
-            &[&request],
-            &made.key,
-        );
+        openssl(&["req", "-new", "-subj", &format!("/CN={cn}"), "-out"], &[&request], &made.key);
         run_ok(
             Command::new("openssl")
                 .args(["x509", "-req", "-days", "2", "-CAcreateserial", "-in"])

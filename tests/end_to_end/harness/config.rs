@@ -13,9 +13,7 @@ impl Files {
     /// Makes the directories. The milter socket's belongs to group postfix
     /// and hands that group on to the socket.
     pub(crate) fn create(dir: &Path) -> Self {
-        let files = Self {
-            dir: dir.to_owned(),
-        };
+        let files = Self { dir: dir.to_owned() };
         for name in ["state", "run", "milter"] {
             std::fs::create_dir_all(dir.join(name)).expect("a directory for the daemon");
         }
@@ -112,11 +110,8 @@ impl Default for Config {
 impl Config {
     /// Adds a `[[connector]]` with these lines.
     pub(crate) fn connector(&mut self, name: &str, lines: &str) {
-        write!(
-            self.sections,
-            "\n[[connector]]\nname = \"{name}\"\n{lines}\n"
-        )
-        .expect("a string takes it");
+        write!(self.sections, "\n[[connector]]\nname = \"{name}\"\n{lines}\n")
+            .expect("a string takes it");
     }
 
     /// The file's text for a daemon with these files.
@@ -148,10 +143,7 @@ registered_domains = {registered:?}
             mode = self.mode,
             networks = self.relay_networks,
             milter = self.milter,
-            state = self
-                .state_directory
-                .clone()
-                .unwrap_or_else(|| files.state()),
+            state = self.state_directory.clone().unwrap_or_else(|| files.state()),
             control = files.control_socket(),
             registered = self.registered_domains,
             restriction = self.restriction,

@@ -53,12 +53,7 @@ impl Daemon {
         notify
             .set_read_timeout(Some(Duration::from_millis(20)))
             .expect("a timeout for notifications");
-        let mut daemon = Self {
-            files,
-            config,
-            child: None,
-            notify,
-        };
+        let mut daemon = Self { files, config, child: None, notify };
         daemon.configure(|_| ());
         daemon.start_again();
         daemon
@@ -258,32 +253,19 @@ pub(crate) fn run_to_end(files: &Files, config: &Config) -> Answer {
         }
         std::thread::sleep(Duration::from_millis(10));
     };
-    Answer {
-        code: status.code().unwrap_or(-1),
-        stdout: String::new(),
-        stderr: log(),
-    }
+    Answer { code: status.code().unwrap_or(-1), stdout: String::new(), stderr: log() }
 }
 
 fn connguard(files: &Files) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connguard"));
     command.arg("--config").arg(files.config());
     // What this test run inherited must not change how the daemon behaves.
-    for name in [
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "JOURNAL_STREAM",
-        "RUST_LOG",
-    ] {
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG"] {
         command.env_remove(name);
     }
     command
 }
 
 fn append(files: &Files) -> File {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(files.log())
-        .expect("the daemon's log file")
+    OpenOptions::new().create(true).append(true).open(files.log()).expect("the daemon's log file")
 }

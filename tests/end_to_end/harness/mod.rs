@@ -39,11 +39,7 @@ pub(crate) fn wait_for<T>(
         if let Some(value) = condition() {
             return value;
         }
-        assert!(
-            Instant::now() < end,
-            "waited {deadline:?} in vain for {what}\n{}",
-            details()
-        );
+        assert!(Instant::now() < end, "waited {deadline:?} in vain for {what}\n{}", details());
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -67,10 +63,8 @@ pub(crate) fn free_port() -> u16 {
 /// A directory of its own for a test, which user postfix may enter: smtpd
 /// reaches the milter's socket as that user.
 pub(crate) fn enterable_tempdir() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new()
-        .prefix("connguard-")
-        .tempdir()
-        .expect("a temporary directory");
+    let dir =
+        tempfile::Builder::new().prefix("connguard-").tempdir().expect("a temporary directory");
     set_mode(dir.path(), 0o755);
     dir
 }

@@ -102,10 +102,7 @@ impl Settings {
 
     /// What happens to mail where the milter fails.
     pub(crate) fn milter_fails_to(&mut self, action: &str) {
-        let milter = format!(
-            "{{ {}, default_action={action}, command_timeout=30s }}",
-            self.milter
-        );
+        let milter = format!("{{ {}, default_action={action}, command_timeout=30s }}", self.milter);
         self.set("smtpd_milters", &milter);
     }
 
@@ -190,10 +187,7 @@ impl Settings {
         );
         std::fs::write(self.dir.join("etc/main.cf"), main).expect("main.cf");
         std::fs::write(self.dir.join("etc/master.cf"), master).expect("master.cf");
-        let started = Postfix {
-            dir: self.dir,
-            port: self.port,
-        };
+        let started = Postfix { dir: self.dir, port: self.port };
         started.start();
         started
     }
@@ -235,9 +229,7 @@ impl Postfix {
         let find = || {
             let log = self.log();
             let mut lines = log.lines();
-            lines
-                .find(|line| parts.iter().all(|part| line.contains(part)))
-                .map(str::to_owned)
+            lines.find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned)
         };
         let what = format!("a line with {parts:?} in the mail log");
         wait_for(&what, deadline, || self.log_tail(), find)
@@ -247,19 +239,12 @@ impl Postfix {
     pub(crate) fn queue(&self) -> Vec<Value> {
         let mut postqueue = Command::new("postqueue");
         let out = run_ok(postqueue.arg("-c").arg(self.config_directory()).arg("-j"));
-        out.lines()
-            .map(|line| serde_json::from_str(line).expect("JSON of postqueue -j"))
-            .collect()
+        out.lines().map(|line| serde_json::from_str(line).expect("JSON of postqueue -j")).collect()
     }
 
     /// The queue as an administrator reads it.
     pub(crate) fn queue_text(&self) -> String {
-        run_ok(
-            Command::new("postqueue")
-                .arg("-c")
-                .arg(self.config_directory())
-                .arg("-p"),
-        )
+        run_ok(Command::new("postqueue").arg("-c").arg(self.config_directory()).arg("-p"))
     }
 
     /// How many messages the queue of this name holds.

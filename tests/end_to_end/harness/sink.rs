@@ -61,10 +61,7 @@ impl Sink {
     fn start_with(forward: Option<u16>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the sink");
         let port = listener.local_addr().expect("the sink's port").port();
-        let shared = Arc::new(Shared {
-            forward,
-            ..Shared::default()
-        });
+        let shared = Arc::new(Shared { forward, ..Shared::default() });
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -150,10 +147,7 @@ fn session(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         match verb.as_str() {
             "EHLO" => answer(&mut stream, "250-sink.test\r\n250 8BITMIME")?,
             "MAIL" => {
-                mail = Mail {
-                    from: address(line),
-                    ..Mail::default()
-                };
+                mail = Mail { from: address(line), ..Mail::default() };
                 answer(&mut stream, "250 2.1.0 Ok")?;
             }
             "RCPT" if lock(&shared.refused).contains(&address(line)) => {

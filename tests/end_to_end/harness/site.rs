@@ -43,14 +43,7 @@ impl Site {
         let mut config = Config::default();
         change(&mut config, &mut settings);
         let daemon = Daemon::start(files, config);
-        Self {
-            daemon,
-            postfix: settings.start(),
-            sink,
-            certs,
-            dir,
-            _place: place,
-        }
+        Self { daemon, postfix: settings.start(), sink, certs, dir, _place: place }
     }
 
     /// The directory that holds everything of this site.

@@ -72,10 +72,7 @@ impl Outcome {
 /// The case id (`C-000001`) in a text, if there is one.
 pub(crate) fn case_in(text: &str) -> Option<String> {
     let at = text.find("C-")?;
-    let digits: String = text[at + 2..]
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
+    let digits: String = text[at + 2..].chars().take_while(char::is_ascii_digit).collect();
     (digits.len() >= 6).then(|| format!("C-{digits}"))
 }
 
@@ -100,9 +97,7 @@ impl SmtpClient {
         let from: Ipv4Addr = from.parse().expect("a loopback address");
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // std cannot bind before it connects; tokio can.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let stream = runtime.block_on(async {
             let socket = TcpSocket::new_v4()?;
             socket.bind(SocketAddr::from((from, 0)))?;
@@ -111,9 +106,7 @@ impl SmtpClient {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Says one line and reads the reply to it.
@@ -162,21 +155,12 @@ impl SmtpClient {
     /// One whole message in this session, to one recipient. Stops at the
     /// first refusal, with RSET so that the session can go on.
     pub(crate) fn send(&mut self, from: &str, to: &str) -> Outcome {
-        let mut outcome = Outcome {
-            stage: Stage::Mail,
-            reply: self.mail(from),
-        };
+        let mut outcome = Outcome { stage: Stage::Mail, reply: self.mail(from) };
         if outcome.accepted() {
-            outcome = Outcome {
-                stage: Stage::Rcpt,
-                reply: self.rcpt(to),
-            };
+            outcome = Outcome { stage: Stage::Rcpt, reply: self.rcpt(to) };
         }
         if outcome.accepted() {
-            return Outcome {
-                stage: Stage::End,
-                reply: self.data(from, to),
-            };
+            return Outcome { stage: Stage::End, reply: self.data(from, to) };
         }
         if outcome.reply.code != 421 {
             self.expect("RSET", 250);

@@ -37,10 +37,7 @@ pub(crate) fn swaks(args: &[&str]) -> Dialog {
     let output = run(Command::new("swaks").args(args));
     let mut transcript = String::from_utf8_lossy(&output.stdout).into_owned();
     transcript.push_str(&String::from_utf8_lossy(&output.stderr));
-    Dialog {
-        exit: output.status.code().unwrap_or(-1),
-        transcript,
-    }
+    Dialog { exit: output.status.code().unwrap_or(-1), transcript }
 }
 
 /// One message over TLS from this loopback address, with a certificate where

@@ -1,0 +1,264 @@
+//! The end of a message: what holds for it already, then trial, judgement and
+//! admission in one call.
+
+use super::{
+    Engine, LIMIT_TEXT, Notice, Settings, Transaction, enforced, hold_reason, keys_of, over_limit,
+};
+use crate::{
+    connector::{ConnectorKey, Entity},
+    directory::Resolution,
+    judge::{self, Judgement},
+    message::{Message, Sender},
+    record::{Actor, Restriction, Sample},
+    restriction::InForce,
+    tally::Tally,
+    timestamp::Timestamp,
+    verdict::{Action, Class, Mode, Reply, Scope, Verdict},
+};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+
+/// How long a mark lasts.
+const MARK: Duration = Duration::from_secs(24 * 3600);
+/// What a message counts against the limit of the hold queue, in octets,
+/// whose client did not declare its size.
+const UNDECLARED_SIZE: u64 = 100_000;
+/// Longest text kept of what a client chose, in octets.
+const SAMPLE_TEXT: usize = 256;
+
+/// One message at its end.
+pub(super) struct End<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) settings: &'a Settings,
+    pub(super) resolution: &'a Resolution,
+    pub(super) transaction: Transaction,
+    pub(super) message: &'a Message<'a>,
+    pub(super) now: Timestamp,
+}
+
+/// What a sender is to the signal of unregistered senders.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Origin {
+    /// `<>`: neither registered nor unregistered.
+    Null,
+    /// Registered, or nobody said what is.
+    Own,
+    /// Not registered; a hash of its domain.
+    Odd(u32),
+}
+
+impl End<'_> {
+    pub(super) fn verdict(&self) -> Verdict {
+        let Self { engine, resolution, transaction, now, .. } = *self;
+        engine.count_unknown(resolution, transaction);
+        let held = engine.in_force(resolution, now);
+        let exempt = engine.is_exempt(resolution, now);
+        if let Some(held) = held.as_ref().filter(|_| !exempt) {
+            let all = held.restriction.scope == Scope::All;
+            if (transaction.relayed > 0 || all) && enforced(held, &resolution.terms) {
+                return self.refuse(held);
+            }
+        }
+        if transaction.relayed == 0 {
+            return Verdict::Pass;
+        }
+        let Some(key) = &resolution.counted else {
+            if !exempt {
+                engine.counters.unattributed.fetch_add(1, Relaxed);
+            }
+            return Verdict::Pass;
+        };
+        let (key, tally, new) = engine.roster.admit(key, now, &|entity| engine.table.holds(entity));
+        if new {
+            engine.notices.push(Notice::NewConnector(key.clone()));
+        }
+        tally.touch(now);
+        let origin = self.origin();
+        if exempt {
+            self.pass(&tally, origin);
+            return Verdict::Pass;
+        }
+        // A mark, or a restriction that observe mode keeps from refusing.
+        if let Some(held) = held {
+            held.attempts.refuse(transaction.relayed.into(), now);
+            self.would_refuse(&tally);
+            self.pass(&tally, origin);
+            return Verdict::Pass;
+        }
+        let over = over_limit(&tally, &resolution.terms, transaction.relayed, now);
+        if over {
+            engine.tell_of_limit(&key, &tally, now);
+            if resolution.terms.mode == Mode::Enforce && key != ConnectorKey::Local {
+                return self.refuse_over_limit(&tally);
+            }
+        }
+        self.judge(&key, &tally, origin, over)
+    }
+
+    /// Trial, judgement, admission. `over` says that a hard limit would have
+    /// refused the message if it could.
+    fn judge(&self, key: &ConnectorKey, tally: &Tally, origin: Origin, over: bool) -> Verdict {
+        let Self { engine, resolution, now, .. } = *self;
+        self.trial(tally, origin);
+        let entity = Entity::from(key.clone());
+        let grace = engine.table.grace(&entity, now);
+        let judgement = judge::judge(&tally.scores(now), tally.judgement(), grace.as_ref());
+        let observe = resolution.terms.mode == Mode::Observe;
+        let restricts = judgement == Judgement::Compromised && *key != ConnectorKey::Overflow;
+        if matches!(origin, Origin::Odd(_)) {
+            tally.keep(self.sample(observe || !restricts));
+        }
+        if restricts {
+            let held = self.restrict(entity, tally, observe);
+            if !observe {
+                return self.refuse(&held);
+            }
+            held.attempts.refuse(self.transaction.relayed.into(), now);
+        } else if tally.set_judgement(judgement, now) {
+            let findings = tally.findings(now);
+            engine.notices.push(match judgement {
+                Judgement::Compromised => Notice::OverflowCompromised(findings),
+                _ => Notice::Suspicious(key.clone(), findings),
+            });
+        }
+        // Another message of it may have tipped the scale since we looked.
+        if let Some(held) = engine.in_force(resolution, now)
+            && enforced(&held, &resolution.terms)
+        {
+            return self.refuse(&held);
+        }
+        if over || restricts {
+            self.would_refuse(tally);
+        }
+        self.pass(tally, origin);
+        Verdict::Pass
+    }
+
+    /// What the sender is to the signal of unregistered senders.
+    fn origin(&self) -> Origin {
+        let registered = &self.resolution.terms.registered;
+        let Sender::Address { qualified, .. } = self.message.sender else {
+            return Origin::Null;
+        };
+        // Postfix completes what the client left out with this host's origin.
+        // And where nobody said which domains are ours, there is nothing to
+        // judge by.
+        if !qualified || registered.is_empty() {
+            return Origin::Own;
+        }
+        // A domain that can't be one is nobody's.
+        let domain = self.message.sender.domain().unwrap_or_default();
+        let host = self.message.host.is_some_and(|host| host.eq_ignore_ascii_case(&domain));
+        if host || registered.contains_folded(&domain) {
+            return Origin::Own;
+        }
+        Origin::Odd(self.engine.hash(&domain))
+    }
+
+    /// Makes the trials of this message.
+    fn trial(&self, tally: &Tally, origin: Origin) {
+        match origin {
+            Origin::Null => {}
+            // Without registered domains the signal is off.
+            Origin::Own if self.resolution.terms.registered.is_empty() => {}
+            Origin::Own => tally.trial(None, self.now),
+            Origin::Odd(hash) => tally.trial(Some(hash), self.now),
+        }
+    }
+
+    fn restrict(&self, entity: Entity, tally: &Tally, mark: bool) -> InForce {
+        let Self { engine, settings, now, .. } = *self;
+        let terms = &self.resolution.terms;
+        let (passed_messages, passed_recipients) = tally.passed();
+        let until = if mark { Some(MARK) } else { settings.restriction.expire_after };
+        if !mark {
+            engine.lift_mark(&entity, now);
+        }
+        let keys = keys_of(&settings.directory, entity.connector());
+        let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
+            entity: entity.clone(),
+            case,
+            action: terms.action,
+            scope: settings.restriction.scope,
+            since: now,
+            until: until.map(|span| now.plus(span)),
+            reject_from: terms.reject_after.map(|span| now.plus(span)),
+            by: Actor::Judgement,
+            reason: String::new(),
+            mark,
+            findings: tally.findings(now),
+            samples: tally.samples(),
+            passed_messages: passed_messages.into(),
+            passed_recipients: passed_recipients.into(),
+            keys,
+        });
+        if new.is_some() {
+            tally.reset(true);
+        }
+        held
+    }
+
+    /// The answer to the whole message of a restricted entity.
+    fn refuse(&self, held: &InForce) -> Verdict {
+        let Self { engine, settings, transaction, now, .. } = *self;
+        let case = held.restriction.case;
+        let action = held.action(now);
+        if action == Action::Hold {
+            let limit = settings.restriction.hold_limit;
+            let size = self.message.size.unwrap_or(UNDECLARED_SIZE);
+            if held.attempts.hold(size, limit.messages, limit.bytes, now) {
+                return Verdict::Hold(hold_reason(case));
+            }
+        }
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        held.attempts.refuse(recipients.into(), now);
+        engine.count(self.resolution, |tally| &tally.counters.refused, recipients);
+        // The answer is for all recipients. Inbound ones are not restricted:
+        // the client's retry splits the message.
+        let inbound = transaction.inbound > 0 && held.restriction.scope == Scope::Relayed;
+        let class = match action {
+            Action::Reject if !inbound => Class::Reject,
+            _ => Class::Tempfail,
+        };
+        Verdict::Refuse(Reply::new(class, &settings.restriction.reply.of(case)))
+    }
+
+    /// The answer to a message that goes beyond a hard limit.
+    fn refuse_over_limit(&self, tally: &Tally) -> Verdict {
+        let recipients = self.transaction.relayed.saturating_add(self.transaction.inbound);
+        tally.counters.refused.fetch_add(recipients.into(), Relaxed);
+        Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT))
+    }
+
+    fn would_refuse(&self, tally: &Tally) {
+        let relayed = self.transaction.relayed.into();
+        tally.counters.would_refuse.fetch_add(relayed, Relaxed);
+        self.engine.counters.would_refuse.fetch_add(relayed, Relaxed);
+    }
+
+    fn pass(&self, tally: &Tally, origin: Origin) {
+        match origin {
+            Origin::Null => tally.counters.null_senders.fetch_add(1, Relaxed),
+            Origin::Odd(_) => tally.counters.unregistered.fetch_add(1, Relaxed),
+            Origin::Own => 0,
+        };
+        tally.pass(self.transaction.relayed, self.now);
+    }
+
+    fn sample(&self, passed: bool) -> Sample {
+        let message = self.message;
+        Sample {
+            at: self.now,
+            queue_id: message.queue_id.map(cut),
+            message_id: message.message_id.map(cut),
+            sender: cut(message.sender.as_str()),
+            from: message.from.first().map(|address| cut(address)),
+            recipients: self.transaction.relayed,
+            passed,
+        }
+    }
+}
+
+/// The first [`SAMPLE_TEXT`] octets of a text, cut between characters.
+fn cut(text: &str) -> Box<str> {
+    text.get(..text.floor_char_boundary(SAMPLE_TEXT)).unwrap_or("").into()
+}
