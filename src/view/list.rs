@@ -1,0 +1,184 @@
+//! What is restricted, trusted, in grace or suspicious, an entity a line.
+
+use super::{FindingView, sentence, why};
+use crate::{
+    connector::Entity,
+    engine::Engine,
+    judge::Judgement,
+    record::{Actor, CaseId},
+    restriction::{InForce, Listed as Entry},
+    tally::Tally,
+    timestamp::Timestamp,
+    verdict::{Action, Scope},
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What an entity is, for a list.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its mail is refused or held.
+    Restricted,
+    /// It would be restricted if it were in enforce mode.
+    Marked,
+    /// It is exempt for a time.
+    Trusted,
+    /// It was unblocked a short time ago.
+    Grace,
+    /// It is warned of.
+    Suspicious,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListView {
+    /// Who.
+    pub entity: Entity,
+    /// `connector`.
+    pub kind: String,
+    /// What it is.
+    pub state: State,
+    /// Its organization.
+    pub organization: Arc<str>,
+    /// The case, of a restriction or mark, or the one that was lifted.
+    pub case: Option<CaseId>,
+    /// What its mail meets now.
+    pub action: Option<Action>,
+    /// Which recipients meet it.
+    pub scope: Option<Scope>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Until when, if it ends by itself.
+    pub until: Option<Timestamp>,
+    /// Who made it.
+    pub by: Option<Actor>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// What the judgement found.
+    pub findings: Vec<FindingView>,
+    /// Messages that passed since its scores left zero, before it was
+    /// restricted.
+    pub passed_messages: u64,
+    /// Relayed recipients of those.
+    pub passed_recipients: u64,
+    /// Recipients that were refused since (of a mark: would have been).
+    pub refused: u64,
+    /// Messages that went to the hold queue since.
+    pub held: u64,
+    /// When it last tried.
+    pub last_attempt: Option<Timestamp>,
+}
+
+impl ListView {
+    /// A restriction or mark.
+    pub fn of_restriction(engine: &Engine, held: &InForce, now: Timestamp) -> Self {
+        let restriction = &held.restriction;
+        let load = |counter: &std::sync::atomic::AtomicU64| {
+            counter.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        Self {
+            state: if restriction.mark { State::Marked } else { State::Restricted },
+            case: Some(restriction.case),
+            action: Some(held.action(now)),
+            scope: Some(restriction.scope),
+            since: Some(restriction.since),
+            until: restriction.until,
+            by: Some(restriction.by.clone()),
+            reason: why(restriction),
+            findings: restriction.findings.iter().map(FindingView::from).collect(),
+            passed_messages: restriction.passed_messages,
+            passed_recipients: restriction.passed_recipients,
+            refused: load(&held.attempts.refused),
+            held: load(&held.attempts.held_messages),
+            last_attempt: held.attempts.last(),
+            ..Self::empty(engine, restriction.entity.clone(), State::Restricted)
+        }
+    }
+
+    pub(super) fn of_entry(engine: &Engine, entry: &Entry, now: Timestamp) -> Self {
+        let standing = &entry.standing;
+        if let Some(restriction) = &standing.restriction {
+            let held = InForce {
+                restriction: Arc::clone(restriction),
+                attempts: Arc::clone(&entry.attempts),
+            };
+            return Self::of_restriction(engine, &held, now);
+        }
+        if let Some(trust) = &standing.trust {
+            return Self {
+                since: Some(trust.since),
+                until: Some(trust.until),
+                by: Some(trust.by.clone()),
+                reason: trust.reason.clone(),
+                ..Self::empty(engine, entry.entity.clone(), State::Trusted)
+            };
+        }
+        let grace = standing.grace.as_ref();
+        Self {
+            case: grace.map(|grace| grace.case),
+            until: grace.map(|grace| grace.until),
+            reason: "unblocked a short time ago".into(),
+            ..Self::empty(engine, entry.entity.clone(), State::Grace)
+        }
+    }
+
+    fn suspicious(engine: &Engine, entity: Entity, tally: &Tally, now: Timestamp) -> Self {
+        let findings = tally.findings(now);
+        Self {
+            since: findings.first().map(|finding| finding.since),
+            reason: findings.first().map(sentence).unwrap_or_default(),
+            findings: findings.iter().map(FindingView::from).collect(),
+            passed_messages: tally.passed().0.into(),
+            passed_recipients: tally.passed().1.into(),
+            ..Self::empty(engine, entity, State::Suspicious)
+        }
+    }
+
+    fn empty(engine: &Engine, entity: Entity, state: State) -> Self {
+        let settings = engine.settings();
+        let directory = &settings.directory;
+        let terms = directory.terms(&directory.current(entity.connector()));
+        Self {
+            kind: entity.kind().to_owned(),
+            entity,
+            state,
+            organization: Arc::clone(&terms.organization),
+            case: None,
+            action: None,
+            scope: None,
+            since: None,
+            until: None,
+            by: None,
+            reason: String::new(),
+            findings: Vec::new(),
+            passed_messages: 0,
+            passed_recipients: 0,
+            refused: 0,
+            held: 0,
+            last_attempt: None,
+        }
+    }
+}
+
+/// Restricted and marked entities; with `all` also those that are trusted, in
+/// grace or suspicious.
+pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
+    let entries = engine.table().list(now);
+    let mut list: Vec<ListView> = entries
+        .iter()
+        .filter(|entry| all || entry.standing.restriction.is_some())
+        .map(|entry| ListView::of_entry(engine, entry, now))
+        .collect();
+    if all {
+        engine.roster().for_each(|key, tally| {
+            let entity = Entity::from(key.clone());
+            let listed =
+                list.iter().any(|view| view.entity == entity && view.state != State::Grace);
+            if tally.judgement() == Judgement::Suspicious && !listed {
+                list.push(ListView::suspicious(engine, entity, tally, now));
+            }
+        });
+    }
+    list
+}
