@@ -65,7 +65,10 @@ enum Command {
     /// Run the daemon in the foreground. SIGHUP reloads, SIGTERM drains.
     Run,
     /// Read the configuration; print every fault, or ok and what it means.
-    Check,
+    Check {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show how the daemon is.
     Status {
         #[command(flatten)]
@@ -225,13 +228,13 @@ fn socket(cli: &Cli) -> PathBuf {
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {
     let socket = &match &cli.command {
-        Command::Run | Command::Check => PathBuf::new(),
+        Command::Run | Command::Check { .. } => PathBuf::new(),
         _ => socket(cli),
     };
     let seconds = |span: &Duration| span.as_secs();
     match &cli.command {
         Command::Run => run::run(&cli.config),
-        Command::Check => check::check(&cli.config),
+        Command::Check { output } => check::check(&cli.config, *output),
         Command::Status { output } => status::status(socket, *output),
         Command::List { all, output } => list::list(socket, *all, *output),
         Command::Show { what, output } => show::show(socket, what, *output),
