@@ -15,7 +15,7 @@ use crate::{
     journal::{self, Journal},
     manager::{Manager, News},
     milter::{self, Milter},
-    operator::{Operator, Reloader},
+    operator::{self, Operator, Reloader},
     timestamp::Timestamp,
     view,
 };
@@ -49,6 +49,9 @@ pub enum Error {
     /// The control socket can't be opened.
     #[error("can't start: {0}")]
     Control(#[from] control::BindError),
+    /// A part ended that must run as long as the daemon does.
+    #[error("the {0} ended by itself; the reason is in the log. Start connguard again")]
+    Ended(&'static str),
     /// The system refused something else.
     #[error("can't {what}: {source}")]
     System {
@@ -115,6 +118,9 @@ pub async fn run(
     let engine = Arc::new(Engine::new(config.settings.clone(), config.state.max_connectors, now));
     let moves = engine.restore(recovered.snapshot, now);
     tell_moves(&moves);
+    for sentence in operator::unreachable_logins(&engine, &config, now) {
+        tracing::warn!("{sentence}");
+    }
     let journal = start_journal(journal, &engine, &clock)?;
     let milter = {
         let clock = clock.clone();
@@ -138,30 +144,41 @@ pub async fn run(
         clock: clock.clone(),
     });
     let (stop_milter, stopped) = oneshot::channel::<()>();
-    let milter = tokio::spawn(milter.run(stopped, DRAIN));
-    let serving = {
+    let mut milter = tokio::spawn(milter.run(stopped, DRAIN));
+    let mut serving = {
         let operator = Arc::clone(&operator);
         tokio::spawn(async move { control.serve(operator).await })
     };
     manager.tell(News::Ready);
-    serve(&operator, &mut wishes).await;
+    // A daemon that answers nobody must not look alive: it ends, and the
+    // service manager starts it again.
+    let ended = tokio::select! {
+        () = serve(&operator, &mut wishes) => None,
+        _ = &mut milter => Some("milter front-end"),
+        _ = &mut serving => Some("control socket"),
+    };
     manager.tell(News::Stopping);
     tracing::info!("stopping");
     let _ = stop_milter.send(());
-    match milter.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!("the milter front-end failed: {error}"),
-        Err(error) => tracing::error!("the milter front-end failed: {error}"),
+    if !milter.is_finished()
+        && let Err(error) = milter.await
+    {
+        tracing::error!("the milter front-end failed: {error}");
     }
-    serving.abort();
-    // The socket goes when the task has let go of it.
-    let _ = serving.await;
+    if !serving.is_finished() {
+        serving.abort();
+        // The socket goes when the task has let go of it.
+        let _ = serving.await;
+    }
     let flushed = tokio::task::spawn_blocking(move || journal.stop()).await;
     if let Ok(Err(error)) = flushed {
         tracing::error!("changes are lost by this stop: {error}");
     }
     tracing::info!("stopped");
-    Ok(())
+    match ended {
+        Some(part) => Err(Error::Ended(part)),
+        None => Ok(()),
+    }
 }
 
 /// Wishes and housekeeping, until the wish to stop.
@@ -185,7 +202,7 @@ async fn serve(operator: &Arc<Operator>, wishes: &mut (impl Stream<Item = Wish> 
 fn housekeeping(operator: &Operator) {
     operator.clock.slew();
     let now = operator.clock.now();
-    operator.engine.table().sweep(now);
+    operator.engine.sweep(now);
     tell_notices(&operator.engine);
     let status = format!(
         "{} connectors, {} entities restricted, marked, trusted or in grace",
@@ -250,7 +267,7 @@ fn tell_moves(moves: &crate::engine::Moves) {
     for (from, to) in &moves.moved {
         let to: Vec<String> = to.iter().map(Entity::to_string).collect();
         tracing::warn!(
-            "{from} is not configured any more: its restriction is now that of {}",
+            "the configuration changed: what was held against {from} is now held against {}",
             to.join(" and ")
         );
     }

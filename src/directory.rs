@@ -9,12 +9,14 @@
 //!
 //! **Enforced on every identity.** A restriction of any entity that one of the
 //! session's identities belongs to is met by the session: leaving out a login
-//! or certificate, or adding one, does not help. One exception: an address of
-//! one configured connector does not bind a session that proves by login or
-//! certificate that it is another configured connector, because clients
-//! behind one address are told apart by just that.
+//! or certificate, or adding one, does not help. Two exceptions, for those who
+//! only share an address with somebody: an address does not bind a session that
+//! proves by login or certificate which configured connector it is, because
+//! clients behind one address are told apart by just that; and a parent network
+//! (/24, /48) binds only sessions that are nothing but an address of it.
 //!
-//! **Trust** by address covers only sessions without login and certificate.
+//! **Trust** by address covers only sessions without login and certificate, and
+//! never lifts the restriction of a login or certificate that a session shows.
 
 use crate::{
     connector::{
@@ -26,6 +28,9 @@ use crate::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use std::{collections::HashMap, collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+
+/// Into so many keys a network of a connector is taken apart at the most.
+pub const MAX_PARTS: u32 = 32;
 
 /// Hard limits of a connector, besides the judgement.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -69,28 +74,40 @@ pub struct Named {
 }
 
 impl Named {
-    /// Its keys as entities of their own, and the networks that can't be one
-    /// because clients are not counted by networks of that size.
+    /// Its keys as entities of their own, and the networks that can't be:
+    /// clients are counted by address (IPv6: /64) and by /24 and /48, so a
+    /// network of another size is as many of those as it takes, up to
+    /// [`MAX_PARTS`].
     pub fn keys(&self) -> (Vec<Entity>, Vec<IpNet>) {
         let logins = self.logins.iter().cloned().map(ConnectorKey::Login);
         let certificates = self.certificate.iter().cloned().map(ConnectorKey::Certificate);
         let mut keys: Vec<Entity> = logins.chain(certificates).map(Entity::from).collect();
         let mut others = Vec::new();
         for network in &self.clients {
-            let counted = match network {
-                IpNet::V4(_) => matches!(network.prefix_len(), 24 | 32),
-                IpNet::V6(_) => matches!(network.prefix_len(), 48 | 64 | 128),
-            };
-            if counted {
-                let host = network.prefix_len() == network.max_prefix_len();
-                let key = if host { client_network(network.addr()) } else { *network };
-                keys.push(ConnectorKey::Client(key).into());
-            } else {
-                others.push(*network);
+            match parts(*network) {
+                Some(parts) => keys.extend(parts.map(|part| ConnectorKey::Client(part).into())),
+                None => others.push(*network),
             }
         }
         (keys, others)
     }
+}
+
+/// The counted networks that make up `network`, if they are not too many.
+fn parts(network: IpNet) -> Option<Box<dyn Iterator<Item = IpNet>>> {
+    let prefix = network.prefix_len();
+    let size = match network {
+        IpNet::V4(_) if prefix <= 24 => 24,
+        IpNet::V4(_) => 32,
+        IpNet::V6(_) if prefix <= 48 => 48,
+        IpNet::V6(_) if prefix <= 64 => 64,
+        IpNet::V6(_) => return Some(Box::new(std::iter::once(client_network(network.addr())))),
+    };
+    if size - prefix > MAX_PARTS.ilog2().try_into().ok()? {
+        return None;
+    }
+    let parts = network.trunc().subnets(size).ok()?;
+    Some(Box::new(parts))
 }
 
 /// What a directory is built from. The configuration sees to it that no key
@@ -152,10 +169,10 @@ pub struct Resolution {
     /// The key under which it is counted; nothing for a session that is no
     /// connector.
     pub counted: Option<ConnectorKey>,
-    /// The key under which it would be counted if nothing were configured: its
-    /// login, else its certificate, else its client network. Who is exempted
-    /// by this key is so under a connector's name, too.
-    pub shown: Option<ConnectorKey>,
+    /// Entities whose exemption covers it: the counted one, the key that it
+    /// would be counted under if nothing were configured, and for a session
+    /// without login and certificate the network of its client.
+    pub exempting: Vec<Entity>,
     /// Entities whose restrictions it meets, the counted one first.
     pub enforced: Vec<Entity>,
     /// Never judged and never restricted.
@@ -228,7 +245,7 @@ impl Directory {
         let named = proven.or(by_client).and_then(|at| self.params.connectors.get(*at));
 
         let network = identities.client.map(client_network);
-        let shown = if let Some(login) = login {
+        let own = if let Some(login) = login {
             Some(ConnectorKey::Login(Arc::clone(login)))
         } else if let Some(certificate) = certificate {
             Some(ConnectorKey::Certificate(certificate.clone()))
@@ -238,10 +255,9 @@ impl Directory {
         let may_relay = !bare || client.is_some_and(|client| self.relay.get(client).is_some());
         let (counted, terms) = match named {
             Some(named) => (Some(ConnectorKey::Named(Arc::clone(&named.name))), &named.terms),
-            None => (
-                shown.clone().filter(|_| may_relay && self.params.discover),
-                &self.params.discovered,
-            ),
+            None => {
+                (own.clone().filter(|_| may_relay && self.params.discover), &self.params.discovered)
+            }
         };
 
         let mut enforced: Vec<Entity> = counted.iter().cloned().map(Entity::from).collect();
@@ -263,11 +279,16 @@ impl Directory {
         if let Some(certificate) = certificate {
             add(ConnectorKey::Certificate(certificate.clone()));
         }
-        if let Some(network) = network {
+        if let (Some(network), None) = (network, proven) {
             add(ConnectorKey::Client(network));
-            add(ConnectorKey::Client(parent_network(network)));
+            if bare && named.is_none() {
+                add(ConnectorKey::Client(parent_network(network)));
+            }
         }
-        Resolution { counted, shown, enforced, trusted, terms: Arc::clone(terms) }
+        let parent = network.filter(|_| bare).map(parent_network).map(ConnectorKey::Client);
+        let exempting =
+            counted.iter().cloned().chain(own).chain(parent).map(Entity::from).collect();
+        Resolution { counted, exempting, enforced, trusted, terms: Arc::clone(terms) }
     }
 
     /// The configured connector of this name.
@@ -322,7 +343,7 @@ impl Directory {
     fn known(&self, key: ConnectorKey, terms: &Arc<Terms>) -> Resolution {
         Resolution {
             enforced: vec![key.clone().into()],
-            shown: Some(key.clone()),
+            exempting: vec![key.clone().into()],
             counted: Some(key).filter(|_| self.params.discover),
             trusted: false,
             terms: Arc::clone(terms),

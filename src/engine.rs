@@ -24,7 +24,7 @@ pub use session::{Session, Transaction};
 pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
 
 use crate::{
-    connector::{ConnectorKey, Entity},
+    connector::ConnectorKey,
     directory::{Resolution, Terms},
     message::{Direction, Fate, Message, Recipient},
     record::CaseId,
@@ -39,7 +39,7 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -76,6 +76,9 @@ pub struct Engine {
     counters: Counters,
     notices: Notices,
     hasher: RandomState,
+    /// Taken for changes by hand, by the clock and by a reload, of which one
+    /// must not undo half of another. No message ever waits for it.
+    by_hand: Mutex<()>,
 }
 
 impl Engine {
@@ -88,6 +91,7 @@ impl Engine {
             counters: Counters::default(),
             notices: Notices::default(),
             hasher: RandomState::new(),
+            by_hand: Mutex::new(()),
         }
     }
 
@@ -119,6 +123,13 @@ impl Engine {
     /// Begins a transaction: settles who the session is, unless that is known
     /// under the present settings.
     pub fn begin(&self, session: &mut Session) -> Transaction {
+        self.settle(session);
+        Transaction::default()
+    }
+
+    /// Settles who the session is under the present settings. In the midst of a
+    /// transaction too: what a reload moved to another name holds at once.
+    fn settle(&self, session: &mut Session) {
         let current = self.settings.load();
         let settled = session.settled.as_ref();
         if !settled.is_some_and(|settled| Arc::ptr_eq(&settled.settings, &current)) {
@@ -126,7 +137,6 @@ impl Engine {
             let settings = Arc::clone(&current);
             session.settled = Some(Arc::new(Settled { settings, resolution }));
         }
-        Transaction::default()
     }
 
     /// The answer to one recipient.
@@ -141,6 +151,7 @@ impl Engine {
             Fate::Unknown => transaction.unknown = transaction.unknown.saturating_add(1),
             Fate::Refused => {}
             Fate::Accepted => {
+                self.settle(session);
                 let Some(settled) = session.settled().cloned() else {
                     return Verdict::Pass;
                 };
@@ -158,16 +169,15 @@ impl Engine {
     /// The answer to a message at its end.
     pub fn at_end(
         &self,
-        session: &Session,
+        session: &mut Session,
         transaction: Transaction,
         message: &Message<'_>,
         now: Timestamp,
     ) -> Verdict {
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
-        let verdict = match session.settled().map(Arc::as_ref) {
-            Some(Settled { settings, resolution }) => {
-                End { engine: self, settings, resolution, transaction, message, now }.verdict()
-            }
+        self.settle(session);
+        let verdict = match session.settled() {
+            Some(settled) => End { engine: self, settled, transaction, message, now }.verdict(),
             None => Verdict::Pass,
         };
         let count = |counter: &AtomicU64, by: u32| {
@@ -197,25 +207,21 @@ impl Engine {
     /// refused or held, everybody else passes. At a recipient, `Hold` means
     /// that the message is held at its end.
     pub fn fallback(&self, session: &Session, now: Timestamp) -> Verdict {
-        let Some(Settled { settings, resolution }) = session.settled().map(Arc::as_ref) else {
+        let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        if self.is_exempt(resolution, now) {
+        let exempt = self.is_exempt(&settled.resolution, now);
+        let Held::Refused(held) = self.held(settled, exempt, now) else {
             return Verdict::Pass;
-        }
-        match self.in_force(resolution, now) {
-            Some(held) if enforced(&held, &resolution.terms) => {
-                let case = held.restriction.case;
-                match held.action(now) {
-                    Action::Hold => Verdict::Hold(hold_reason(case)),
-                    // Never final where we are not sure of ourselves.
-                    Action::Tempfail | Action::Reject => {
-                        let text = settings.restriction.reply.of(case);
-                        Verdict::Refuse(Reply::new(Class::Tempfail, &text))
-                    }
-                }
+        };
+        let case = held.restriction.case;
+        match held.action(now) {
+            Action::Hold => Verdict::Hold(hold_reason(case)),
+            // Never final where we are not sure of ourselves.
+            Action::Tempfail | Action::Reject => {
+                let text = settled.settings.restriction.reply.of(case);
+                Verdict::Refuse(Reply::new(Class::Tempfail, &text))
             }
-            _ => Verdict::Pass,
         }
     }
 
@@ -229,14 +235,10 @@ impl Engine {
         now: Timestamp,
     ) -> Option<Reply> {
         let Settled { settings, resolution } = settled;
-        if self.is_exempt(resolution, now) {
-            return None;
-        }
-        let held = self.in_force(resolution, now);
-        let held = held.filter(|held| enforced(held, &resolution.terms));
+        let exempt = self.is_exempt(resolution, now);
         let relayed = direction == Direction::Relayed;
-        let (class, text) = match held {
-            Some(held) if relayed || held.restriction.scope == Scope::All => {
+        let (class, text) = match self.held(settled, exempt, now) {
+            Held::Refused(held) if relayed || held.restriction.scope == Scope::All => {
                 let class = match held.action(now) {
                     // The whole message is held, at its end.
                     Action::Hold => return None,
@@ -247,14 +249,15 @@ impl Engine {
                 (class, settings.restriction.reply.of(held.restriction.case))
             }
             _ => {
-                let counted = resolution.counted.as_ref().filter(|_| relayed)?;
+                let counted = resolution.counted.as_ref().filter(|_| relayed && !exempt)?;
                 let tally = self.roster.get(counted)?;
-                let over = over_limit(&tally, &resolution.terms, transaction.relayed + 1, now);
-                if !over {
+                let terms = &resolution.terms;
+                if !over_limit(&tally, terms, transaction.relayed + 1, now) {
                     return None;
                 }
                 self.tell_of_limit(counted, &tally, now);
-                if resolution.terms.mode == Mode::Observe || *counted == ConnectorKey::Local {
+                // Who has no queue of its own is held, at the end of the message.
+                if terms.mode == Mode::Observe || terms.action == Action::Hold {
                     return None;
                 }
                 (Class::Tempfail, LIMIT_TEXT.to_owned())
@@ -267,26 +270,39 @@ impl Engine {
         Some(Reply::new(if only_refused { Class::Disconnect } else { class }, &text))
     }
 
-    /// The first restriction or mark that the session meets. A mark means
-    /// nothing to a connector in enforce mode: it was made of a neighbour, or
-    /// by a transaction that began before the mode changed, and must not keep
-    /// the connector from being judged.
-    fn in_force(&self, resolution: &Resolution, now: Timestamp) -> Option<InForce> {
-        let enforce = resolution.terms.mode == Mode::Enforce;
-        resolution
-            .enforced
-            .iter()
-            .filter_map(|entity| self.table.in_force(entity, now))
-            .find(|held| !(enforce && held.restriction.mark))
+    /// What the session meets. The mode that counts is that of the entity that
+    /// is restricted: a connector in observe mode is no way out for it. A mark,
+    /// or a restriction that observe mode keeps from refusing, means nothing to
+    /// a connector in enforce mode: it is a neighbour's, or from before the mode
+    /// changed, and must not keep the connector from being judged.
+    fn held(&self, settled: &Settled, exempt: bool, now: Timestamp) -> Held {
+        let Settled { settings, resolution } = settled;
+        if resolution.trusted || self.table.is_empty() {
+            return Held::Nothing;
+        }
+        let directory = &settings.directory;
+        let mode = |key: &ConnectorKey| directory.terms(&directory.current(key)).mode;
+        let mut idle = Held::Nothing;
+        for entity in &resolution.enforced {
+            let key = entity.connector();
+            let credential = matches!(key, ConnectorKey::Login(_) | ConnectorKey::Certificate(_));
+            if exempt && !credential {
+                continue;
+            }
+            let Some(held) = self.table.in_force(entity, now) else { continue };
+            if !held.restriction.mark && mode(key) == Mode::Enforce {
+                return Held::Refused(held);
+            }
+            if matches!(idle, Held::Nothing) && resolution.terms.mode == Mode::Observe {
+                idle = Held::Idle(held);
+            }
+        }
+        idle
     }
 
     fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
-        resolution.trusted
-            || resolution
-                .counted
-                .iter()
-                .chain(&resolution.shown)
-                .any(|key| self.table.trust(&Entity::from(key.clone()), now).is_some())
+        let trusted = |entity| self.table.trust(entity, now).is_some();
+        resolution.trusted || resolution.exempting.iter().any(trusted)
     }
 
     fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {
@@ -315,6 +331,16 @@ impl Engine {
     }
 }
 
+/// What a session meets.
+enum Held {
+    /// Nothing.
+    Nothing,
+    /// A mark, or a restriction that refuses nothing at present.
+    Idle(InForce),
+    /// A restriction that refuses.
+    Refused(InForce),
+}
+
 /// Why a message is in the hold queue, for the log of Postfix.
 fn hold_reason(case: CaseId) -> String {
     format!("connguard: suspended relay client, case {case}")
@@ -322,11 +348,6 @@ fn hold_reason(case: CaseId) -> String {
 
 /// What a client reads that reached a hard limit.
 const LIMIT_TEXT: &str = "Hourly limit of this client reached, try again later";
-
-/// A restriction that refuses: no mark, and not under observe mode.
-fn enforced(held: &InForce, terms: &Terms) -> bool {
-    !held.restriction.mark && terms.mode == Mode::Enforce
-}
 
 fn over_limit(tally: &Tally, terms: &Terms, recipients: u32, now: Timestamp) -> bool {
     let over = |limit: Option<u32>, count: u64, more: u32| {

@@ -5,7 +5,7 @@
 mod reload;
 mod target;
 
-pub use reload::{ReloadView, Reloader};
+pub use reload::{ReloadView, Reloader, unreachable_logins};
 
 use crate::{
     clock::Clock,
@@ -268,8 +268,7 @@ impl Operator {
         let entity = self.find(entity, now)?;
         let seq = self
             .engine
-            .table()
-            .end_trust(&entity, now, by, reason)
+            .end_trust(&entity, reason, by, now)
             .ok_or_else(|| Failure::no(format!("{entity} is not trusted")))?;
         let message = format!("{entity} is no longer trusted");
         self.acknowledge(seq, message, "ended", "returns at restart", json!({ "entity": entity }))

@@ -370,6 +370,7 @@ impl Table {
     ) {
         let mut entry = self.entry(target);
         self.expire(&mut entry, now);
+        let before = entry.standing.clone();
         let Entry { standing, attempts, .. } = &mut *entry;
         if let (None, Some(restriction)) = (&standing.restriction, &old.standing.restriction) {
             let mut restriction = Restriction::clone(restriction);
@@ -380,12 +381,14 @@ impl Table {
         }
         standing.trust = standing.trust.take().or_else(|| old.standing.trust.clone());
         standing.grace = standing.grace.take().or_else(|| old.standing.grace.clone());
-        let event = Event::Inherited {
-            entity: target.clone(),
-            from: from.clone(),
-            standing: standing.clone(),
-        };
-        self.record(&mut entry, now, Actor::Daemon, event);
+        if *standing != before {
+            let event = Event::Inherited {
+                entity: target.clone(),
+                from: from.clone(),
+                standing: standing.clone(),
+            };
+            self.record(&mut entry, now, Actor::Daemon, event);
+        }
         drop(entry);
         // Nothing to inherit: `from` was just lifted.
         self.forget_if_empty(target);

@@ -12,6 +12,7 @@
 use crate::{
     judge::{COMPROMISED, Judgement, Scores, fuse},
     record::{Finding, Sample},
+    restriction::Attempts,
     signal::unregistered::Unregistered,
     timestamp::Timestamp,
     window::Window,
@@ -86,6 +87,8 @@ pub struct Tally {
     pub messages: Window,
     /// Relayed recipients of the last hour.
     pub recipients: Window,
+    /// What went beyond a hard limit of the configuration.
+    pub over_limit: Attempts,
     unregistered: Unregistered,
     /// Messages and recipients that passed since a score left zero.
     passed_messages: AtomicU32,
@@ -111,6 +114,7 @@ impl Tally {
             counters: Counters::default(),
             messages: Window::default(),
             recipients: Window::default(),
+            over_limit: Attempts::default(),
             unregistered: Unregistered::default(),
             passed_messages: AtomicU32::new(0),
             passed_recipients: AtomicU32::new(0),

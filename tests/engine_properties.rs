@@ -351,7 +351,7 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
         size: Some(1000),
         host: Some("mx.test"),
     };
-    match engine.at_end(&session, transaction, &message, now) {
+    match engine.at_end(&mut session, transaction, &message, now) {
         Verdict::Pass => {
             seen.messages = 1;
             seen.recipients = accepted;

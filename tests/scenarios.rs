@@ -142,7 +142,11 @@ scenarios! {
     every_identity
     expiry
     hard_limits
+    block_by_hand
     hold
+    lost_keys
+    no_way_out
+    shared_address
     inbound_recipients
     local_submission
     many_clients

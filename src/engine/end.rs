@@ -2,15 +2,14 @@
 //! admission in one call.
 
 use super::{
-    Engine, LIMIT_TEXT, Notice, Settings, Transaction, enforced, hold_reason, keys_of, over_limit,
+    Engine, Held, LIMIT_TEXT, Notice, Settled, Transaction, hold_reason, keys_of, over_limit,
 };
 use crate::{
     connector::{ConnectorKey, Entity},
-    directory::Resolution,
     judge::{self, Judgement},
     message::{Message, Sender},
     record::{Actor, Restriction, Sample},
-    restriction::InForce,
+    restriction::{Attempts, InForce},
     tally::Tally,
     timestamp::Timestamp,
     verdict::{Action, Class, Mode, Reply, Scope, Verdict},
@@ -28,8 +27,7 @@ const SAMPLE_TEXT: usize = 256;
 /// One message at its end.
 pub(super) struct End<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) settings: &'a Settings,
-    pub(super) resolution: &'a Resolution,
+    pub(super) settled: &'a Settled,
     pub(super) transaction: Transaction,
     pub(super) message: &'a Message<'a>,
     pub(super) now: Timestamp,
@@ -48,15 +46,15 @@ enum Origin {
 
 impl End<'_> {
     pub(super) fn verdict(&self) -> Verdict {
-        let Self { engine, resolution, transaction, now, .. } = *self;
+        let Self { engine, settled, transaction, now, .. } = *self;
+        let Settled { resolution, .. } = settled;
         engine.count_unknown(resolution, transaction);
-        let held = engine.in_force(resolution, now);
         let exempt = engine.is_exempt(resolution, now);
-        if let Some(held) = held.as_ref().filter(|_| !exempt) {
-            let all = held.restriction.scope == Scope::All;
-            if (transaction.relayed > 0 || all) && enforced(held, &resolution.terms) {
-                return self.refuse(held);
-            }
+        let held = engine.held(settled, exempt, now);
+        if let Held::Refused(held) = &held
+            && (transaction.relayed > 0 || held.restriction.scope == Scope::All)
+        {
+            return self.refuse(held);
         }
         if transaction.relayed == 0 {
             return Verdict::Pass;
@@ -77,8 +75,7 @@ impl End<'_> {
             self.pass(&tally, origin);
             return Verdict::Pass;
         }
-        // A mark, or a restriction that observe mode keeps from refusing.
-        if let Some(held) = held {
+        if let Held::Idle(held) = held {
             held.attempts.refuse(transaction.relayed.into(), now);
             self.would_refuse(&tally);
             self.pass(&tally, origin);
@@ -87,9 +84,11 @@ impl End<'_> {
         let over = over_limit(&tally, &resolution.terms, transaction.relayed, now);
         if over {
             engine.tell_of_limit(&key, &tally, now);
-            if resolution.terms.mode == Mode::Enforce && key != ConnectorKey::Local {
+            if resolution.terms.mode == Mode::Enforce {
                 return self.refuse_over_limit(&tally);
             }
+        } else {
+            tally.over_limit.forget_held();
         }
         self.judge(&key, &tally, origin, over)
     }
@@ -97,12 +96,12 @@ impl End<'_> {
     /// Trial, judgement, admission. `over` says that a hard limit would have
     /// refused the message if it could.
     fn judge(&self, key: &ConnectorKey, tally: &Tally, origin: Origin, over: bool) -> Verdict {
-        let Self { engine, resolution, now, .. } = *self;
+        let Self { engine, settled, now, .. } = *self;
         self.trial(tally, origin);
         let entity = Entity::from(key.clone());
         let grace = engine.table.grace(&entity, now);
         let judgement = judge::judge(&tally.scores(now), tally.judgement(), grace.as_ref());
-        let observe = resolution.terms.mode == Mode::Observe;
+        let observe = settled.resolution.terms.mode == Mode::Observe;
         let restricts = judgement == Judgement::Compromised && *key != ConnectorKey::Overflow;
         if matches!(origin, Origin::Odd(_)) {
             tally.keep(self.sample(observe || !restricts));
@@ -121,9 +120,7 @@ impl End<'_> {
             });
         }
         // Another message of it may have tipped the scale since we looked.
-        if let Some(held) = engine.in_force(resolution, now)
-            && enforced(&held, &resolution.terms)
-        {
+        if let Held::Refused(held) = engine.held(settled, false, now) {
             return self.refuse(&held);
         }
         if over || restricts {
@@ -135,7 +132,7 @@ impl End<'_> {
 
     /// What the sender is to the signal of unregistered senders.
     fn origin(&self) -> Origin {
-        let registered = &self.resolution.terms.registered;
+        let registered = &self.settled.resolution.terms.registered;
         let Sender::Address { qualified, .. } = self.message.sender else {
             return Origin::Null;
         };
@@ -159,15 +156,16 @@ impl End<'_> {
         match origin {
             Origin::Null => {}
             // Without registered domains the signal is off.
-            Origin::Own if self.resolution.terms.registered.is_empty() => {}
+            Origin::Own if self.settled.resolution.terms.registered.is_empty() => {}
             Origin::Own => tally.trial(None, self.now),
             Origin::Odd(hash) => tally.trial(Some(hash), self.now),
         }
     }
 
     fn restrict(&self, entity: Entity, tally: &Tally, mark: bool) -> InForce {
-        let Self { engine, settings, now, .. } = *self;
-        let terms = &self.resolution.terms;
+        let Self { engine, settled, now, .. } = *self;
+        let Settled { settings, resolution } = settled;
+        let terms = &resolution.terms;
         let (passed_messages, passed_recipients) = tally.passed();
         let until = if mark { Some(MARK) } else { settings.restriction.expire_after };
         if !mark {
@@ -199,19 +197,16 @@ impl End<'_> {
 
     /// The answer to the whole message of a restricted entity.
     fn refuse(&self, held: &InForce) -> Verdict {
-        let Self { engine, settings, transaction, now, .. } = *self;
+        let Self { engine, settled, transaction, now, .. } = *self;
+        let Settled { settings, resolution } = settled;
         let case = held.restriction.case;
         let action = held.action(now);
-        if action == Action::Hold {
-            let limit = settings.restriction.hold_limit;
-            let size = self.message.size.unwrap_or(UNDECLARED_SIZE);
-            if held.attempts.hold(size, limit.messages, limit.bytes, now) {
-                return Verdict::Hold(hold_reason(case));
-            }
+        if action == Action::Hold && self.hold(&held.attempts) {
+            return Verdict::Hold(hold_reason(case));
         }
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
         held.attempts.refuse(recipients.into(), now);
-        engine.count(self.resolution, |tally| &tally.counters.refused, recipients);
+        engine.count(resolution, |tally| &tally.counters.refused, recipients);
         // The answer is for all recipients. Inbound ones are not restricted:
         // the client's retry splits the message.
         let inbound = transaction.inbound > 0 && held.restriction.scope == Scope::Relayed;
@@ -222,11 +217,24 @@ impl End<'_> {
         Verdict::Refuse(Reply::new(class, &settings.restriction.reply.of(case)))
     }
 
-    /// The answer to a message that goes beyond a hard limit.
+    /// The answer to a message that goes beyond a hard limit. Who has no queue
+    /// of its own is held, as far as there is room.
     fn refuse_over_limit(&self, tally: &Tally) -> Verdict {
-        let recipients = self.transaction.relayed.saturating_add(self.transaction.inbound);
+        let Self { settled, transaction, now, .. } = *self;
+        if settled.resolution.terms.action == Action::Hold && self.hold(&tally.over_limit) {
+            return Verdict::Hold("connguard: hourly limit of this relay client".into());
+        }
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        tally.over_limit.refuse(recipients.into(), now);
         tally.counters.refused.fetch_add(recipients.into(), Relaxed);
         Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT))
+    }
+
+    /// Takes room for this message under the limits of the hold queue.
+    fn hold(&self, attempts: &Attempts) -> bool {
+        let limit = self.settled.settings.restriction.hold_limit;
+        let size = self.message.size.unwrap_or(UNDECLARED_SIZE);
+        attempts.hold(size, limit.messages, limit.bytes, self.now)
     }
 
     fn would_refuse(&self, tally: &Tally) {

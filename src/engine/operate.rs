@@ -10,7 +10,11 @@ use crate::{
     timestamp::Timestamp,
     verdict::{Action, Mode},
 };
-use std::{sync::Arc, time::Duration};
+use ipnet::IpNet;
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// What an operator asks for who restricts an entity by hand.
 #[derive(Clone, Debug)]
@@ -41,6 +45,11 @@ pub enum BlockError {
         "the overflow stands for all clients that found no room; it can't be restricted: raise state.max_connectors"
     )]
     Overflow,
+    /// Mail submitted on this host has no client that could try again.
+    #[error(
+        "mail submitted on this host can only be held: refused, it would stay in maildrop and be tried again for ever; leave --action out"
+    )]
+    Local,
 }
 
 /// Why an entity can't be trusted.
@@ -77,6 +86,18 @@ pub struct Moves {
     pub idle: Vec<Entity>,
     /// Marks that ended because their connector is in enforce mode now.
     pub unmarked: Vec<Entity>,
+    /// Networks of a restricted connector that it lost, and that are free now:
+    /// clients are not restricted by networks of that size.
+    pub freed: Vec<(Entity, Vec<IpNet>)>,
+}
+
+/// What goes from one entity to others when the configuration changes.
+struct Move {
+    from: Entity,
+    to: Vec<Entity>,
+    /// The source keeps what it has.
+    keeps: bool,
+    freed: Vec<IpNet>,
 }
 
 impl Engine {
@@ -88,9 +109,14 @@ impl Engine {
         by: Actor,
         now: Timestamp,
     ) -> Result<(InForce, u64), BlockError> {
+        let _turn = self.turn();
         let Blocked { entity, action, span, reason } = blocked;
-        if *entity.connector() == ConnectorKey::Overflow {
-            return Err(BlockError::Overflow);
+        match entity.connector() {
+            ConnectorKey::Overflow => return Err(BlockError::Overflow),
+            ConnectorKey::Local if action.is_some_and(|action| action != Action::Hold) => {
+                return Err(BlockError::Local);
+            }
+            _ => {}
         }
         let settings = self.settings();
         let directory = &settings.directory;
@@ -118,7 +144,13 @@ impl Engine {
             keys: keys_of(directory, entity.connector()),
         });
         match seq {
-            Some(seq) => Ok((held, seq)),
+            Some(seq) => {
+                // Neither held against it later, nor learned.
+                if let Some(tally) = self.roster.get(held.restriction.entity.connector()) {
+                    tally.reset(true);
+                }
+                Ok((held, seq))
+            }
             None => Err(BlockError::Already(entity, held.restriction.case)),
         }
     }
@@ -134,6 +166,7 @@ impl Engine {
         by: Actor,
         now: Timestamp,
     ) -> Option<Lifted> {
+        let _turn = self.turn();
         // Evidence goes first: the next message must not find the old one.
         self.table.in_force(entity, now)?;
         self.forget_evidence(entity);
@@ -144,6 +177,7 @@ impl Engine {
 
     /// Exempts an entity; gives the number of the change.
     pub fn trust(&self, entity: &Entity, trust: Trust) -> Result<u64, TrustError> {
+        let _turn = self.turn();
         if *entity.connector() == ConnectorKey::Overflow {
             return Err(TrustError::Overflow);
         }
@@ -177,8 +211,8 @@ impl Engine {
         let directory = &settings.directory;
         for listed in self.table.list(now) {
             let restriction = listed.standing.restriction.as_ref();
-            let entity = &listed.entity;
-            let key = entity.connector();
+            let from = listed.entity;
+            let key = from.connector();
             let keys = match key {
                 ConnectorKey::Named(name) if directory.named(name).is_none() => {
                     restriction.map_or_else(Vec::new, |held| held.keys.clone())
@@ -189,50 +223,105 @@ impl Engine {
                 _ if directory.heir(key) != *key
                     && restriction.is_some_and(|held| held.by == Actor::Judgement) =>
                 {
-                    vec![entity.clone()]
+                    vec![from.clone()]
                 }
                 _ => continue,
             };
-            self.follow(entity, &keys, directory, &mut moves, now);
+            let to = heirs(directory, &keys);
+            let step = Move { from, to, keeps: false, freed: Vec::new() };
+            self.carry_out(&step, directory, now);
+            moves.add(step);
         }
         self.after_change(&settings, &mut moves, now);
         moves
     }
 
     /// Replaces the settings. History and restrictions follow a key that got a
-    /// connector's name, and back. Sessions notice at their next transaction.
+    /// connector's name, and back. Sessions notice at their next command.
     pub fn reload(&self, settings: Settings, now: Timestamp) -> Moves {
-        let old = self.settings.swap(Arc::new(settings));
-        let settings = self.settings();
+        let _turn = self.turn();
+        let old = self.settings();
+        let settings = Arc::new(settings);
         let new = &settings.directory;
+        let plan = self.plan(&old.directory, new, now);
+        let keys_of = |entity: &Entity| keys_of(new, entity.connector());
+        // Whoever inherits a restriction has it before anybody is known by the
+        // new name, and the source until nobody is known by the old one.
+        for step in &plan {
+            let mut to = step.to.clone();
+            to.push(step.from.clone());
+            self.table.transfer(&step.from, &to, &keys_of, now);
+        }
+        self.settings.store(Arc::clone(&settings));
         let mut moves = Moves::default();
-        let mut seen = self.roster.keys();
-        seen.extend(self.table.list(now).iter().map(|listed| listed.entity.connector().clone()));
-        seen.sort();
-        seen.dedup();
-        for key in seen {
-            let entity = Entity::from(key.clone());
-            match &key {
-                ConnectorKey::Named(name) if new.named(name).is_none() => {
-                    let known = old.directory.named(name).map(|named| named.keys().0);
-                    let held =
-                        self.table.in_force(&entity, now).map(|held| held.restriction.keys.clone());
-                    let keys = known.or(held).unwrap_or_default();
-                    self.follow(&entity, &keys, new, &mut moves, now);
-                }
-                ConnectorKey::Named(_) => {}
-                _ => {
-                    // A restriction of one address of a connector stays one.
-                    let heir = new.heir(&key);
-                    if heir != old.directory.heir(&key) && heir != key {
-                        self.follow(&entity, std::slice::from_ref(&entity), new, &mut moves, now);
-                    }
-                }
+        for step in plan {
+            if self.carry_out(&step, new, now) {
+                moves.add(step);
             }
         }
         self.forget_what_was_observed(&old.directory, new);
         self.after_change(&settings, &mut moves, now);
         moves
+    }
+
+    /// What has to move between two directories.
+    fn plan(&self, old: &Directory, new: &Directory, now: Timestamp) -> Vec<Move> {
+        let mut seen = self.roster.keys();
+        seen.extend(self.table.list(now).iter().map(|listed| listed.entity.connector().clone()));
+        seen.sort();
+        seen.dedup();
+        seen.iter().filter_map(|key| self.step(key, old, new, now)).collect()
+    }
+
+    fn step(
+        &self,
+        key: &ConnectorKey,
+        old: &Directory,
+        new: &Directory,
+        now: Timestamp,
+    ) -> Option<Move> {
+        let from = Entity::from(key.clone());
+        let held = self.table.in_force(&from, now).map(|held| held.restriction);
+        let ConnectorKey::Named(name) = key else {
+            // A restriction of one address of a connector stays one.
+            let heir = new.heir(key);
+            let got_a_name = heir != old.heir(key) && heir != *key;
+            let to = vec![heir.into()];
+            return got_a_name.then_some(Move { from, to, keeps: false, freed: Vec::new() });
+        };
+        let (had, had_networks) = match (old.named(name), &held) {
+            (Some(named), _) => named.keys(),
+            (None, Some(held)) => (held.keys.clone(), Vec::new()),
+            (None, None) => return None,
+        };
+        let Some(named) = new.named(name) else {
+            let freed = if held.is_some() { had_networks } else { Vec::new() };
+            return Some(Move { to: heirs(new, &had), from, keeps: false, freed });
+        };
+        // It goes on under its name. Keys that it lost take a restriction along.
+        held.filter(|held| !held.mark)?;
+        let (has, has_networks) = named.keys();
+        let lost: Vec<Entity> = had.into_iter().filter(|key| !has.contains(key)).collect();
+        let freed: Vec<IpNet> =
+            had_networks.into_iter().filter(|network| !has_networks.contains(network)).collect();
+        let mut to = heirs(new, &lost);
+        to.retain(|target| *target != from);
+        (!to.is_empty() || !freed.is_empty()).then_some(Move { from, to, keeps: true, freed })
+    }
+
+    /// Carries a move out; says whether there was anything to move.
+    fn carry_out(&self, step: &Move, directory: &Directory, now: Timestamp) -> bool {
+        let Move { from, to, keeps, freed } = step;
+        let Some(first) = to.first() else {
+            return !freed.is_empty();
+        };
+        if *keeps {
+            return true;
+        }
+        let counted = self.roster.get(from.connector()).is_some();
+        self.roster.rename(from.connector(), first.connector());
+        let keys_of = |target: &Entity| keys_of(directory, target.connector());
+        self.table.transfer(from, to, &keys_of, now) || counted
     }
 
     /// Evidence of a connector that was in observe mode and is in enforce mode
@@ -243,30 +332,6 @@ impl Engine {
                 tally.reset(false);
             }
         });
-    }
-
-    /// Lets what is held for `from` follow these keys to whom they belong now.
-    fn follow(
-        &self,
-        from: &Entity,
-        keys: &[Entity],
-        to: &Directory,
-        moves: &mut Moves,
-        now: Timestamp,
-    ) {
-        let mut targets: Vec<Entity> =
-            keys.iter().map(|key| Entity::from(to.heir(key.connector()))).collect();
-        targets.sort();
-        targets.dedup();
-        let Some(first) = targets.first() else {
-            return;
-        };
-        let counted = self.roster.get(from.connector()).is_some();
-        self.roster.rename(from.connector(), first.connector());
-        let keys_of = |target: &Entity| keys_of(to, target.connector());
-        if self.table.transfer(from, &targets, &keys_of, now) || counted {
-            moves.moved.push((from.clone(), targets));
-        }
     }
 
     /// What must hold under new settings: no mark where there is enforcement,
@@ -303,11 +368,53 @@ impl Engine {
         }
     }
 
+    /// Ends an exemption; nothing where there is none.
+    pub fn end_trust(
+        &self,
+        entity: &Entity,
+        reason: &str,
+        by: Actor,
+        now: Timestamp,
+    ) -> Option<u64> {
+        let _turn = self.turn();
+        self.table.end_trust(entity, now, by, reason)
+    }
+
+    /// Records what is over by the clock. To be called about once a second.
+    pub fn sweep(&self, now: Timestamp) {
+        let _turn = self.turn();
+        self.table.sweep(now);
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn forget_evidence(&self, entity: &Entity) {
         if let Some(tally) = self.roster.get(entity.connector()) {
             tally.reset(false);
         }
     }
+}
+
+impl Moves {
+    fn add(&mut self, step: Move) {
+        if !step.to.is_empty() {
+            self.moved.push((step.from.clone(), step.to));
+        }
+        if !step.freed.is_empty() {
+            self.freed.push((step.from, step.freed));
+        }
+    }
+}
+
+/// Whose these keys are, each heir once.
+fn heirs(directory: &Directory, keys: &[Entity]) -> Vec<Entity> {
+    let heir = |key: &Entity| Entity::from(directory.heir(key.connector()));
+    let mut heirs: Vec<Entity> = keys.iter().map(heir).collect();
+    heirs.sort();
+    heirs.dedup();
+    heirs
 }
 
 /// The keys of a named connector, each an entity of its own.

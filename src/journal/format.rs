@@ -100,6 +100,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Segment, Newer> {
             bad.push(index + 1);
             torn += line.len();
         }
+        // A crash cuts off before the line feed. A bad line that has one was
+        // whole once: that is damage, wherever it stands.
+        if !good && line.ends_with(b"\n") {
+            segment.bad.append(&mut bad);
+            torn = 0;
+        }
         if good || segment.two_in_one(text) {
             // A line that was rescued from a bad one leaves that one bad.
             segment.bad.append(&mut bad);

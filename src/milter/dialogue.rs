@@ -177,7 +177,7 @@ impl Dialogue {
             host: Some(self.host.as_str()).filter(|host| !host.is_empty()),
         };
         let now = self.shared.now();
-        self.shared.engine.at_end(&self.session, transaction, &message, now)
+        self.shared.engine.at_end(&mut self.session, transaction, &message, now)
     }
 
     /// The transaction, if there is one, never reaches its end. (ABORT also

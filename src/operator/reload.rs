@@ -2,12 +2,13 @@
 
 use crate::{
     config::{self, Config},
-    connector::Entity,
+    connector::{ConnectorKey, Entity},
     engine::{Engine, Moves},
     milter,
     timestamp::Timestamp,
 };
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,6 +36,8 @@ pub struct ReloadView {
     pub idle: Vec<Entity>,
     /// Marks that ended because their connector is in enforce mode now.
     pub unmarked: Vec<Entity>,
+    /// Networks of a restricted connector that it lost, and that are free now.
+    pub freed: Vec<(Entity, Vec<IpNet>)>,
     /// What else to know of the new configuration.
     pub warnings: Vec<String>,
 }
@@ -67,6 +70,13 @@ impl ReloadView {
             sentences
                 .push(format!("{entity} was marked and is in enforce mode now: it starts afresh"));
         }
+        for (entity, networks) in &self.freed {
+            let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
+            sentences.push(format!(
+                "{} belonged to {entity}, which is restricted, and can relay again: only addresses, /24 and /48 can be restricted by themselves",
+                networks.join(" and ")
+            ));
+        }
         sentences.extend(self.warnings.iter().cloned());
         sentences
     }
@@ -85,12 +95,32 @@ impl Reloader {
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
         let old = current.load_full();
         let restart_needed = restart_needed(&old, &new);
-        let Moves { moved, lost, idle, unmarked } = engine.reload(new.settings.clone(), now);
+        let Moves { moved, lost, idle, unmarked, freed } = engine.reload(new.settings.clone(), now);
         milter.reconfigure(new.milter.clone());
-        let warnings = new.warnings.clone();
+        let mut warnings = new.warnings.clone();
+        warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));
-        Ok(ReloadView { restart_needed, moved, lost, idle, unmarked, warnings })
+        Ok(ReloadView { restart_needed, moved, lost, idle, unmarked, freed, warnings })
     }
+}
+
+/// Restricted logins without a realm, while one is appended to every login:
+/// nobody is known by them any more.
+pub fn unreachable_logins(engine: &Engine, config: &Config, now: Timestamp) -> Vec<String> {
+    let Some(realm) = config.milter.login_realm.as_deref() else {
+        return Vec::new();
+    };
+    let sentence = |entity: Entity| match entity.connector() {
+        ConnectorKey::Login(login) if !login.contains('@') => Some(format!(
+            "{entity} is restricted, but logins end in @{realm} now and nobody meets that: block login:{login}@{realm}"
+        )),
+        _ => None,
+    };
+    let restricted = engine.table().list(now).into_iter();
+    restricted
+        .filter(|listed| listed.standing.restriction.is_some())
+        .filter_map(|listed| sentence(listed.entity))
+        .collect()
 }
 
 /// Keys that are read at the start only, and differ.

@@ -48,6 +48,14 @@ impl Attempts {
         room
     }
 
+    /// Gives the room in the hold queue back: a new count begins.
+    pub fn forget_held(&self) {
+        if self.held_messages.load(Relaxed) > 0 {
+            self.held_messages.store(0, Relaxed);
+            self.held_bytes.store(0, Relaxed);
+        }
+    }
+
     /// The last attempt, if there was one.
     pub fn last(&self) -> Option<Timestamp> {
         match self.last.load(Relaxed) {

@@ -215,7 +215,7 @@ impl Client {
             size: open.size,
             host: Some(scene.host),
         };
-        let verdict = scene.engine.at_end(&self.session, open.transaction, &message, scene.now);
+        let verdict = scene.engine.at_end(&mut self.session, open.transaction, &message, scene.now);
         let counted = !self.session.is_ignored();
         let sent = &mut *scene.sent;
         Ok(match verdict {
