@@ -1,7 +1,7 @@
 //! Who a session belongs to: certificate, login, address.
 
 use super::harness::SOON;
-use super::harness::certs::{Certificate, ISSUER};
+use super::harness::certs::{Certificate, Certs, ISSUER};
 use super::harness::config::Config;
 use super::harness::site::{OURS, REMOTE, Site, odd, take_over};
 use super::harness::smtp::SmtpClient;
@@ -56,6 +56,42 @@ fn a_self_signed_certificate_is_not_taken_for_the_connector() {
     assert!(site.daemon.listed("connector:erp").is_none());
     send(&site, "127.0.0.9", Some(&erp), OURS).assert_accepted();
     // And what the connector does is no matter for the impostor's neighbour.
+    site.block("connector:erp");
+    send(&site, "127.0.0.11", Some(&fake), OURS).assert_accepted();
+    send(&site, "127.0.0.9", Some(&erp), OURS).assert_tempfail();
+}
+
+#[test]
+fn the_same_names_from_a_foreign_authority_are_not_the_connector() {
+    let site = Site::with(|config, _| two_certificates(config));
+    let erp = site.certs.issue("erp", "erp.example.org");
+    // Whoever makes an authority may call it what he likes.
+    let foreign = Certs::new(&site.dir().join("foreign"));
+    let fake = foreign.issue("erp", "erp.example.org");
+    let impostor = "127.0.0.10";
+    send(&site, "127.0.0.9", Some(&erp), OURS).assert_accepted();
+    for _ in 0..3 {
+        send(&site, impostor, Some(&fake), OURS).assert_accepted();
+    }
+    // It was shown, and Postfix vouches for the one and not for the other.
+    for (trust, client) in [("Trusted", "127.0.0.9"), ("Untrusted", impostor)] {
+        let said = format!(": {trust} TLS connection established from unknown[{client}]");
+        site.postfix.wait_log(&[&said], SOON);
+    }
+    let passed = |entity: &str| {
+        let shown = site.daemon.json(&["show", entity]);
+        shown["totals"]["messages"].as_u64().unwrap_or_else(|| panic!("no count in {shown}"))
+    };
+    assert_eq!(passed("connector:erp"), 1);
+    assert_eq!(passed(&format!("client:{impostor}")), 3);
+    assert_eq!(site.daemon.status("/connectors"), 2);
+
+    take_over_tls(&site, impostor, &fake).assert_tempfail();
+    assert!(site.daemon.listed(&format!("client:{impostor}")).is_some());
+    assert_eq!(site.daemon.list().len(), 1);
+    send(&site, "127.0.0.9", Some(&erp), OURS).assert_accepted();
+    assert_eq!(passed("connector:erp"), 2);
+    // Nor does it meet what is meant for the connector.
     site.block("connector:erp");
     send(&site, "127.0.0.11", Some(&fake), OURS).assert_accepted();
     send(&site, "127.0.0.9", Some(&erp), OURS).assert_tempfail();

@@ -16,6 +16,7 @@ mod harness;
 
 mod actions;
 mod blatant;
+mod clocked;
 mod direction;
 mod durability;
 mod flood;

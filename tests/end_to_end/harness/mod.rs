@@ -6,6 +6,7 @@
 //! Everything that waits does so for a condition and with a deadline.
 
 pub(crate) mod certs;
+pub(crate) mod clocked;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod postfix;

@@ -1,6 +1,9 @@
 //! A whole site: sink, Postfix, daemon, certificates.
 
+use connguard::timestamp::Timestamp;
+
 use super::certs::Certs;
+use super::clocked::Clocked;
 use super::config::{Config, Files};
 use super::daemon::Daemon;
 use super::postfix::{Postfix, Settings};
@@ -14,9 +17,21 @@ pub(crate) const REMOTE: &str = "friend@remote.test";
 /// A recipient that this site receives mail for.
 pub(crate) const INBOUND: &str = "bob@example.org";
 
+/// A daemon under test, in whatever way it runs.
+pub(crate) trait Tells {
+    /// What it has to say about a test that failed.
+    fn log(&self) -> String;
+}
+
+impl Tells for Daemon {
+    fn log(&self) -> String {
+        self.log()
+    }
+}
+
 /// Fields are dropped in this order: the daemon goes first, then Postfix.
-pub(crate) struct Site {
-    pub(crate) daemon: Daemon,
+pub(crate) struct Site<D: Tells = Daemon> {
+    pub(crate) daemon: D,
     pub(crate) postfix: Postfix,
     pub(crate) sink: Sink,
     pub(crate) certs: Certs,
@@ -32,6 +47,33 @@ impl Site {
 
     /// A site whose settings the test changes before anything starts.
     pub(crate) fn with(change: impl FnOnce(&mut Config, &mut Settings)) -> Self {
+        Self::build(change, Daemon::start)
+    }
+
+    /// Restricts by hand.
+    #[track_caller]
+    pub(crate) fn block(&self, entity: &str) {
+        let args = ["block", entity, "--reason", "stopped by hand"];
+        self.daemon.cli(&args).done();
+    }
+}
+
+impl Site<Clocked> {
+    /// A site whose daemon has a clock that the test moves.
+    pub(crate) fn clocked(change: impl FnOnce(&mut Config)) -> Self {
+        let start = Timestamp::from_seconds(1_780_000_000);
+        Self::build(
+            |config, _| change(config),
+            |files, config| Clocked::start(files, &config, start),
+        )
+    }
+}
+
+impl<D: Tells> Site<D> {
+    fn build(
+        change: impl FnOnce(&mut Config, &mut Settings),
+        start: impl FnOnce(Files, Config) -> D,
+    ) -> Self {
         let place = Place::take();
         let dir = enterable_tempdir();
         let sink = Sink::start();
@@ -42,7 +84,7 @@ impl Site {
         settings.milter(&format!("unix:{}", files.milter_socket().display()));
         let mut config = Config::default();
         change(&mut config, &mut settings);
-        let daemon = Daemon::start(files, config);
+        let daemon = start(files, config);
         Self { daemon, postfix: settings.start(), sink, certs, dir, _place: place }
     }
 
@@ -67,16 +109,9 @@ impl Site {
     pub(crate) fn take_over(&self, client: &str) -> Caught {
         take_over(|from| self.send(client, from, REMOTE))
     }
-
-    /// Restricts by hand.
-    #[track_caller]
-    pub(crate) fn block(&self, entity: &str) {
-        let args = ["block", entity, "--reason", "stopped by hand"];
-        self.daemon.cli(&args).done();
-    }
 }
 
-impl Drop for Site {
+impl<D: Tells> Drop for Site<D> {
     #[allow(clippy::print_stderr, reason = "the logs of a test that failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
