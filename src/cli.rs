@@ -115,7 +115,8 @@ enum Command {
         /// Why, for the history.
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// How long judgement is milder afterwards, as 24h, if not what is configured.
+        /// For how long it takes more to restrict it again, except on what made the case; as
+        /// 24h, if not what is configured.
         #[arg(long, value_name = "SPAN", value_parser = parse_span)]
         grace: Option<Duration>,
         #[command(flatten)]

@@ -13,6 +13,7 @@ use crate::{
     control::{self, Control},
     engine::{Engine, Notice},
     journal::{self, Journal},
+    judge::Judgement,
     manager::{Manager, News},
     milter::{self, Milter},
     operator::{self, Operator, Reloader},
@@ -116,6 +117,7 @@ pub async fn run(
         tracing::warn!("journal: {warning}");
     }
     let engine = Arc::new(Engine::new(config.settings.clone(), config.state.max_connectors, now));
+    let kept = recovered.snapshot.live.len();
     let moves = engine.restore(recovered.snapshot, now);
     tell_moves(&moves);
     for sentence in operator::unreachable_logins(&engine, &config, now) {
@@ -127,7 +129,7 @@ pub async fn run(
         Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
     };
     let control = Control::bind(&config.control.socket)?;
-    tell_start(&config);
+    tell_start(&config, kept);
     let operator = Arc::new(Operator {
         engine: Arc::clone(&engine),
         journal: Arc::clone(&journal),
@@ -245,12 +247,16 @@ fn tell_notices(engine: &Engine) {
         match notice {
             Notice::NewConnector(key) => tracing::info!("new connector={key}"),
             Notice::Suspicious(key, findings) => {
-                tracing::warn!(
-                    "{}",
-                    view::suspicion_line("suspicious", &Entity::from(key.clone()), findings)
-                );
+                // Restricted or lifted meanwhile: that was told already.
+                let now_what = engine.roster().get(key).map(|tally| tally.judgement());
+                if now_what == Some(Judgement::Suspicious) {
+                    let entity = Entity::from(key.clone());
+                    tracing::warn!("{}", view::suspicion_line("suspicious", &entity, findings));
+                }
             }
-            Notice::LimitReached(key) => tracing::warn!("limit entity={key}"),
+            Notice::LimitReached(key, messages, recipients) => tracing::warn!(
+                "limit entity={key} messages_last_hour={messages} recipients_last_hour={recipients}"
+            ),
             Notice::OverflowCompromised(findings) => {
                 let overflow = Entity::from(crate::connector::ConnectorKey::Overflow);
                 tracing::warn!("{}", view::suspicion_line("overflow", &overflow, findings));
@@ -281,13 +287,13 @@ fn tell_moves(moves: &crate::engine::Moves) {
     }
 }
 
-fn tell_start(config: &Config) {
+fn tell_start(config: &Config, kept: usize) {
     for warning in &config.warnings {
         tracing::warn!("configuration: {warning}");
     }
     let places: Vec<String> = config.milter.listen.iter().map(ToString::to_string).collect();
     tracing::info!(
-        "connguard {} mode={} listen={}",
+        "connguard {} mode={} kept={kept} listen={}",
         env!("CARGO_PKG_VERSION"),
         config.settings.mode(),
         places.join(" ")

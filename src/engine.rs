@@ -307,7 +307,9 @@ impl Engine {
 
     fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {
         if tally.limit_notice_is_due(now) {
-            self.notices.push(Notice::LimitReached(key.clone()));
+            let (messages, recipients) =
+                (tally.messages.estimate(now), tally.recipients.estimate(now));
+            self.notices.push(Notice::LimitReached(key.clone(), messages, recipients));
         }
     }
 
@@ -347,7 +349,8 @@ fn hold_reason(case: CaseId) -> String {
 }
 
 /// What a client reads that reached a hard limit.
-const LIMIT_TEXT: &str = "Hourly limit of this client reached, try again later";
+const LIMIT_TEXT: &str =
+    "Hourly limit of this client reached, try again later or contact your postmaster";
 
 fn over_limit(tally: &Tally, terms: &Terms, recipients: u32, now: Timestamp) -> bool {
     let over = |limit: Option<u32>, count: u64, more: u32| {

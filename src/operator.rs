@@ -19,7 +19,7 @@ use crate::{
     milter,
     record::{Actor, CaseId, Event, Record, Restriction, Trust},
     restriction::{Attempts, InForce},
-    timestamp::Timestamp,
+    timestamp::{Timestamp, format_span},
     verdict::Action,
     view::{self, HistoryView, ListView},
 };
@@ -119,7 +119,7 @@ impl Operator {
         let config = self.config.load();
         let mut notes = config.warnings.clone();
         if let Some(error) = &journal.error {
-            notes.push(format!("the journal can't be written ({error}): restrictions hold, but a restart loses the latest"));
+            notes.push(format!("the journal can't be written ({error}): what is in force holds, but a restart loses the latest changes; free space or mend the disk, it is tried again every few seconds"));
         }
         for path in &journal.set_aside {
             notes.push(format!(
@@ -192,7 +192,14 @@ impl Operator {
         now: Timestamp,
     ) -> Result<Value, Failure> {
         let reason = checked_reason(&reason)?.to_owned();
+        if span.is_some_and(|span| span.is_zero()) {
+            return Err(Failure::usage(
+                "--for 0s is no time: give a duration as 2h, or leave it out",
+            ));
+        }
         let entity = self.find(entity, now)?;
+        let trusted = self.engine.table().trust(&entity, now).is_some();
+        let known = self.engine.roster().get(entity.connector()).is_some();
         let (held, seq) = self
             .engine
             .block(Blocked { entity, action, span, reason }, by, now)
@@ -202,6 +209,12 @@ impl Operator {
             format!("{} is restricted, case {}", restriction.entity, restriction.case);
         if let Some(until) = restriction.until {
             message.push_str(&format!(", until {}", until.local()));
+        }
+        if trusted {
+            message.push_str("; it was trusted, that is over");
+        }
+        if !known {
+            message.push_str("; nothing of that name has sent mail yet");
         }
         let view = ListView::of_restriction(&self.engine, &held, now);
         self.acknowledge(seq, message, "restricted", "is lifted by a restart", json!(view)).await
@@ -228,8 +241,9 @@ impl Operator {
             return Err(Failure::no(self.why_not_restricted(what, entities.first(), now)));
         };
         let views: Vec<Value> = lifted.iter().map(|lifted| lifted_view(&lifted.held)).collect();
-        let messages: Vec<String> =
-            lifted.iter().map(|lifted| lifted_message(&lifted.held)).collect();
+        let grace = grace.unwrap_or(self.engine.settings().restriction.grace);
+        let message = |lifted: &Lifted| lifted_message(&lifted.held, grace);
+        let messages: Vec<String> = lifted.iter().map(message).collect();
         self.acknowledge(last, messages.join("\n"), "lifted", "returns at restart", json!(views))
             .await
     }
@@ -345,21 +359,27 @@ fn lifted_view(held: &InForce) -> Value {
     json!({ "entity": entity, "case": case, "mark": mark, "refused": refused, "held": held_messages })
 }
 
-fn lifted_message(held: &InForce) -> String {
+fn lifted_message(held: &InForce, grace: Duration) -> String {
     let Restriction { entity, case, mark, .. } = &*held.restriction;
     if *mark {
         return format!("{entity} is no longer marked, case {case}");
     }
     let (refused, held_messages) = tried(&held.attempts);
     let mut message = format!("{entity} may relay again, case {case}");
+    if !grace.is_zero() {
+        message.push_str(&format!(
+            "; for {} it takes more to restrict it again, except on what made this case",
+            format_span(grace)
+        ));
+    }
     if refused > 0 {
         message.push_str(&format!(
-            "; {refused} recipients were refused, and clients retry what was tempfailed"
+            "; refused since: {refused} recipients, which clients retry where they were tempfailed"
         ));
     }
     if held_messages > 0 {
         message.push_str(&format!(
-            "; {held_messages} messages are in the hold queue: look with postqueue -p, release with postsuper -H QUEUE_ID"
+            "; in the hold queue: {held_messages} messages, see postqueue -p and postsuper -H QUEUE_ID"
         ));
     }
     message

@@ -108,7 +108,9 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// What was found instead of a span of time.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} is not a duration: write a whole number and a unit, as 90s, 10m, 6h or 2d")]
+#[error(
+    "{0:?} is not a duration: write a whole number and a unit, as 90s, 10m, 6h or 2d, of at most 100 years"
+)]
 pub struct SpanError(String);
 
 /// Reads a span as the configuration and the command line write it: a whole

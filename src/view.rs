@@ -7,7 +7,7 @@ mod show;
 
 pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
-pub use show::{ShowView, TotalsView, show};
+pub use show::{CaseView, ShowView, TotalsView, show};
 
 use crate::{
     connector::Entity,

@@ -34,8 +34,8 @@ pub(super) fn reload(socket: &Path, options: Output) -> Result<(), Error> {
         writeln!(out, "{done}")?;
         return Ok(());
     }
-    writeln!(out, "reloaded")?;
     let view: ReloadView = serde_json::from_value(done)?;
+    writeln!(out, "reloaded {}", output::clean(&view.file.to_string_lossy()))?;
     for sentence in view.sentences() {
         writeln!(out, "{}", output::clean(&sentence))?;
     }

@@ -77,6 +77,7 @@ fn rows(
 fn list_row(view: &ListView) -> Vec<String> {
     let dash = || "-".to_owned();
     let action = match (view.state, view.action) {
+        (State::Idle, Some(_)) => "none (observe mode)".to_owned(),
         (State::Marked, Some(action)) => format!("none (would {action})"),
         (_, Some(action)) => action.to_string(),
         (_, None) => dash(),
@@ -98,6 +99,7 @@ pub(super) fn state(state: State) -> &'static str {
     match state {
         State::Restricted => "restricted",
         State::Marked => "marked",
+        State::Idle => "idle",
         State::Trusted => "trusted",
         State::Grace => "grace",
         State::Suspicious => "suspicious",

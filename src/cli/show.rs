@@ -35,11 +35,24 @@ fn text(view: &ShowView) -> String {
     for key in &view.keys {
         page.pair("key", key);
     }
+    for limit in &view.limits {
+        page.pair("limit", limit);
+    }
     if let Some(standing) = &view.standing {
         page.standing(standing);
     }
+    for related in &view.related {
+        let case = related.case.map(|case| format!(", case {case}")).unwrap_or_default();
+        let text =
+            format!("{} is {}{case}: {}", related.entity, in_words(related.state), related.reason);
+        page.pair("see also", &text);
+    }
     let findings = view.standing.iter().flat_map(|standing| &standing.findings);
     page.findings("Findings", findings);
+    if let Some(case) = &view.last_case {
+        page.heading(&format!("Last case {}, since {}, is over", case.case, case.since.local()));
+        page.findings("Findings of that case", case.findings.iter());
+    }
     page.samples(&view.samples);
     page.findings("Observed now", view.findings.iter());
     if let Some(totals) = &view.totals {
@@ -84,6 +97,7 @@ fn headline(view: &ShowView) -> String {
 fn in_words(what: State) -> &'static str {
     match what {
         State::Grace => "in grace",
+        State::Idle => "restricted, but nothing of it is refused",
         State::Marked => "marked: it would be restricted in enforce mode",
         other => state(other),
     }
@@ -131,7 +145,7 @@ impl Page {
             self.pair("by", &by.to_string());
         }
         self.pair("why", &standing.reason);
-        if matches!(standing.state, State::Restricted | State::Marked) {
+        if matches!(standing.state, State::Restricted | State::Marked | State::Idle) {
             self.pair(
                 "passed before",
                 &format!(

@@ -135,6 +135,9 @@ impl Control {
         let listener = UnixListener::bind(path).map_err(io)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
         let gid = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
+        if gid.is_none() {
+            tracing::info!("there is no group {GROUP}: only root may use {}", path.display());
+        }
         if let Some(gid) = gid
             && let Err(error) = chown(path, None, Some(gid))
         {
@@ -189,13 +192,16 @@ async fn serve_client(
     let (reader, writer) = stream.into_split();
     let mut answers = Answers { writer: BufWriter::new(writer) };
     let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
+    // Read first: who closes on an unread request breaks the pipe before the
+    // client has seen why.
+    let request = read_request(reader).await;
     if !is_allowed(credentials.uid(), Gid::from_raw(credentials.gid()), user.as_ref(), gid) {
         let message = format!("be root or a member of the group {GROUP}");
         return answers.finish(Err(Failure::refused(message))).await;
     }
     let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
     let peer = Peer { name: name.into(), uid: credentials.uid() };
-    let result = match read_request(reader).await {
+    let result = match request {
         Ok(command) => handler.handle(command, peer, &mut answers).await,
         Err(failure) => Err(failure),
     };

@@ -21,7 +21,9 @@ pub enum Notice {
     Suspicious(ConnectorKey, Vec<Finding>),
     /// A connector reached a hard limit of its configuration; at most once an
     /// hour for each.
-    LimitReached(ConnectorKey),
+    ///
+    /// With it come the messages and recipients of the last hour.
+    LimitReached(ConnectorKey, u64, u64),
     /// The overflow looks compromised: it can't be restricted.
     OverflowCompromised(Vec<Finding>),
 }

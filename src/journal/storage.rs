@@ -3,9 +3,9 @@
 
 use super::OpenError;
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -33,6 +33,9 @@ pub trait StorageFile: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes all that was appended durable.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether this file is still what `path` names: what is written to one
+    /// that somebody removed is gone with its last user.
+    fn is_at(&self, path: &Path) -> bool;
 }
 
 /// The file system.
@@ -92,6 +95,13 @@ impl StorageFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let same = |found: Metadata, ours: Metadata| {
+            (found.dev(), found.ino()) == (ours.dev(), ours.ino())
+        };
+        fs::metadata(path).is_ok_and(|found| self.metadata().is_ok_and(|ours| same(found, ours)))
+    }
 }
 
 /// Makes or checks `folder`, and locks it until the file is dropped or the
@@ -124,7 +134,8 @@ pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-fn make(folder: &Path) -> io::Result<()> {
+/// Makes a folder that only we can read, where there is none.
+pub(super) fn make(folder: &Path) -> io::Result<()> {
     if folder.symlink_metadata().is_ok() {
         return Ok(());
     }

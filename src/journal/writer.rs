@@ -5,6 +5,7 @@ use super::{
     format::{Head, Line, VERSION, write_line},
     handle::State,
     recovery::{segment_path, unfinished_path},
+    storage,
     storage::{Storage, StorageFile},
 };
 use crate::{
@@ -26,9 +27,9 @@ use tokio::sync::watch;
 const CHUNK: usize = 1 << 20;
 /// Wait after the first failure, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long to wait for a change while all is well: it only bounds a wait.
-const IDLE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often to look whether the segment is still there while nothing changes.
+const IDLE: Duration = Duration::from_secs(5);
 /// Changes that are kept for the audit trail while the disk refuses.
 const UNWRITTEN: usize = 8192;
 
@@ -169,6 +170,9 @@ impl Writer {
         let Some(mut current) = self.current.take() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
+        if !current.file.is_at(&self.state.borrow().path) {
+            return Err(io::Error::other("somebody removed its file"));
+        }
         if !records.is_empty() {
             let mut lines = Vec::new();
             for record in records {
@@ -240,6 +244,8 @@ impl Writer {
             live: snapshot.live.len(),
         };
         let unfinished = unfinished_path(&self.folder, number);
+        // Somebody may have removed the whole folder.
+        storage::make(&self.folder)?;
         let mut file = self.storage.create(&unfinished)?;
         let mut bytes = 0;
         let mut lines = Vec::new();

@@ -26,6 +26,8 @@ pub struct Reloader {
 /// What a reload did.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ReloadView {
+    /// The file that was read: the one that the daemon was started with.
+    pub file: PathBuf,
     /// Keys that changed and take effect only at a restart.
     pub restart_needed: Vec<String>,
     /// What moved to other entities, and to which.
@@ -100,7 +102,16 @@ impl Reloader {
         let mut warnings = new.warnings.clone();
         warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));
-        Ok(ReloadView { restart_needed, moved, lost, idle, unmarked, freed, warnings })
+        Ok(ReloadView {
+            file: self.path.clone(),
+            restart_needed,
+            moved,
+            lost,
+            idle,
+            unmarked,
+            freed,
+            warnings,
+        })
     }
 }
 

@@ -9,10 +9,10 @@ use crate::{
     restriction::{InForce, Listed as Entry},
     tally::Tally,
     timestamp::Timestamp,
-    verdict::{Action, Scope},
+    verdict::{Action, Mode, Scope},
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// What an entity is, for a list.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -22,6 +22,8 @@ pub enum State {
     Restricted,
     /// It would be restricted if it were in enforce mode.
     Marked,
+    /// It is restricted, but in observe mode now: nothing of it is refused.
+    Idle,
     /// It is exempt for a time.
     Trusted,
     /// It was unblocked a short time ago.
@@ -77,8 +79,13 @@ impl ListView {
         let load = |counter: &std::sync::atomic::AtomicU64| {
             counter.load(std::sync::atomic::Ordering::Relaxed)
         };
+        let state = match mode(engine, &restriction.entity) {
+            _ if restriction.mark => State::Marked,
+            Mode::Observe => State::Idle,
+            Mode::Enforce => State::Restricted,
+        };
         Self {
-            state: if restriction.mark { State::Marked } else { State::Restricted },
+            state,
             case: Some(restriction.case),
             action: Some(held.action(now)),
             scope: Some(restriction.scope),
@@ -170,15 +177,34 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
         .filter(|entry| all || entry.standing.restriction.is_some())
         .map(|entry| ListView::of_entry(engine, entry, now))
         .collect();
-    if all {
-        engine.roster().for_each(|key, tally| {
-            let entity = Entity::from(key.clone());
-            let listed =
-                list.iter().any(|view| view.entity == entity && view.state != State::Grace);
-            if tally.judgement() == Judgement::Suspicious && !listed {
-                list.push(ListView::suspicious(engine, entity, tally, now));
-            }
-        });
+    if !all {
+        return list;
     }
+    let at: HashMap<Entity, usize> =
+        list.iter().enumerate().map(|(at, view)| (view.entity.clone(), at)).collect();
+    engine.roster().for_each(|key, tally| {
+        if tally.judgement() != Judgement::Suspicious {
+            return;
+        }
+        let entity = Entity::from(key.clone());
+        match at.get(&entity).and_then(|at| list.get_mut(*at)) {
+            None => list.push(ListView::suspicious(engine, entity, tally, now)),
+            Some(view) if view.state == State::Grace => {
+                let findings = tally.findings(now);
+                if let Some(finding) = findings.first() {
+                    view.reason = format!("{}; suspicious: {}", view.reason, sentence(finding));
+                }
+                view.findings = findings.iter().map(FindingView::from).collect();
+            }
+            Some(_) => {}
+        }
+    });
     list
+}
+
+/// Observe or enforce, for an entity.
+fn mode(engine: &Engine, entity: &Entity) -> Mode {
+    let settings = engine.settings();
+    let directory = &settings.directory;
+    directory.terms(&directory.current(entity.connector())).mode
 }

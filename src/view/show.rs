@@ -3,13 +3,16 @@
 use super::{FindingView, HistoryView, ListView};
 use crate::{
     connector::{ConnectorKey, Entity},
+    directory::{Directory, Limits, Named},
     engine::Engine,
-    record::{Record, Restriction, Sample},
+    record::{CaseId, Event, Record, Restriction, Sample},
     tally::{Tally, Totals},
     timestamp::Timestamp,
     verdict::Mode,
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Counts of a connector since the daemon began to count it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -65,17 +68,24 @@ impl TotalsView {
     }
 }
 
-/// Everything about one entity, or about one case that is over.
+/// Everything about one entity.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ShowView {
     /// Who.
     pub entity: Entity,
     /// Observe or enforce.
     pub mode: Mode,
-    /// The keys of a configured connector.
+    /// The keys of a configured connector, as configured.
     pub keys: Vec<String>,
+    /// Its hard limits, in words.
+    pub limits: Vec<String>,
     /// What is in force.
     pub standing: Option<ListView>,
+    /// What is in force for others and meets its mail too: for a key of it, the
+    /// connector that it is a key of, or the network of its address.
+    pub related: Vec<ListView>,
+    /// The last case, if it is over.
+    pub last_case: Option<CaseView>,
     /// Bad messages that made the case.
     pub samples: Vec<Sample>,
     /// What is observed at present.
@@ -88,7 +98,19 @@ pub struct ShowView {
     pub next: Vec<String>,
 }
 
-/// Everything about one entity; nothing where it is not known.
+/// A case that is over.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CaseView {
+    /// Which.
+    pub case: CaseId,
+    /// When it began.
+    pub since: Timestamp,
+    /// What was found.
+    pub findings: Vec<FindingView>,
+}
+
+/// Everything about one entity; nothing where it is not known. `history` is
+/// the audit trail of this entity, oldest first.
 pub fn show(
     engine: &Engine,
     entity: &Entity,
@@ -98,28 +120,40 @@ pub fn show(
     let settings = engine.settings();
     let directory = &settings.directory;
     let key = entity.connector();
-    let standing = engine.table().list(now).into_iter().find(|entry| entry.entity == *entity);
+    let list = engine.table().list(now);
+    let standing = list.iter().find(|entry| entry.entity == *entity);
+    let related: Vec<ListView> = list
+        .iter()
+        .filter(|entry| entry.entity != *entity && entry.standing.restriction.is_some())
+        .filter(|entry| is_related(directory, key, entry.entity.connector()))
+        .map(|entry| ListView::of_entry(engine, entry, now))
+        .collect();
     let tally = engine.roster().get(key);
     let named = match key {
         ConnectorKey::Named(name) => directory.named(name),
         _ => None,
     };
-    if standing.is_none() && tally.is_none() && named.is_none() && history.is_empty() {
+    let unknown = standing.is_none() && tally.is_none() && named.is_none();
+    if unknown && related.is_empty() && history.is_empty() {
         return None;
     }
-    let keys = named.map(|named| {
-        let (keys, networks) = named.keys();
-        let networks = networks.iter().map(|network| format!("client:{network}"));
-        keys.iter().map(Entity::to_string).chain(networks).collect()
-    });
-    let restriction = standing.as_ref().and_then(|entry| entry.standing.restriction.as_ref());
+    let held = standing.and_then(|entry| entry.standing.restriction.clone());
+    let over = last_restriction(history).filter(|_| held.is_none());
+    let case = held.as_ref().or(over);
     Some(ShowView {
         entity: entity.clone(),
         mode: directory.terms(&directory.current(key)).mode,
-        keys: keys.unwrap_or_default(),
-        samples: restriction.map(|held| held.samples.clone()).unwrap_or_default(),
-        next: restriction.map(|held| next_steps(held)).unwrap_or_default(),
-        standing: standing.map(|entry| ListView::of_entry(engine, &entry, now)),
+        keys: named.map(keys).unwrap_or_default(),
+        limits: limits(&directory.terms(key).limits),
+        related,
+        samples: case.map(|case| case.samples.clone()).unwrap_or_default(),
+        last_case: over.map(|case| CaseView {
+            case: case.case,
+            since: case.since,
+            findings: case.findings.iter().map(FindingView::from).collect(),
+        }),
+        next: held.as_ref().map(|held| next_steps(held)).unwrap_or_default(),
+        standing: standing.map(|entry| ListView::of_entry(engine, entry, now)),
         findings: tally
             .iter()
             .flat_map(|tally| tally.findings(now))
@@ -130,24 +164,59 @@ pub fn show(
     })
 }
 
+/// Whether a restriction of `other` meets mail of `key`, or some of it.
+fn is_related(directory: &Directory, key: &ConnectorKey, other: &ConnectorKey) -> bool {
+    let contains = |other: &ConnectorKey, key: &ConnectorKey| match (other, key) {
+        (ConnectorKey::Client(other), ConnectorKey::Client(key)) => other.contains(key),
+        _ => false,
+    };
+    directory.current(key) == *other || directory.current(other) == *key || contains(other, key)
+}
+
+fn last_restriction(history: &[Record]) -> Option<&Arc<Restriction>> {
+    history.iter().rev().find_map(|record| match &record.event {
+        Event::Restricted(restriction) => Some(restriction),
+        _ => None,
+    })
+}
+
+fn keys(named: &Named) -> Vec<String> {
+    let login = |login: &Arc<str>| ConnectorKey::Login(Arc::clone(login)).to_string();
+    let certificate = named.certificate.iter().cloned().map(ConnectorKey::Certificate);
+    let client = |network: &IpNet| ConnectorKey::Client(*network).to_string();
+    let logins = named.logins.iter().map(login);
+    logins
+        .chain(certificate.map(|key| key.to_string()))
+        .chain(named.clients.iter().map(client))
+        .collect()
+}
+
+fn limits(limits: &Limits) -> Vec<String> {
+    let text = |limit: Option<u32>, what| limit.map(|limit| format!("{limit} {what} an hour"));
+    let messages = text(limits.messages_per_hour, "messages");
+    messages.into_iter().chain(text(limits.recipients_per_hour, "recipients")).collect()
+}
+
 fn next_steps(restriction: &Restriction) -> Vec<String> {
     let mut steps = Vec::new();
+    let entity = &restriction.entity;
     if restriction.mark {
-        steps.push("Nothing is refused: this is observe mode. mode = \"enforce\" would have restricted it.".into());
+        steps.push("Nothing is refused: this is observe mode. With mode = \"enforce\" it would have been restricted.".into());
     }
-    if let Some(queue_id) =
-        restriction.samples.iter().rev().find_map(|sample| sample.queue_id.as_deref())
-    {
-        steps.push(format!("Look at what it sent: grep {queue_id} /var/log/mail.log"));
+    let queue_id = |sample: &Sample| sample.queue_id.clone().filter(|_| sample.passed);
+    if let Some(queue_id) = restriction.samples.iter().rev().find_map(queue_id) {
+        steps.push(format!("Look at what it sent, in the log of Postfix: grep {queue_id} /var/log/mail.log, or journalctl -g {queue_id}"));
     }
-    steps.push(
-        "If these sender domains are yours: add them to registered_domains, then connguard reload"
-            .into(),
-    );
-    steps.push("Find and stop what sends this mail: change the password, revoke the certificate, clean the host".into());
-    steps.push(format!(
-        "Then let it relay again: connguard unblock {} --reason \"...\"",
-        restriction.entity
-    ));
+    if !restriction.findings.is_empty() {
+        steps.push(
+            "If these sender domains are yours: add them to registered_domains, then connguard reload".into(),
+        );
+        steps.push("If not, find and stop what sends this mail: change the password, revoke the certificate, clean the host".into());
+    }
+    steps.push(if restriction.mark {
+        format!("To take the mark away: connguard unblock {entity} --reason \"...\"")
+    } else {
+        format!("To let it relay again: connguard unblock {entity} --reason \"...\"")
+    });
     steps
 }

@@ -195,7 +195,7 @@ fn notices(world: &World, kind: &str, entity: &str) -> Outcome<usize> {
     let of_it = |notice: &&Notice| match notice {
         Notice::NewConnector(key) => kind == "new_connector" && key.to_string() == entity,
         Notice::Suspicious(key, _) => kind == "suspicious" && key.to_string() == entity,
-        Notice::LimitReached(key) => kind == "limit_reached" && key.to_string() == entity,
+        Notice::LimitReached(key, ..) => kind == "limit_reached" && key.to_string() == entity,
         Notice::OverflowCompromised(_) => false,
     };
     Ok(world.notices.iter().filter(of_it).count())

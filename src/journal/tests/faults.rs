@@ -88,6 +88,9 @@ impl StorageFile for FaultyFile {
         self.1.ask(Call::Sync)?;
         self.0.sync()
     }
+    fn is_at(&self, path: &Path) -> bool {
+        self.0.is_at(path)
+    }
 }
 
 fn faulty(folder: &Path) -> (Daemon, Faulty) {
@@ -97,6 +100,30 @@ fn faulty(folder: &Path) -> (Daemon, Faulty) {
 }
 
 const ALWAYS: usize = usize::MAX;
+
+#[test]
+fn a_segment_that_somebody_removed_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let (daemon, _) = faulty(&state);
+    daemon.durable(restrict(&daemon.table, 1)).unwrap();
+    let removals: [fn(&Path); 2] = [
+        |state| fs::remove_file(newest(state)).unwrap(),
+        |state| fs::remove_dir_all(state).unwrap(),
+    ];
+    for (n, remove) in removals.iter().enumerate() {
+        remove(&state);
+        daemon.durable(restrict(&daemon.table, 2 + n)).unwrap();
+        assert!(daemon.handle.status().healthy);
+        assert!(newest(&state).exists());
+    }
+}
+
+/// The newest segment in `state`.
+fn newest(state: &Path) -> PathBuf {
+    let files = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|it| it == "log")).max().unwrap()
+}
 
 #[test]
 fn one_failure_is_answered_by_a_fresh_segment() {
