@@ -155,21 +155,6 @@ impl Table {
         (InForce { restriction, attempts }, Some(seq))
     }
 
-    /// Replaces the restriction of an entity that has one by what `change`
-    /// makes of it; nothing where there is none.
-    pub fn amend(
-        &self,
-        entity: &Entity,
-        now: Timestamp,
-        by: Actor,
-        change: impl FnOnce(&Restriction) -> Restriction,
-    ) -> Option<u64> {
-        let mut entry = self.entries.get_mut(entity)?;
-        let amended = Arc::new(change(entry.restriction(now)?));
-        entry.standing.restriction = Some(Arc::clone(&amended));
-        Some(self.record(&mut entry, now, by, Event::Restricted(amended)))
-    }
-
     /// Ends the restriction or mark of `entity`; gives it and the number of
     /// the change. `grace` is the length of the grace that follows.
     pub fn lift(

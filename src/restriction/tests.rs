@@ -222,7 +222,6 @@ fn case_numbers_go_on_after_a_restart() {
 #[derive(Clone, Debug)]
 enum Operation {
     Restrict(usize, Option<u64>),
-    Amend(usize),
     Lift(usize, u64),
     Exempt(usize, u64),
     EndTrust(usize),
@@ -237,7 +236,6 @@ fn operation() -> impl Strategy<Value = Operation> {
     let who = 0..4_usize;
     prop_oneof![
         (who.clone(), proptest::option::of(1..50_u64)).prop_map(|(a, b)| Restrict(a, b)),
-        who.clone().prop_map(Amend),
         (who.clone(), 0..50_u64).prop_map(|(a, b)| Lift(a, b)),
         (who.clone(), 1..50_u64).prop_map(|(a, b)| Exempt(a, b)),
         who.clone().prop_map(EndTrust),
@@ -254,13 +252,6 @@ fn perform(table: &Table, operation: &Operation, now: Timestamp) {
         Operation::Restrict(who, length) => {
             let until = length.map(|length| now.plus(seconds(length)));
             restrict(table, &entity(*who), now, until);
-        }
-        Operation::Amend(who) => {
-            table.amend(&entity(*who), now, Actor::Daemon, |old| Restriction {
-                action: Action::Reject,
-                until: None,
-                ..old.clone()
-            });
         }
         Operation::Lift(who, grace) => {
             table.lift(&entity(*who), now, Actor::Daemon, "", seconds(*grace));
