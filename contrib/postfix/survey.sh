@@ -228,7 +228,7 @@ survey_rest() {
     local list restriction
     list=$(pconf -o "smtpd_milters = $after" -xh non_smtpd_milters)
     if our_entry_in "$list" >/dev/null; then
-        note "non_smtpd_milters asks connguard too: mail submitted with sendmail(1) is the connector 'local'. Only the action 'hold' is useful there: a tempfail leaves such mail in maildrop for ever."
+        note "non_smtpd_milters asks connguard too: mail submitted with sendmail(1) is the connector 'local', whose mail connguard holds, up to hold_limit. Beyond that it is tempfailed: it stays in maildrop, and pickup tries it again at each scan, until it is accepted."
     else
         note "non_smtpd_milters does not ask connguard: mail submitted with sendmail(1), as by a web application on this host, is not watched. main.cf.snippet says how to."
     fi
