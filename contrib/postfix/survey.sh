@@ -101,6 +101,17 @@ inbound_domains() {
         END { for (i = 1; i <= NR; i++) if (!seen[name[i]]++ && !have["." name[i]]) print name[i] }'
 }
 
+# Which of the inbound domains clients are likely to send as: all but localhost
+# and this host's own names, which connguard registers by itself. relay_domains
+# are among them, though they may be somebody else's: a domain too many only
+# makes the judgement milder, one that lacks makes honest mail look bad.
+likely_registered() { # INBOUND-FILE
+    local host
+    host=$(pconf -xh myhostname | tr '[:upper:]' '[:lower:]')
+    # A name without a dot is a host's. `.example.org` has one.
+    awk -v host="$host" '/\./ && !/^localhost\./ && $0 != host' "$1"
+}
+
 # Who may relay without login or certificate, one network a line.
 relay_networks() {
     local network length
