@@ -139,6 +139,12 @@ run 2 enable --frobnicate
 says 'see enable --help'
 run 2 disable --config-directory /nonexistent
 says 'main.cf'
+run 2 enable --yes --config "$work/case/"
+says "$work/case/ is a folder: name the file"
+same_files "$work/case/main.cf.first" "$etc/main.cf"
+if "$contrib/demo" --keep extra >"$work/output" 2>&1; then fail 'demo took an unknown argument'; fi
+says "unknown argument 'extra'"
+says 'Usage: demo'
 
 begin 'inbound domains and relay networks' \
     'virtual_alias_maps = texthash:$config_directory/virtual' \
@@ -227,11 +233,67 @@ mkdir -p "${toml%/*}"
 cp "$project/packaging/connguard.toml" "$toml"
 is_valid
 run 0 enable --yes
-says 'registers no domain'
+says 'registers no domain, so nobody is judged'
+holds 'registered_domains = []'
 says_nothing_of 'listens on'
 holds 'inbound_domains = ["mx.example.org", "localhost"]'
 holds 'relay_networks = ["127.0.0.0/8", "::1/128", "192.0.2.0/24"]'
 is_valid
+
+begin 'registered domains, begun where the list is empty' \
+    'mydestination = $myhostname, Example.org, mx, localhost.example.org, localhost' \
+    'relay_domains = example.net' 'parent_domain_matches_subdomains = relay_domains'
+registered='registered_domains = ["example.org", ".example.net"]'
+run 0 enable --yes
+says 'remove what isn'
+holds "$registered"
+is_valid
+run 0 enable --yes
+says 'nothing to change'
+cp "$project/packaging/connguard.toml" "$toml"
+run 0 enable --dry-run
+says "+$registered"
+run 0 enable --yes
+holds "$registered"
+is_valid
+run 0 enable --yes
+says 'nothing to change'
+# The other organization comes first, and `default` has its name last.
+cat >"$toml" <<'TOML'
+[[organization]]
+name = "other"
+registered_domains = []
+
+[[organization]]
+registered_domains = [] # ours
+name = "default"
+TOML
+run 0 enable --yes
+holds 'registered_domains = []'
+holds "$registered  # ours"
+is_valid
+
+begin 'registered domains that stay as they are' 'mydestination = example.org'
+mkdir -p "${toml%/*}"
+: >"$work/case/domains"
+for list in 'registered_domains = ["hand.example"]' "registered_domains_file = \"$work/case/domains\"" \
+    "registered_domains = []
+registered_domains_file = \"$work/case/domains\""; do
+    printf '[[organization]]\nname = "default"\n%s\n' "$list" >"$toml"
+    run 0 enable --yes
+    equals 'the organization' "$(sed -n '/^name/,/^$/p' "$toml")" 'name = "default"
+'"$list"
+done
+
+if [ -n "${CONNGUARD_BIN:-}" ]; then
+    begin 'faults are reported under the name of the file'
+    mkdir -p "${toml%/*}"
+    printf 'mode = "sleep"\n' >"$toml"
+    run 1 enable --yes
+    says "$toml:1:8: mode"
+    says_nothing_of new.toml
+    same_files "$work/case/main.cf.first" "$etc/main.cf"
+fi
 
 begin 'services with a way of their own' 'content_filter = smtp:[127.0.0.1]:10024' \
     "smtpd_milters = $rspamd" 'non_smtpd_milters = $smtpd_milters' \
@@ -262,6 +324,7 @@ says_nothing_of '127.0.0.1:10025/inet lets'
 says '127.0.0.1:10026/inet overrides smtpd_milters with an empty list'
 says '127.0.0.1:10027/inet sets no_milters'
 says 'non_smtpd_milters asks connguard too'
+says 'until it is accepted'
 holds 'ignore_daemons = ["127.0.0.1:10025"]'
 is_valid
 run 0 disable --yes

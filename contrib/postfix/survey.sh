@@ -101,6 +101,17 @@ inbound_domains() {
         END { for (i = 1; i <= NR; i++) if (!seen[name[i]]++ && !have["." name[i]]) print name[i] }'
 }
 
+# Which of the inbound domains clients are likely to send as: all but localhost
+# and this host's own names, which connguard registers by itself. relay_domains
+# are among them, though they may be somebody else's: a domain too many only
+# makes the judgement milder, one that lacks makes honest mail look bad.
+likely_registered() { # INBOUND-FILE
+    local host
+    host=$(pconf -xh myhostname | tr '[:upper:]' '[:lower:]')
+    # A name without a dot is a host's. `.example.org` has one.
+    awk -v host="$host" '/\./ && !/^localhost\./ && $0 != host' "$1"
+}
+
 # Who may relay without login or certificate, one network a line.
 relay_networks() {
     local network length
@@ -228,7 +239,7 @@ survey_rest() {
     local list restriction
     list=$(pconf -o "smtpd_milters = $after" -xh non_smtpd_milters)
     if our_entry_in "$list" >/dev/null; then
-        note "non_smtpd_milters asks connguard too: mail submitted with sendmail(1) is the connector 'local'. Only the action 'hold' is useful there: a tempfail leaves such mail in maildrop for ever."
+        note "non_smtpd_milters asks connguard too: mail submitted with sendmail(1) is the connector 'local', whose mail connguard holds, up to hold_limit. Beyond that it is tempfailed: it stays in maildrop, and pickup tries it again at each scan, until it is accepted."
     else
         note "non_smtpd_milters does not ask connguard: mail submitted with sendmail(1), as by a web application on this host, is not watched. main.cf.snippet says how to."
     fi

@@ -6,6 +6,9 @@
 #   VALUE='["a"]' awk -f toml.awk -v mode=set -v table=milter -v key=... FILE
 #       prints the file with the key set, added where it is missing
 #
+# An array of tables is named `-v table='[organization]' -v nth=2`: the key is
+# that of its second table.
+#
 # Exit 4: the file ends inside a string or an array, so it is no valid TOML.
 # Exit 5: the table is written in a way this script doesn't edit
 #         (`milter.key = ...` or `milter = { ... }`).
@@ -40,6 +43,9 @@ function scan(line, pos,    c, three) {
     return 0
 }
 
+# Are we in the table that was asked for?
+function ours() { return current == "[" table "]" && (!nth || tables == nth) }
+
 function table_of(line) {
     sub(/#.*/, "", line)
     gsub(/[ \t\r"']/, "", line)
@@ -52,7 +58,8 @@ function table_of(line) {
     if (fresh && $0 ~ /^[ \t]*\[/) {
         current = table_of($0)
         lines[++count] = $0
-        if (current == "[" table "]" && !last) last = count
+        if (current == "[" table "]") tables++
+        if (ours() && !last) last = count
         next
     }
     if (fresh) {
@@ -60,7 +67,7 @@ function table_of(line) {
         if (sub(/[ \t]*=.*/, "", name)) {
             gsub(/[ \t"']/, "", name)
             if (current == "" && (name == table || index(name, table ".") == 1)) elsewhere = 1
-            if (current == "[" table "]" && name == key) {
+            if (ours() && name == key) {
                 inside = 1
                 seen = 1
                 start = index($0, "=") + 1
@@ -71,7 +78,7 @@ function table_of(line) {
     }
     comment = scan($0, start)
     # A new key goes below the last one of its table.
-    if (current == "[" table "]" && !inside && $0 !~ /^[ \t\r]*(#|$)/) last = count + 1
+    if (ours() && !inside && $0 !~ /^[ \t\r]*(#|$)/) last = count + 1
     if (!inside) { lines[++count] = $0; next }
     if (quote == "" && depth == 0) {
         lines[++count] = indent key " = " ENVIRON["VALUE"] (comment ? "  " substr($0, comment) : "")
