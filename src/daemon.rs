@@ -11,12 +11,12 @@ use crate::{
     config::{self, Config, Faults, LogFormat, LogParams},
     connector::Entity,
     control::{self, Control},
-    engine::{Engine, Notice},
+    engine::{Engine, Moves, Notice},
     journal::{self, Journal},
     judge::Judgement,
     manager::{Manager, News},
     milter::{self, Milter},
-    operator::{self, Operator, Reloader},
+    operator::{self, Operator, ReloadView, Reloader},
     timestamp::Timestamp,
     view,
 };
@@ -119,7 +119,7 @@ pub async fn run(
     let engine = Arc::new(Engine::new(config.settings.clone(), config.state.max_connectors, now));
     let kept = recovered.snapshot.live.len();
     let moves = engine.restore(recovered.snapshot, now);
-    tell_moves(&moves);
+    tell_moves(moves);
     for sentence in operator::unreachable_logins(&engine, &config, now) {
         tracing::warn!("{sentence}");
     }
@@ -269,21 +269,10 @@ fn tell_notices(engine: &Engine) {
     }
 }
 
-fn tell_moves(moves: &crate::engine::Moves) {
-    for (from, to) in &moves.moved {
-        let to: Vec<String> = to.iter().map(Entity::to_string).collect();
-        tracing::warn!(
-            "the configuration changed: what was held against {from} is now held against {}",
-            to.join(" and ")
-        );
-    }
-    for entity in &moves.lost {
-        tracing::warn!(
-            "{entity} is restricted, but not configured any more: nobody meets the restriction"
-        );
-    }
-    for entity in &moves.idle {
-        tracing::warn!("{entity} is restricted, but in observe mode: nothing of it is refused");
+/// What moved because the configuration changed while nobody ran.
+fn tell_moves(moves: Moves) {
+    for sentence in ReloadView::from(moves).sentences() {
+        tracing::warn!("since the last run: {sentence}");
     }
 }
 

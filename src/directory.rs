@@ -13,10 +13,12 @@
 //! only share an address with somebody: an address does not bind a session that
 //! proves by login or certificate which configured connector it is, because
 //! clients behind one address are told apart by just that; and a parent network
-//! (/24, /48) binds only sessions that are nothing but an address of it.
+//! (/24, /48) binds only sessions that are nothing but an address of it, or of
+//! the connector that names just this network.
 //!
-//! **Trust** by address covers only sessions without login and certificate, and
-//! never lifts the restriction of a login or certificate that a session shows.
+//! **Trust** by address covers only sessions without login and certificate. An
+//! exemption keeps from being judged; it lifts no restriction that is in force,
+//! of whatever identity. Only who is trusted by the configuration meets none.
 
 use crate::{
     connector::{
@@ -279,10 +281,14 @@ impl Directory {
         if let Some(certificate) = certificate {
             add(ConnectorKey::Certificate(certificate.clone()));
         }
-        if let (Some(network), None) = (network, proven) {
+        // Its address, unless it proves to be a connector to which that does not
+        // belong.
+        if let Some(network) = network.filter(|_| proven.is_none() || proven == by_client) {
             add(ConnectorKey::Client(network));
-            if bare && named.is_none() {
-                add(ConnectorKey::Client(parent_network(network)));
+            let parent = ConnectorKey::Client(parent_network(network));
+            let own = || counted.as_ref() == Some(&self.heir(&parent));
+            if bare && (named.is_none() || own()) {
+                add(parent);
             }
         }
         let parent = network.filter(|_| bare).map(parent_network).map(ConnectorKey::Client);
@@ -327,6 +333,15 @@ impl Directory {
         };
         let listed = self.named(name).is_some_and(|named| named.clients.iter().any(is_key));
         if listed { owner } else { key.clone() }
+    }
+
+    /// Whether the configuration trusts who shows just this key.
+    pub fn trusts(&self, key: &ConnectorKey) -> bool {
+        match key {
+            ConnectorKey::Login(login) => self.trusted_logins.contains(login),
+            ConnectorKey::Client(network) => self.trusted.get(*network).is_some(),
+            _ => false,
+        }
     }
 
     /// The connector that a session with just this key is, else `key` itself.

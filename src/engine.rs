@@ -17,8 +17,8 @@ mod settings;
 
 use end::End;
 pub use notice::{Notice, Notices};
-use operate::keys_of;
 pub use operate::{BlockError, Blocked, Lifted, Moves, TrustError};
+use operate::{ENFORCED_NOW, keys_of};
 use session::Settled;
 pub use session::{Session, Transaction};
 pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
@@ -207,11 +207,12 @@ impl Engine {
     /// refused or held, everybody else passes. At a recipient, `Hold` means
     /// that the message is held at its end.
     pub fn fallback(&self, session: &Session, now: Timestamp) -> Verdict {
+        let mut session = session.clone();
+        self.settle(&mut session);
         let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        let exempt = self.is_exempt(&settled.resolution, now);
-        let Held::Refused(held) = self.held(settled, exempt, now) else {
+        let Held::Refused(held) = self.held(settled, now) else {
             return Verdict::Pass;
         };
         let case = held.restriction.case;
@@ -237,7 +238,7 @@ impl Engine {
         let Settled { settings, resolution } = settled;
         let exempt = self.is_exempt(resolution, now);
         let relayed = direction == Direction::Relayed;
-        let (class, text) = match self.held(settled, exempt, now) {
+        let (class, text) = match self.held(settled, now) {
             Held::Refused(held) if relayed || held.restriction.scope == Scope::All => {
                 let class = match held.action(now) {
                     // The whole message is held, at its end.
@@ -275,7 +276,7 @@ impl Engine {
     /// or a restriction that observe mode keeps from refusing, means nothing to
     /// a connector in enforce mode: it is a neighbour's, or from before the mode
     /// changed, and must not keep the connector from being judged.
-    fn held(&self, settled: &Settled, exempt: bool, now: Timestamp) -> Held {
+    fn held(&self, settled: &Settled, now: Timestamp) -> Held {
         let Settled { settings, resolution } = settled;
         if resolution.trusted || self.table.is_empty() {
             return Held::Nothing;
@@ -285,10 +286,6 @@ impl Engine {
         let mut idle = Held::Nothing;
         for entity in &resolution.enforced {
             let key = entity.connector();
-            let credential = matches!(key, ConnectorKey::Login(_) | ConnectorKey::Certificate(_));
-            if exempt && !credential {
-                continue;
-            }
             let Some(held) = self.table.in_force(entity, now) else { continue };
             if !held.restriction.mark && mode(key) == Mode::Enforce {
                 return Held::Refused(held);

@@ -20,7 +20,7 @@ use crate::{
     record::{Actor, CaseId, Event, Record, Restriction, Trust},
     restriction::{Attempts, InForce},
     timestamp::{Timestamp, format_span},
-    verdict::Action,
+    verdict::{Action, Mode},
     view::{self, HistoryView, ListView},
 };
 use arc_swap::ArcSwap;
@@ -113,6 +113,12 @@ impl Operator {
         let restrictions =
             || entries.iter().filter_map(|entry| entry.standing.restriction.as_ref());
         let marked = restrictions().filter(|restriction| restriction.mark).count();
+        let settings = self.engine.settings();
+        let is_idle = |restriction: &&Arc<Restriction>| {
+            let key = settings.directory.current(restriction.entity.connector());
+            !restriction.mark && settings.directory.terms(&key).mode == Mode::Observe
+        };
+        let idle = restrictions().filter(is_idle).count();
         let counters = self.engine.counters();
         let journal = self.journal.status();
         let milter = self.milter.status();
@@ -139,8 +145,9 @@ impl Operator {
             "started": self.started,
             "uptime_s": now.since(self.started).as_secs(),
             "connectors": self.engine.roster().len(),
-            "restricted": restrictions().count() - marked,
+            "restricted": restrictions().count() - marked - idle,
             "marked": marked,
+            "idle": idle,
             "messages": counters.messages.load(Relaxed),
             "recipients": counters.recipients.load(Relaxed),
             "refused": counters.refused.load(Relaxed),
@@ -199,7 +206,9 @@ impl Operator {
         }
         let entity = self.find(entity, now)?;
         let trusted = self.engine.table().trust(&entity, now).is_some();
-        let known = self.engine.roster().get(entity.connector()).is_some();
+        let directory = &self.engine.settings().directory;
+        let owner = directory.current(entity.connector());
+        let known = self.engine.roster().get(&owner).is_some();
         let (held, seq) = self
             .engine
             .block(Blocked { entity, action, span, reason }, by, now)

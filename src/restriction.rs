@@ -26,7 +26,7 @@ use crate::{
 use dashmap::{DashMap, mapref::entry::Entry as MapEntry};
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -70,6 +70,9 @@ pub struct Table {
     seq: AtomicU64,
     next_case: AtomicU64,
     changes: Changes,
+    /// Held while something moves from one entity to others, and while all
+    /// entries are looked at for a snapshot. No message takes it.
+    moving: RwLock<()>,
 }
 
 impl Default for Table {
@@ -80,6 +83,7 @@ impl Default for Table {
             seq: AtomicU64::new(0),
             next_case: AtomicU64::new(1),
             changes: Changes::new(QUEUE),
+            moving: RwLock::new(()),
         }
     }
 }
@@ -155,6 +159,30 @@ impl Table {
         (InForce { restriction, attempts }, Some(seq))
     }
 
+    /// Notes the present keys of a restricted connector.
+    pub fn note_keys(&self, entity: &Entity, keys: &[Entity], now: Timestamp) {
+        let Some(mut entry) = self.entries.get_mut(entity) else { return };
+        let Some(held) = entry.restriction(now).filter(|held| held.keys != keys) else { return };
+        let noted = Restriction { keys: keys.to_vec(), ..Restriction::clone(held) };
+        entry.standing.restriction = Some(Arc::new(noted));
+        let event = Event::Inherited {
+            entity: entity.clone(),
+            from: entity.clone(),
+            standing: entry.standing.clone(),
+        };
+        self.record(&mut entry, now, Actor::Daemon, event);
+    }
+
+    /// Ends the mark of `entity`, if that is what it has.
+    pub fn lift_mark(&self, entity: &Entity, now: Timestamp, reason: &str) {
+        if let Some(mut entry) = self.entries.get_mut(entity)
+            && entry.restriction(now).is_some_and(|restriction| restriction.mark)
+        {
+            self.end(&mut entry, now, Actor::Daemon, reason, None);
+        }
+        self.forget_if_empty(entity);
+    }
+
     /// Ends the restriction or mark of `entity`; gives it and the number of
     /// the change. `grace` is the length of the grace that follows.
     pub fn lift(
@@ -216,6 +244,7 @@ impl Table {
         keys_of: &dyn Fn(&Entity) -> Vec<Entity>,
         now: Timestamp,
     ) -> bool {
+        let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
         let targets: Vec<&Entity> = to.iter().filter(|target| *target != from).collect();
         let keeps = targets.len() < to.len();
         let mut moved = false;
@@ -290,6 +319,8 @@ impl Table {
 
     /// The table for the head of a journal segment.
     pub fn snapshot(&self) -> Snapshot {
+        // What moves must not be missed between its old place and its new one.
+        let _still = self.moving.read().unwrap_or_else(PoisonError::into_inner);
         // Read before the entries: every change up to this number is in them.
         let seq = self.seq.load(SeqCst);
         let live = self
@@ -366,6 +397,11 @@ impl Table {
         }
         standing.trust = standing.trust.take().or_else(|| old.standing.trust.clone());
         standing.grace = standing.grace.take().or_else(|| old.standing.grace.clone());
+        if standing.restriction.is_some() {
+            // As where one is made: an exemption and a grace end with it.
+            standing.trust = None;
+            standing.grace = None;
+        }
         if *standing != before {
             let event = Event::Inherited {
                 entity: target.clone(),

@@ -243,9 +243,9 @@ impl World {
                 };
                 let _ = engine.trust(&client(*n), trust);
             }
-            Step::Untrust(n) => drop(engine.table().end_trust(&client(*n), now, by, "done")),
+            Step::Untrust(n) => drop(engine.end_trust(&client(*n), "done", by, now)),
             Step::Reload(variant) => drop(engine.reload(variant.settings(), now)),
-            Step::Sweep => engine.table().sweep(now),
+            Step::Sweep => engine.sweep(now),
         }
         let batch = self.engine.table().changes().take(Duration::ZERO);
         assert!(!batch.overflowed);

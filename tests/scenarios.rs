@@ -45,7 +45,7 @@
 //! operator block ENTITY [for SPAN] [action A]     operator unblock ENTITY [grace SPAN]
 //! operator trust ENTITY for SPAN                  operator untrust ENTITY
 //! operator ... -> refused WORDS
-//! reload [-> moved A to B C; lost A; idle A; unmarked A | nothing]
+//! reload [-> moved A to B C; split A from B; freed N of A; lost A; idle A; unmarked A | nothing]
 //! restart [-> the same]         from what the journal was told
 //! sweep
 //! ```
@@ -144,8 +144,11 @@ scenarios! {
     hard_limits
     block_by_hand
     hold
+    changed_while_down
     lost_keys
+    names_come_and_go
     no_way_out
+    restriction_wins
     shared_address
     inbound_recipients
     local_submission

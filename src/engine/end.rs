@@ -2,7 +2,8 @@
 //! admission in one call.
 
 use super::{
-    Engine, Held, LIMIT_TEXT, Notice, Settled, Transaction, hold_reason, keys_of, over_limit,
+    ENFORCED_NOW, Engine, Held, LIMIT_TEXT, Notice, Settled, Transaction, hold_reason, keys_of,
+    over_limit,
 };
 use crate::{
     connector::{ConnectorKey, Entity},
@@ -50,7 +51,7 @@ impl End<'_> {
         let Settled { resolution, .. } = settled;
         engine.count_unknown(resolution, transaction);
         let exempt = engine.is_exempt(resolution, now);
-        let held = engine.held(settled, exempt, now);
+        let held = engine.held(settled, now);
         if let Held::Refused(held) = &held
             && (transaction.relayed > 0 || held.restriction.scope == Scope::All)
         {
@@ -120,7 +121,7 @@ impl End<'_> {
             });
         }
         // Another message of it may have tipped the scale since we looked.
-        if let Held::Refused(held) = engine.held(settled, false, now) {
+        if let Held::Refused(held) = engine.held(settled, now) {
             return self.refuse(&held);
         }
         if over || restricts {
@@ -169,7 +170,7 @@ impl End<'_> {
         let (passed_messages, passed_recipients) = tally.passed();
         let until = if mark { Some(MARK) } else { settings.restriction.expire_after };
         if !mark {
-            engine.lift_mark(&entity, now);
+            engine.table.lift_mark(&entity, now, ENFORCED_NOW);
         }
         let keys = keys_of(&settings.directory, entity.connector());
         let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {

@@ -45,6 +45,11 @@ pub enum BlockError {
         "the overflow stands for all clients that found no room; it can't be restricted: raise state.max_connectors"
     )]
     Overflow,
+    /// The configuration says that it is never restricted.
+    #[error(
+        "{0} is trusted by the configuration and meets no restriction: take it out of [trust] and reload first"
+    )]
+    Trusted(Entity),
     /// Mail submitted on this host has no client that could try again.
     #[error(
         "mail submitted on this host can only be held: refused, it would stay in maildrop and be tried again for ever; leave --action out"
@@ -74,11 +79,17 @@ pub struct Lifted {
     pub seq: u64,
 }
 
+/// Why a mark ends.
+pub(super) const ENFORCED_NOW: &str = "enforce mode: what was only observed restricts nobody";
+
 /// What a reload moved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Moves {
     /// Entities whose restriction, trust, grace or history went to others.
     pub moved: Vec<(Entity, Vec<Entity>)>,
+    /// Restricted connectors that stay so, and the keys that they lost, which
+    /// are restricted by themselves now.
+    pub split: Vec<(Entity, Vec<Entity>)>,
     /// Restricted entities that no session can be any more. Their restriction
     /// stays and takes effect again when the name comes back.
     pub lost: Vec<Entity>,
@@ -125,7 +136,10 @@ impl Engine {
         if terms.mode == Mode::Observe {
             return Err(BlockError::Observe(entity));
         }
-        self.lift_mark(&entity, now);
+        if directory.trusts(entity.connector()) {
+            return Err(BlockError::Trusted(entity));
+        }
+        self.table.lift_mark(&entity, now, ENFORCED_NOW);
         let (held, seq) = self.table.restrict(&entity, now, |case| Restriction {
             entity: entity.clone(),
             case,
@@ -208,29 +222,12 @@ impl Engine {
         self.table.restore(snapshot);
         let settings = self.settings();
         let mut moves = Moves::default();
-        let directory = &settings.directory;
-        for listed in self.table.list(now) {
-            let restriction = listed.standing.restriction.as_ref();
-            let from = listed.entity;
-            let key = from.connector();
-            let keys = match key {
-                ConnectorKey::Named(name) if directory.named(name).is_none() => {
-                    restriction.map_or_else(Vec::new, |held| held.keys.clone())
-                }
-                // The judgement restricts under the key by which it counts: it
-                // belonged to no name then. An operator may have meant just
-                // this one key of a connector.
-                _ if directory.heir(key) != *key
-                    && restriction.is_some_and(|held| held.by == Actor::Judgement) =>
-                {
-                    vec![from.clone()]
-                }
-                _ => continue,
-            };
-            let to = heirs(directory, &keys);
-            let step = Move { from, to, keeps: false, freed: Vec::new() };
-            self.carry_out(&step, directory, now);
-            moves.add(step);
+        let plan = self.plan(None, &settings.directory, now);
+        self.share(&plan, &settings.directory, now);
+        for step in plan {
+            if self.carry_out(&step, &settings.directory, now) {
+                moves.add(step);
+            }
         }
         self.after_change(&settings, &mut moves, now);
         moves
@@ -243,15 +240,10 @@ impl Engine {
         let old = self.settings();
         let settings = Arc::new(settings);
         let new = &settings.directory;
-        let plan = self.plan(&old.directory, new, now);
-        let keys_of = |entity: &Entity| keys_of(new, entity.connector());
+        let plan = self.plan(Some(&old.directory), new, now);
         // Whoever inherits a restriction has it before anybody is known by the
         // new name, and the source until nobody is known by the old one.
-        for step in &plan {
-            let mut to = step.to.clone();
-            to.push(step.from.clone());
-            self.table.transfer(&step.from, &to, &keys_of, now);
-        }
+        self.share(&plan, new, now);
         self.settings.store(Arc::clone(&settings));
         let mut moves = Moves::default();
         for step in plan {
@@ -264,8 +256,9 @@ impl Engine {
         moves
     }
 
-    /// What has to move between two directories.
-    fn plan(&self, old: &Directory, new: &Directory, now: Timestamp) -> Vec<Move> {
+    /// What has to move between two directories, of which the old one is not
+    /// known after a restart.
+    fn plan(&self, old: Option<&Directory>, new: &Directory, now: Timestamp) -> Vec<Move> {
         let mut seen = self.roster.keys();
         seen.extend(self.table.list(now).iter().map(|listed| listed.entity.connector().clone()));
         seen.sort();
@@ -276,37 +269,56 @@ impl Engine {
     fn step(
         &self,
         key: &ConnectorKey,
-        old: &Directory,
+        old: Option<&Directory>,
         new: &Directory,
         now: Timestamp,
     ) -> Option<Move> {
         let from = Entity::from(key.clone());
         let held = self.table.in_force(&from, now).map(|held| held.restriction);
         let ConnectorKey::Named(name) = key else {
-            // A restriction of one address of a connector stays one.
+            // A restriction of one key of a connector stays one, whatever the
+            // name of that connector.
             let heir = new.heir(key);
-            let got_a_name = heir != old.heir(key) && heir != *key;
+            // After a restart the old configuration is unknown. The judgement
+            // restricts under the key by which it counts, so that this one had
+            // no name; an operator may have meant just this key.
+            let had_none = match old {
+                Some(old) => old.heir(key) == *key,
+                None => held.as_ref().is_some_and(|held| held.by == Actor::Judgement),
+            };
+            let got_a_name = heir != *key && had_none;
             let to = vec![heir.into()];
             return got_a_name.then_some(Move { from, to, keeps: false, freed: Vec::new() });
         };
-        let (had, had_networks) = match (old.named(name), &held) {
+        let named = old.and_then(|old| old.named(name));
+        let (had, had_networks) = match (named, &held) {
             (Some(named), _) => named.keys(),
             (None, Some(held)) => (held.keys.clone(), Vec::new()),
             (None, None) => return None,
         };
-        let Some(named) = new.named(name) else {
+        if new.named(name).is_none() {
             let freed = if held.is_some() { had_networks } else { Vec::new() };
             return Some(Move { to: heirs(new, &had), from, keeps: false, freed });
-        };
+        }
         // It goes on under its name. Keys that it lost take a restriction along.
         held.filter(|held| !held.mark)?;
-        let (has, has_networks) = named.keys();
-        let lost: Vec<Entity> = had.into_iter().filter(|key| !has.contains(key)).collect();
-        let freed: Vec<IpNet> =
-            had_networks.into_iter().filter(|network| !has_networks.contains(network)).collect();
+        let is_lost = |other: &ConnectorKey| new.current(other) != *key;
+        let lost: Vec<Entity> = had.into_iter().filter(|key| is_lost(key.connector())).collect();
+        let is_freed = |network: &IpNet| is_lost(&ConnectorKey::Client(*network));
+        let freed: Vec<IpNet> = had_networks.into_iter().filter(is_freed).collect();
         let mut to = heirs(new, &lost);
         to.retain(|target| *target != from);
         (!to.is_empty() || !freed.is_empty()).then_some(Move { from, to, keeps: true, freed })
+    }
+
+    /// Gives the targets of a plan what its sources have, who keep it yet.
+    fn share(&self, plan: &[Move], directory: &Directory, now: Timestamp) {
+        let keys_of = |entity: &Entity| keys_of(directory, entity.connector());
+        for step in plan {
+            let mut to = step.to.clone();
+            to.push(step.from.clone());
+            self.table.transfer(&step.from, &to, &keys_of, now);
+        }
     }
 
     /// Carries a move out; says whether there was anything to move.
@@ -328,7 +340,8 @@ impl Engine {
     /// now starts again: nobody is restricted for the past.
     fn forget_what_was_observed(&self, old: &Directory, new: &Directory) {
         self.roster.for_each(|key, tally| {
-            if old.terms(key).mode == Mode::Observe && new.terms(key).mode == Mode::Enforce {
+            let mode = |directory: &Directory| directory.terms(&directory.current(key)).mode;
+            if mode(old) == Mode::Observe && mode(new) == Mode::Enforce {
                 tally.reset(false);
             }
         });
@@ -344,27 +357,23 @@ impl Engine {
                 continue;
             };
             let key = listed.entity.connector();
+            if let ConnectorKey::Named(_) = key {
+                let keys = keys_of(directory, key);
+                if !keys.is_empty() {
+                    self.table.note_keys(&listed.entity, &keys, now);
+                }
+            }
             if let ConnectorKey::Named(name) = key
                 && directory.named(name).is_none()
             {
                 moves.lost.push(listed.entity.clone());
             } else if restriction.mark && mode(key) == Mode::Enforce {
-                self.lift_mark(&listed.entity, now);
+                self.table.lift_mark(&listed.entity, now, ENFORCED_NOW);
                 self.forget_evidence(&listed.entity);
                 moves.unmarked.push(listed.entity.clone());
             } else if !restriction.mark && mode(key) == Mode::Observe {
                 moves.idle.push(listed.entity.clone());
             }
-        }
-    }
-
-    /// Ends the mark of an entity, if it has one: it stands in the way of a
-    /// restriction, and nothing is held against anybody for it.
-    pub(super) fn lift_mark(&self, entity: &Entity, now: Timestamp) {
-        let held = self.table.in_force(entity, now);
-        if held.is_some_and(|held| held.restriction.mark) {
-            let reason = "enforce mode: what was only observed restricts nobody";
-            self.table.lift(entity, now, Actor::Daemon, reason, Duration::ZERO);
         }
     }
 
@@ -400,7 +409,8 @@ impl Engine {
 impl Moves {
     fn add(&mut self, step: Move) {
         if !step.to.is_empty() {
-            self.moved.push((step.from.clone(), step.to));
+            let list = if step.keeps { &mut self.split } else { &mut self.moved };
+            list.push((step.from.clone(), step.to));
         }
         if !step.freed.is_empty() {
             self.freed.push((step.from, step.freed));

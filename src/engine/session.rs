@@ -26,7 +26,7 @@ pub struct Session {
 
 impl Session {
     /// Tells what the session has shown of itself by now. Who it is gets
-    /// settled at its next transaction.
+    /// settled at its next MAIL.
     pub fn identify(&mut self, identities: Identities) {
         if self.identities != identities {
             self.identities = identities;

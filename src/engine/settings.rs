@@ -1,5 +1,5 @@
 //! What the engine is told by the configuration. A reload replaces the whole
-//! of it at once; a transaction in hand keeps what it began with.
+//! of it at once; sessions notice at their next command.
 
 use crate::{
     connector::ConnectorKey,

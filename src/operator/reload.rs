@@ -32,6 +32,9 @@ pub struct ReloadView {
     pub restart_needed: Vec<String>,
     /// What moved to other entities, and to which.
     pub moved: Vec<(Entity, Vec<Entity>)>,
+    /// Restricted connectors that stay so, and the keys that they lost, which
+    /// are restricted by themselves now.
+    pub split: Vec<(Entity, Vec<Entity>)>,
     /// Restricted entities that no session can be any more.
     pub lost: Vec<Entity>,
     /// Restricted entities that are in observe mode now.
@@ -42,6 +45,13 @@ pub struct ReloadView {
     pub freed: Vec<(Entity, Vec<IpNet>)>,
     /// What else to know of the new configuration.
     pub warnings: Vec<String>,
+}
+
+impl From<Moves> for ReloadView {
+    fn from(moves: Moves) -> Self {
+        let Moves { moved, split, lost, idle, unmarked, freed } = moves;
+        Self { moved, split, lost, idle, unmarked, freed, ..Self::default() }
+    }
 }
 
 impl ReloadView {
@@ -55,6 +65,13 @@ impl ReloadView {
             let to: Vec<String> = to.iter().map(Entity::to_string).collect();
             sentences.push(format!(
                 "{from} is now {}: history and restrictions went along",
+                to.join(" and ")
+            ));
+        }
+        for (from, to) in &self.split {
+            let to: Vec<String> = to.iter().map(Entity::to_string).collect();
+            sentences.push(format!(
+                "{} no longer belongs to {from}, which is restricted, and is restricted by itself now",
                 to.join(" and ")
             ));
         }
@@ -97,21 +114,13 @@ impl Reloader {
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
         let old = current.load_full();
         let restart_needed = restart_needed(&old, &new);
-        let Moves { moved, lost, idle, unmarked, freed } = engine.reload(new.settings.clone(), now);
+        let moves = engine.reload(new.settings.clone(), now);
         milter.reconfigure(new.milter.clone());
         let mut warnings = new.warnings.clone();
         warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));
-        Ok(ReloadView {
-            file: self.path.clone(),
-            restart_needed,
-            moved,
-            lost,
-            idle,
-            unmarked,
-            freed,
-            warnings,
-        })
+        let file = self.path.clone();
+        Ok(ReloadView { file, restart_needed, warnings, ..ReloadView::from(moves) })
     }
 }
 

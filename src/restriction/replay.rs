@@ -53,14 +53,8 @@ fn case(event: &Event) -> u64 {
 fn apply(standing: &mut Standing, event: Event) {
     match event {
         Event::Restricted(restriction) => {
-            let old = standing.restriction.replace(restriction);
-            let amended = old.map(|it| it.case) == standing.restriction.as_ref().map(|it| it.case);
-            // A new restriction ends an exemption and a grace; what amends
-            // one leaves an exemption alone that was given since.
-            if !amended {
-                standing.trust = None;
-                standing.grace = None;
-            }
+            // A restriction ends an exemption and a grace.
+            *standing = Standing { restriction: Some(restriction), ..Standing::default() };
         }
         Event::Lifted { grace, .. } => {
             standing.restriction = None;

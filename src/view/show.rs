@@ -176,6 +176,7 @@ fn is_related(directory: &Directory, key: &ConnectorKey, other: &ConnectorKey) -
 fn last_restriction(history: &[Record]) -> Option<&Arc<Restriction>> {
     history.iter().rev().find_map(|record| match &record.event {
         Event::Restricted(restriction) => Some(restriction),
+        Event::Inherited { standing, .. } => standing.restriction.as_ref(),
         _ => None,
     })
 }

@@ -143,7 +143,7 @@ impl World {
             "repeat" => self.repeat(action, outcome),
             "expect" => expect::check(self, words),
             "sweep" => {
-                self.engine()?.table().sweep(self.now);
+                self.engine()?.sweep(self.now);
                 words.end()
             }
             "operator" => self.operator(words, outcome),
@@ -264,8 +264,7 @@ impl World {
                 done.map(drop).map_err(|error| error.to_string())
             }
             "untrust" => engine
-                .table()
-                .end_trust(&entity, now, by, &reason)
+                .end_trust(&entity, &reason, by, now)
                 .map(drop)
                 .ok_or_else(|| "not trusted".into()),
             _ => return Err(format!("{command:?} is no command of an operator")),
@@ -341,6 +340,14 @@ fn moved(moves: &Moves, outcome: Option<&str>) -> Outcome {
     for (from, to) in &moves.moved {
         let to: Vec<String> = to.iter().map(ToString::to_string).collect();
         lines.push(format!("moved {from} to {}", to.join(" ")));
+    }
+    for (from, to) in &moves.split {
+        let to: Vec<String> = to.iter().map(ToString::to_string).collect();
+        lines.push(format!("split {from} from {}", to.join(" ")));
+    }
+    for (from, networks) in &moves.freed {
+        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        lines.push(format!("freed {} of {from}", networks.join(" ")));
     }
     for (word, entities) in
         [("lost", &moves.lost), ("idle", &moves.idle), ("unmarked", &moves.unmarked)]
