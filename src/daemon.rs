@@ -271,7 +271,7 @@ fn tell_notices(engine: &Engine) {
 
 /// What moved because the configuration changed while nobody ran.
 fn tell_moves(moves: Moves) {
-    for sentence in ReloadView::from(moves).sentences() {
+    for sentence in (ReloadView { moves, ..ReloadView::default() }).sentences() {
         tracing::warn!("since the last run: {sentence}");
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     verdict::{Action, Mode},
 };
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::{
     sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
@@ -83,7 +84,7 @@ pub struct Lifted {
 pub(super) const ENFORCED_NOW: &str = "enforce mode: what was only observed restricts nobody";
 
 /// What a reload moved.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Moves {
     /// Entities whose restriction, trust, grace or history went to others.
     pub moved: Vec<(Entity, Vec<Entity>)>,

@@ -30,28 +30,11 @@ pub struct ReloadView {
     pub file: PathBuf,
     /// Keys that changed and take effect only at a restart.
     pub restart_needed: Vec<String>,
-    /// What moved to other entities, and to which.
-    pub moved: Vec<(Entity, Vec<Entity>)>,
-    /// Restricted connectors that stay so, and the keys that they lost, which
-    /// are restricted by themselves now.
-    pub split: Vec<(Entity, Vec<Entity>)>,
-    /// Restricted entities that no session can be any more.
-    pub lost: Vec<Entity>,
-    /// Restricted entities that are in observe mode now.
-    pub idle: Vec<Entity>,
-    /// Marks that ended because their connector is in enforce mode now.
-    pub unmarked: Vec<Entity>,
-    /// Networks of a restricted connector that it lost, and that are free now.
-    pub freed: Vec<(Entity, Vec<IpNet>)>,
+    /// What moved, and what that means for whom.
+    #[serde(flatten)]
+    pub moves: Moves,
     /// What else to know of the new configuration.
     pub warnings: Vec<String>,
-}
-
-impl From<Moves> for ReloadView {
-    fn from(moves: Moves) -> Self {
-        let Moves { moved, split, lost, idle, unmarked, freed } = moves;
-        Self { moved, split, lost, idle, unmarked, freed, ..Self::default() }
-    }
 }
 
 impl ReloadView {
@@ -61,35 +44,35 @@ impl ReloadView {
         for key in &self.restart_needed {
             sentences.push(format!("{key} changed: takes effect at the next restart"));
         }
-        for (from, to) in &self.moved {
+        for (from, to) in &self.moves.moved {
             let to: Vec<String> = to.iter().map(Entity::to_string).collect();
             sentences.push(format!(
                 "{from} is now {}: history and restrictions went along",
                 to.join(" and ")
             ));
         }
-        for (from, to) in &self.split {
+        for (from, to) in &self.moves.split {
             let to: Vec<String> = to.iter().map(Entity::to_string).collect();
             sentences.push(format!(
                 "{} no longer belongs to {from}, which is restricted, and is restricted by itself now",
                 to.join(" and ")
             ));
         }
-        for entity in &self.lost {
+        for entity in &self.moves.lost {
             sentences.push(format!(
                 "{entity} is restricted, but no longer configured: nobody meets the restriction until it is"
             ));
         }
-        for entity in &self.idle {
+        for entity in &self.moves.idle {
             sentences.push(format!(
                 "{entity} is restricted, but in observe mode now: nothing of it is refused"
             ));
         }
-        for entity in &self.unmarked {
+        for entity in &self.moves.unmarked {
             sentences
                 .push(format!("{entity} was marked and is in enforce mode now: it starts afresh"));
         }
-        for (entity, networks) in &self.freed {
+        for (entity, networks) in &self.moves.freed {
             let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
             sentences.push(format!(
                 "{} belonged to {entity}, which is restricted, and can relay again: only addresses, /24 and /48 can be restricted by themselves",
@@ -120,7 +103,7 @@ impl Reloader {
         warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));
         let file = self.path.clone();
-        Ok(ReloadView { file, restart_needed, warnings, ..ReloadView::from(moves) })
+        Ok(ReloadView { file, restart_needed, moves, warnings })
     }
 }
 
