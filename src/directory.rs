@@ -25,6 +25,7 @@ use crate::{
         CertificateName, ConnectorKey, Entity, Identities, client_network, parent_network,
     },
     domain::DomainSet,
+    record::Restriction,
     verdict::{Action, Mode},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -286,8 +287,8 @@ impl Directory {
         if let Some(network) = network.filter(|_| proven.is_none() || proven == by_client) {
             add(ConnectorKey::Client(network));
             let parent = ConnectorKey::Client(parent_network(network));
-            let own = || counted.as_ref() == Some(&self.heir(&parent));
-            if bare && (named.is_none() || own()) {
+            let names_parent = || counted.as_ref() == Some(&self.heir(&parent));
+            if bare && (named.is_none() || names_parent()) {
                 add(parent);
             }
         }
@@ -307,15 +308,22 @@ impl Directory {
         &self.params.connectors
     }
 
-    /// What holds for the mail of `key`.
+    /// What holds for the mail of `key`: the terms of the connector that a
+    /// session with just this key is.
     pub fn terms(&self, key: &ConnectorKey) -> &Arc<Terms> {
-        match key {
+        match &self.current(key) {
             ConnectorKey::Named(name) => {
                 self.named(name).map_or(&self.params.discovered, |named| &named.terms)
             }
             ConnectorKey::Local => &self.local,
             _ => &self.params.discovered,
         }
+    }
+
+    /// Whether a restriction refuses or holds mail: it is no mark, and whom it
+    /// restricts is not in observe mode.
+    pub fn refuses(&self, restriction: &Restriction) -> bool {
+        !restriction.mark && self.terms(restriction.entity.connector()).mode == Mode::Enforce
     }
 
     /// Who inherits what was held for `key`: the connector that names just this

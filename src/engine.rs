@@ -17,7 +17,7 @@ mod settings;
 
 use end::End;
 pub use notice::{Notice, Notices};
-pub use operate::{BlockError, Blocked, Lifted, Moves, TrustError};
+pub use operate::{BlockError, Blocked, Moves, TrustError};
 use operate::{ENFORCED_NOW, keys_of};
 use session::Settled;
 pub use session::{Session, Transaction};
@@ -236,7 +236,6 @@ impl Engine {
         now: Timestamp,
     ) -> Option<Reply> {
         let Settled { settings, resolution } = settled;
-        let exempt = self.is_exempt(resolution, now);
         let relayed = direction == Direction::Relayed;
         let (class, text) = match self.held(settled, now) {
             Held::Refused(held) if relayed || held.restriction.scope == Scope::All => {
@@ -250,7 +249,10 @@ impl Engine {
                 (class, settings.restriction.reply.of(held.restriction.case))
             }
             _ => {
-                let counted = resolution.counted.as_ref().filter(|_| relayed && !exempt)?;
+                let counted = resolution.counted.as_ref().filter(|_| relayed)?;
+                if self.is_exempt(resolution, now) {
+                    return None;
+                }
                 let tally = self.roster.get(counted)?;
                 let terms = &resolution.terms;
                 if !over_limit(&tally, terms, transaction.relayed + 1, now) {
@@ -281,13 +283,10 @@ impl Engine {
         if resolution.trusted || self.table.is_empty() {
             return Held::Nothing;
         }
-        let directory = &settings.directory;
-        let mode = |key: &ConnectorKey| directory.terms(&directory.current(key)).mode;
         let mut idle = Held::Nothing;
         for entity in &resolution.enforced {
-            let key = entity.connector();
             let Some(held) = self.table.in_force(entity, now) else { continue };
-            if !held.restriction.mark && mode(key) == Mode::Enforce {
+            if settings.directory.refuses(&held.restriction) {
                 return Held::Refused(held);
             }
             if matches!(idle, Held::Nothing) && resolution.terms.mode == Mode::Observe {

@@ -13,14 +13,14 @@ use crate::{
     config::Config,
     connector::Entity,
     control::{Answers, Handler, Peer},
-    engine::{Blocked, Engine, Lifted},
+    engine::{Blocked, Engine},
     journal,
     manager::{Manager, News},
     milter,
     record::{Actor, CaseId, Event, Record, Restriction, Trust},
     restriction::{Attempts, InForce},
     timestamp::{Timestamp, format_span},
-    verdict::{Action, Mode},
+    verdict::Action,
     view::{self, HistoryView, ListView},
 };
 use arc_swap::ArcSwap;
@@ -114,11 +114,8 @@ impl Operator {
             || entries.iter().filter_map(|entry| entry.standing.restriction.as_ref());
         let marked = restrictions().filter(|restriction| restriction.mark).count();
         let settings = self.engine.settings();
-        let is_idle = |restriction: &&Arc<Restriction>| {
-            let key = settings.directory.current(restriction.entity.connector());
-            !restriction.mark && settings.directory.terms(&key).mode == Mode::Observe
-        };
-        let idle = restrictions().filter(is_idle).count();
+        let refusing =
+            restrictions().filter(|restriction| settings.directory.refuses(restriction)).count();
         let counters = self.engine.counters();
         let journal = self.journal.status();
         let milter = self.milter.status();
@@ -141,13 +138,13 @@ impl Operator {
         }
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "mode": self.engine.settings().mode(),
+            "mode": settings.mode(),
             "started": self.started,
             "uptime_s": now.since(self.started).as_secs(),
             "connectors": self.engine.roster().len(),
-            "restricted": restrictions().count() - marked - idle,
+            "restricted": refusing,
             "marked": marked,
-            "idle": idle,
+            "idle": restrictions().count() - marked - refusing,
             "messages": counters.messages.load(Relaxed),
             "recipients": counters.recipients.load(Relaxed),
             "refused": counters.refused.load(Relaxed),
@@ -242,17 +239,17 @@ impl Operator {
             Ok(case) => self.engine.entities_of(case, now),
             Err(_) => vec![self.find(what, now)?],
         };
-        let lifted: Vec<Lifted> = entities
+        let lifted: Vec<(InForce, u64)> = entities
             .iter()
             .filter_map(|entity| self.engine.unblock(entity, reason, grace, by.clone(), now))
             .collect();
-        let Some(last) = lifted.iter().map(|lifted| lifted.seq).max() else {
+        let Some(last) = lifted.iter().map(|(_, seq)| *seq).max() else {
             return Err(Failure::no(self.why_not_restricted(what, entities.first(), now)));
         };
-        let views: Vec<Value> = lifted.iter().map(|lifted| lifted_view(&lifted.held)).collect();
+        let views: Vec<Value> = lifted.iter().map(|(held, _)| lifted_view(held)).collect();
         let grace = grace.unwrap_or(self.engine.settings().restriction.grace);
-        let message = |lifted: &Lifted| lifted_message(&lifted.held, grace);
-        let messages: Vec<String> = lifted.iter().map(message).collect();
+        let messages: Vec<String> =
+            lifted.iter().map(|(held, _)| lifted_message(held, grace)).collect();
         self.acknowledge(last, messages.join("\n"), "lifted", "returns at restart", json!(views))
             .await
     }

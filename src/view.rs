@@ -67,8 +67,7 @@ impl From<&Record> for HistoryView {
                 ("inherited", case, format!("the configuration changed: from {from}"))
             }
             Event::Moved { to, .. } => {
-                let to: Vec<String> = to.iter().map(Entity::to_string).collect();
-                ("moved", None, format!("the configuration changed: to {}", to.join(" ")))
+                ("moved", None, format!("the configuration changed: to {}", names(to, " ")))
             }
         };
         Self {
@@ -80,6 +79,11 @@ impl From<&Record> for HistoryView {
             why,
         }
     }
+}
+
+/// Several things in one line.
+pub fn names(things: &[impl ToString], between: &str) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
 }
 
 /// Why an entity is restricted: the operator's reason, or the sentence of the

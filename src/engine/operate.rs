@@ -71,15 +71,6 @@ pub enum TrustError {
     Overflow,
 }
 
-/// A restriction that was lifted.
-#[derive(Clone, Debug)]
-pub struct Lifted {
-    /// What was in force, and what was tried under it.
-    pub held: InForce,
-    /// Number of the change.
-    pub seq: u64,
-}
-
 /// Why a mark ends.
 pub(super) const ENFORCED_NOW: &str = "enforce mode: what was only observed restricts nobody";
 
@@ -133,7 +124,7 @@ impl Engine {
         let settings = self.settings();
         let directory = &settings.directory;
         // An address of a configured connector is judged by that one's terms.
-        let terms = directory.terms(&directory.current(entity.connector()));
+        let terms = directory.terms(entity.connector());
         if terms.mode == Mode::Observe {
             return Err(BlockError::Observe(entity));
         }
@@ -171,8 +162,9 @@ impl Engine {
     }
 
     /// Lifts the restriction or mark of `entity`; its evidence starts again
-    /// from zero. Nothing where there is none. `grace` is the length of the
-    /// grace, if not the configured one.
+    /// from zero. Gives what was in force and the number of the change; nothing
+    /// where there is none. `grace` is the length of the grace, if not the
+    /// configured one.
     pub fn unblock(
         &self,
         entity: &Entity,
@@ -180,14 +172,13 @@ impl Engine {
         grace: Option<Duration>,
         by: Actor,
         now: Timestamp,
-    ) -> Option<Lifted> {
+    ) -> Option<(InForce, u64)> {
         let _turn = self.turn();
         // Evidence goes first: the next message must not find the old one.
         self.table.in_force(entity, now)?;
         self.forget_evidence(entity);
         let grace = grace.unwrap_or(self.settings.load().restriction.grace);
-        let (held, seq) = self.table.lift(entity, now, by, reason, grace)?;
-        Some(Lifted { held, seq })
+        self.table.lift(entity, now, by, reason, grace)
     }
 
     /// Exempts an entity; gives the number of the change.
@@ -222,15 +213,11 @@ impl Engine {
     pub fn restore(&self, snapshot: Snapshot, now: Timestamp) -> Moves {
         self.table.restore(snapshot);
         let settings = self.settings();
-        let mut moves = Moves::default();
-        let plan = self.plan(None, &settings.directory, now);
-        self.share(&plan, &settings.directory, now);
-        for step in plan {
-            if self.carry_out(&step, &settings.directory, now) {
-                moves.add(step);
-            }
-        }
-        self.after_change(&settings, &mut moves, now);
+        let directory = &settings.directory;
+        let plan = self.plan(None, directory, now);
+        self.share(&plan, directory, now);
+        let mut moves = self.carry_out(plan, directory, now);
+        self.after_change(directory, &mut moves, now);
         moves
     }
 
@@ -246,14 +233,9 @@ impl Engine {
         // new name, and the source until nobody is known by the old one.
         self.share(&plan, new, now);
         self.settings.store(Arc::clone(&settings));
-        let mut moves = Moves::default();
-        for step in plan {
-            if self.carry_out(&step, new, now) {
-                moves.add(step);
-            }
-        }
+        let mut moves = self.carry_out(plan, new, now);
         self.forget_what_was_observed(&old.directory, new);
-        self.after_change(&settings, &mut moves, now);
+        self.after_change(new, &mut moves, now);
         moves
     }
 
@@ -322,27 +304,39 @@ impl Engine {
         }
     }
 
-    /// Carries a move out; says whether there was anything to move.
-    fn carry_out(&self, step: &Move, directory: &Directory, now: Timestamp) -> bool {
-        let Move { from, to, keeps, freed } = step;
-        let Some(first) = to.first() else {
-            return !freed.is_empty();
-        };
-        if *keeps {
-            return true;
+    /// Takes from the sources of a plan what they don't keep; tells what moved.
+    fn carry_out(&self, plan: Vec<Move>, directory: &Directory, now: Timestamp) -> Moves {
+        let keys_of = |entity: &Entity| keys_of(directory, entity.connector());
+        let mut moves = Moves::default();
+        for step in plan {
+            let Move { from, to, keeps, freed } = step;
+            let moved = match to.first() {
+                None => false,
+                Some(_) if keeps => true,
+                Some(first) => {
+                    let counted = self.roster.get(from.connector()).is_some();
+                    self.roster.rename(from.connector(), first.connector());
+                    self.table.transfer(&from, &to, &keys_of, now) || counted
+                }
+            };
+            // Who holds nothing has nothing to lose either.
+            let frees = !freed.is_empty() && (moved || to.is_empty());
+            if moved {
+                let list = if keeps { &mut moves.split } else { &mut moves.moved };
+                list.push((from.clone(), to));
+            }
+            if frees {
+                moves.freed.push((from, freed));
+            }
         }
-        let counted = self.roster.get(from.connector()).is_some();
-        self.roster.rename(from.connector(), first.connector());
-        let keys_of = |target: &Entity| keys_of(directory, target.connector());
-        self.table.transfer(from, to, &keys_of, now) || counted
+        moves
     }
 
     /// Evidence of a connector that was in observe mode and is in enforce mode
     /// now starts again: nobody is restricted for the past.
     fn forget_what_was_observed(&self, old: &Directory, new: &Directory) {
         self.roster.for_each(|key, tally| {
-            let mode = |directory: &Directory| directory.terms(&directory.current(key)).mode;
-            if mode(old) == Mode::Observe && mode(new) == Mode::Enforce {
+            if old.terms(key).mode == Mode::Observe && new.terms(key).mode == Mode::Enforce {
                 tally.reset(false);
             }
         });
@@ -350,9 +344,7 @@ impl Engine {
 
     /// What must hold under new settings: no mark where there is enforcement,
     /// and nobody restricted for what was observed before.
-    fn after_change(&self, settings: &Settings, moves: &mut Moves, now: Timestamp) {
-        let directory = &settings.directory;
-        let mode = |key: &ConnectorKey| directory.terms(&directory.current(key)).mode;
+    fn after_change(&self, directory: &Directory, moves: &mut Moves, now: Timestamp) {
         for listed in self.table.list(now) {
             let Some(restriction) = &listed.standing.restriction else {
                 continue;
@@ -368,11 +360,11 @@ impl Engine {
                 && directory.named(name).is_none()
             {
                 moves.lost.push(listed.entity.clone());
-            } else if restriction.mark && mode(key) == Mode::Enforce {
+            } else if restriction.mark && directory.terms(key).mode == Mode::Enforce {
                 self.table.lift_mark(&listed.entity, now, ENFORCED_NOW);
                 self.forget_evidence(&listed.entity);
                 moves.unmarked.push(listed.entity.clone());
-            } else if !restriction.mark && mode(key) == Mode::Observe {
+            } else if !restriction.mark && !directory.refuses(restriction) {
                 moves.idle.push(listed.entity.clone());
             }
         }
@@ -403,18 +395,6 @@ impl Engine {
     fn forget_evidence(&self, entity: &Entity) {
         if let Some(tally) = self.roster.get(entity.connector()) {
             tally.reset(false);
-        }
-    }
-}
-
-impl Moves {
-    fn add(&mut self, step: Move) {
-        if !step.to.is_empty() {
-            let list = if step.keeps { &mut self.split } else { &mut self.moved };
-            list.push((step.from.clone(), step.to));
-        }
-        if !step.freed.is_empty() {
-            self.freed.push((step.from, step.freed));
         }
     }
 }

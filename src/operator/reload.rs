@@ -6,9 +6,9 @@ use crate::{
     engine::{Engine, Moves},
     milter,
     timestamp::Timestamp,
+    view::names,
 };
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
@@ -45,17 +45,15 @@ impl ReloadView {
             sentences.push(format!("{key} changed: takes effect at the next restart"));
         }
         for (from, to) in &self.moves.moved {
-            let to: Vec<String> = to.iter().map(Entity::to_string).collect();
             sentences.push(format!(
                 "{from} is now {}: history and restrictions went along",
-                to.join(" and ")
+                names(to, " and ")
             ));
         }
         for (from, to) in &self.moves.split {
-            let to: Vec<String> = to.iter().map(Entity::to_string).collect();
             sentences.push(format!(
                 "{} no longer belongs to {from}, which is restricted, and is restricted by itself now",
-                to.join(" and ")
+                names(to, " and ")
             ));
         }
         for entity in &self.moves.lost {
@@ -73,10 +71,9 @@ impl ReloadView {
                 .push(format!("{entity} was marked and is in enforce mode now: it starts afresh"));
         }
         for (entity, networks) in &self.moves.freed {
-            let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
             sentences.push(format!(
                 "{} belonged to {entity}, which is restricted, and can relay again: only addresses, /24 and /48 can be restricted by themselves",
-                networks.join(" and ")
+                names(networks, " and ")
             ));
         }
         sentences.extend(self.warnings.iter().cloned());

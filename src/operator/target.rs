@@ -5,6 +5,7 @@ use crate::{
     command::Failure,
     connector::{ConnectorKey, Entity, client_network, fold_login},
     timestamp::Timestamp,
+    view::names,
 };
 use std::net::IpAddr;
 
@@ -33,8 +34,10 @@ impl Operator {
             (Some(entity), true) => Ok(entity),
             (Some(entity), false) => {
                 known.push(entity);
-                let names: Vec<String> = known.iter().map(Entity::to_string).collect();
-                Err(Failure::usage(format!("{text:?} can mean {}: say which", names.join(" or "))))
+                Err(Failure::usage(format!(
+                    "{text:?} can mean {}: say which",
+                    names(&known, " or ")
+                )))
             }
             // An address can be nothing else.
             (None, _) => match text.parse::<IpAddr>() {

@@ -9,7 +9,7 @@ use crate::{
     restriction::{InForce, Listed as Entry},
     tally::Tally,
     timestamp::Timestamp,
-    verdict::{Action, Mode, Scope},
+    verdict::{Action, Scope},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc};
@@ -79,10 +79,12 @@ impl ListView {
         let load = |counter: &std::sync::atomic::AtomicU64| {
             counter.load(std::sync::atomic::Ordering::Relaxed)
         };
-        let state = match mode(engine, &restriction.entity) {
-            _ if restriction.mark => State::Marked,
-            Mode::Observe => State::Idle,
-            Mode::Enforce => State::Restricted,
+        let state = if restriction.mark {
+            State::Marked
+        } else if engine.settings().directory.refuses(restriction) {
+            State::Restricted
+        } else {
+            State::Idle
         };
         Self {
             state,
@@ -145,7 +147,7 @@ impl ListView {
     fn empty(engine: &Engine, entity: Entity, state: State) -> Self {
         let settings = engine.settings();
         let directory = &settings.directory;
-        let terms = directory.terms(&directory.current(entity.connector()));
+        let terms = directory.terms(entity.connector());
         Self {
             kind: entity.kind().to_owned(),
             entity,
@@ -200,11 +202,4 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
         }
     });
     list
-}
-
-/// Observe or enforce, for an entity.
-fn mode(engine: &Engine, entity: &Entity) -> Mode {
-    let settings = engine.settings();
-    let directory = &settings.directory;
-    directory.terms(&directory.current(entity.connector())).mode
 }

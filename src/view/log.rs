@@ -1,5 +1,6 @@
 //! Log lines: one an event, `key=value`, made for grep.
 
+use super::names;
 use crate::{
     connector::Entity,
     judge::COMPROMISED,
@@ -51,8 +52,7 @@ pub fn log_line(record: &Record) -> String {
         }
         Event::Inherited { from, .. } => format!("inherited entity={entity} from={from}"),
         Event::Moved { to, .. } => {
-            let to: Vec<String> = to.iter().map(Entity::to_string).collect();
-            format!("moved entity={entity} to={}", to.join("+"))
+            format!("moved entity={entity} to={}", names(to, "+"))
         }
     }
 }

@@ -142,7 +142,7 @@ pub fn show(
     let case = held.as_ref().or(over);
     Some(ShowView {
         entity: entity.clone(),
-        mode: directory.terms(&directory.current(key)).mode,
+        mode: directory.terms(key).mode,
         keys: named.map(keys).unwrap_or_default(),
         limits: limits(&directory.terms(key).limits),
         related,
