@@ -13,6 +13,7 @@
 //! attacker does today becomes usual tomorrow at the earliest, and not at all
 //! if it was noticed.
 
+use crate::halves;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 const HALFLIFE_DAYS: f32 = 30.0;
@@ -63,12 +64,12 @@ impl Baseline {
 }
 
 fn split(word: u64) -> (f32, f32) {
-    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (f32::from_be_bytes([a, b, c, d]), f32::from_be_bytes([e, f, g, h]))
+    let (bad, total) = halves::split(word);
+    (f32::from_bits(bad), f32::from_bits(total))
 }
 
 fn join(bad: f32, total: f32) -> u64 {
-    u64::from(bad.to_bits()) << 32 | u64::from(total.to_bits())
+    halves::join(bad.to_bits(), total.to_bits())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!
 //!   S <- clamp(S * 2^(-dt / halflife) + delta, 0, cap)
 
-use crate::timestamp::Timestamp;
+use crate::{halves, timestamp::Timestamp};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// A score.
@@ -58,12 +58,12 @@ fn decayed(word: u64, halflife_s: f32, now: u32) -> f32 {
 }
 
 fn split(word: u64) -> (f32, u32) {
-    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (f32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+    let (score, at) = halves::split(word);
+    (f32::from_bits(score), at)
 }
 
 fn join(score: f32, at: u32) -> u64 {
-    u64::from(score.to_bits()) << 32 | u64::from(at)
+    halves::join(score.to_bits(), at)
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@
 //! from the true count of the hour before t by less than what that thirteenth
 //! slot holds. A count stops at 4,294,967,295 in a slot.
 
-use crate::timestamp::Timestamp;
+use crate::{
+    halves::{join, split},
+    timestamp::Timestamp,
+};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const SLOT_MS: u64 = 5 * 60 * 1000;
@@ -72,15 +75,6 @@ impl Window {
 
 fn slot_number(at: Timestamp) -> u32 {
     u32::try_from(at.as_millis() / SLOT_MS).unwrap_or(u32::MAX)
-}
-
-fn split(word: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
-}
-
-fn join(number: u32, count: u32) -> u64 {
-    u64::from(number) << 32 | u64::from(count)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ const FLOORS: [&[&str]; 6] = [
     &[
         "baseline",
         "directory",
+        "halves",
         "judge",
         "restriction",
         "roster",
