@@ -55,7 +55,7 @@ fn session(number: u32) -> Session {
 fn message(engine: &Engine, session: &mut Session) -> Verdict {
     let mut transaction = engine.begin(session);
     let recipient =
-        Recipient { domain: "remote.test", transport: Some("smtp"), fate: Fate::Accepted };
+        Recipient { address: "user@remote.test", transport: Some("smtp"), fate: Fate::Accepted };
     let verdict = engine.at_recipient(session, &mut transaction, &recipient, NOW);
     assert_eq!(verdict, Verdict::Pass);
     let message = Message {

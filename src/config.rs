@@ -233,6 +233,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     });
     Config {
         settings: engine::Settings {
+            throttle: true,
             directory: Directory::new(directory),
             directions,
             restriction: restriction.terms,

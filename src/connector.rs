@@ -92,6 +92,32 @@ pub enum ConnectorKey {
     Overflow,
 }
 
+/// What kind of client a connector is, which settles what is usual for it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// A person or a program with a login of its own: the networks that it
+    /// comes from are part of who it is.
+    Login,
+    /// Many senders behind one client.
+    Relay,
+    /// Newsletters and other mailings to many.
+    Bulk,
+    /// A forwarder or list host: foreign senders are its trade.
+    Forwarder,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Login => "login",
+            Self::Relay => "relay",
+            Self::Bulk => "bulk",
+            Self::Forwarder => "forwarder",
+        })
+    }
+}
+
 /// What can be restricted.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Entity {

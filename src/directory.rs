@@ -22,11 +22,11 @@
 
 use crate::{
     connector::{
-        CertificateName, ConnectorKey, Entity, Identities, client_network, parent_network,
+        CertificateName, ConnectorKey, Entity, Identities, Profile, client_network, parent_network,
     },
     domain::DomainSet,
     record::Restriction,
-    verdict::{Action, Mode},
+    verdict::{Action, Mode, Throttle},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
@@ -41,6 +41,16 @@ pub struct Limits {
     /// Relayed messages in any hour.
     pub messages_per_hour: Option<u32>,
     /// Relayed recipients in any hour.
+    pub recipients_per_hour: Option<u32>,
+}
+
+/// What an operator declared to be usual: the reference for volume, as if it
+/// had been the busiest hour so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usual {
+    /// Relayed messages in the busiest hour.
+    pub messages_per_hour: Option<u32>,
+    /// Relayed recipients in the busiest hour.
     pub recipients_per_hour: Option<u32>,
 }
 
@@ -59,6 +69,33 @@ pub struct Terms {
     pub reject_after: Option<Duration>,
     /// Hard limits.
     pub limits: Limits,
+    /// What kind of client it is; by its key where nobody said.
+    pub profile: Option<Profile>,
+    /// What is usual, where somebody said.
+    pub usual: Usual,
+    /// What its mail meets while it is suspicious; by its profile where nobody
+    /// said.
+    pub throttle: Option<Throttle>,
+}
+
+impl Terms {
+    /// What kind of client `key` is under these terms.
+    pub fn profile(&self, key: &ConnectorKey) -> Profile {
+        self.profile.unwrap_or(match key {
+            ConnectorKey::Login(_) => Profile::Login,
+            _ => Profile::Relay,
+        })
+    }
+
+    /// What mail of `key` meets while it is suspicious. Who has no queue of its
+    /// own, as mail programs and programs on this host, is held: a tempfail
+    /// would lose its mail.
+    pub fn throttle(&self, key: &ConnectorKey) -> Throttle {
+        self.throttle.unwrap_or(match (key, self.profile(key)) {
+            (ConnectorKey::Local, _) | (_, Profile::Login) => Throttle::Hold,
+            _ => Throttle::Tempfail,
+        })
+    }
 }
 
 /// A `[[connector]]` of the configuration.

@@ -19,14 +19,14 @@ use end::End;
 pub use notice::{Notice, Notices};
 pub use operate::{BlockError, Blocked, Moves, TrustError};
 use operate::{ENFORCED_NOW, keys_of};
-use session::Settled;
+use session::{MAX_LOOKED_AT, Settled};
 pub use session::{Session, Transaction};
 pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
 
 use crate::{
     connector::ConnectorKey,
     directory::{Resolution, Terms},
-    message::{Direction, Fate, Message, Recipient},
+    message::{Delivery, Direction, Fate, Message, Recipient},
     record::CaseId,
     restriction::{InForce, Table},
     roster::Roster,
@@ -156,11 +156,14 @@ impl Engine {
                     return Verdict::Pass;
                 };
                 let direction = settled.settings.directions.of(recipient);
-                if let Some(reply) = self.refusal(&settled, session, *transaction, direction, now) {
+                if let Some(reply) = self.refusal(&settled, session, transaction, direction, now) {
                     return Verdict::Refuse(reply);
                 }
                 session.accepted = true;
                 transaction.accept(direction);
+                if direction == Direction::Relayed && transaction.recipients.len() < MAX_LOOKED_AT {
+                    transaction.recipients.push(self.hasher.hash_one(recipient.address));
+                }
             }
         }
         Verdict::Pass
@@ -177,7 +180,9 @@ impl Engine {
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
         self.settle(session);
         let verdict = match session.settled() {
-            Some(settled) => End { engine: self, settled, transaction, message, now }.verdict(),
+            Some(settled) => {
+                End { engine: self, settled, transaction: &transaction, message, now }.verdict()
+            }
             None => Verdict::Pass,
         };
         let count = |counter: &AtomicU64, by: u32| {
@@ -197,10 +202,17 @@ impl Engine {
 
     /// A transaction that never reached its end: Postfix refused recipients of
     /// it, or the client or another milter ended it.
-    pub fn at_abandon(&self, session: &Session, transaction: Transaction) {
+    pub fn at_abandon(&self, session: &Session, transaction: &Transaction, now: Timestamp) {
+        let _ = now;
         if let Some(settled) = session.settled() {
             self.count_unknown(&settled.resolution, transaction);
         }
+    }
+
+    /// What became of a recipient of a message that was accepted. Nobody waits
+    /// for it; it may restrict.
+    pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) {
+        let _ = (delivery, now);
     }
 
     /// The answer where something in us failed: a restricted entity stays
@@ -231,7 +243,7 @@ impl Engine {
         &self,
         settled: &Settled,
         session: &mut Session,
-        transaction: Transaction,
+        transaction: &Transaction,
         direction: Direction,
         now: Timestamp,
     ) -> Option<Reply> {
@@ -316,7 +328,7 @@ impl Engine {
         }
     }
 
-    fn count_unknown(&self, resolution: &Resolution, transaction: Transaction) {
+    fn count_unknown(&self, resolution: &Resolution, transaction: &Transaction) {
         if transaction.unknown > 0 {
             self.count(resolution, |tally| &tally.counters.unknown_recipients, transaction.unknown);
         }

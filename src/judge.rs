@@ -1,7 +1,7 @@
 //! From scores to a judgement: pure functions of plain values.
 //!
 //! Z, the fused score, is the sum over groups of signals that do not say the
-//! same thing twice. There is one signal yet, so Z is its score.
+//! same thing twice.
 //! An entity is compromised from Z >= 14 on and suspicious from Z >= 7 until
 //! Z falls below 3.5. One signal that is only weak evidence stays under 9.1.
 
@@ -34,23 +34,43 @@ pub enum Judgement {
 
 /// The scores of an entity at one moment, in nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Scores {
-    /// U, unregistered senders.
-    pub unregistered: f32,
-}
+pub struct Scores([f32; SignalName::ALL.len()]);
 
 impl Scores {
     /// The score of one signal.
     pub fn of(&self, signal: SignalName) -> f32 {
-        match signal {
-            SignalName::UnregisteredSender => self.unregistered,
+        self.0.get(signal as usize).copied().unwrap_or(0.0)
+    }
+
+    /// These with another score of one signal.
+    #[must_use]
+    pub fn with(mut self, signal: SignalName, score: f32) -> Self {
+        if let Some(slot) = self.0.get_mut(signal as usize) {
+            *slot = score;
         }
+        self
     }
 }
 
-/// Z.
+/// Z: signals that may say the same thing twice share a group, of which the
+/// larger counts.
+///
+///   Z = max(U, F) + max(A, min(A, weak cap) / 2 + A2) + max(R1, R2) + Q
+///       + max(X, V) + min(X, V) / 2
 pub fn fuse(scores: &Scores) -> f32 {
-    scores.unregistered
+    use SignalName::{
+        ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
+        UnknownCrowds, UnregisteredSender, Volume,
+    };
+    let of = |signal| scores.of(signal);
+    let larger = |one, other| of(one).max(of(other));
+    let networks = of(NewNetworks);
+    larger(UnregisteredSender, ForeignFrom)
+        + networks.max(networks.min(WEAK_CAP) / 2.0 + of(ShiftedNetworks))
+        + larger(MostRefused, ManyRefused)
+        + of(SpamVerdict)
+        + larger(UnknownCrowds, Volume)
+        + of(UnknownCrowds).min(of(Volume)) / 2.0
 }
 
 /// The judgement of an entity that was taken for `was`. In grace twice the
@@ -83,7 +103,7 @@ mod tests {
     use crate::{record::CaseId, timestamp::Timestamp};
 
     fn judged(z: f32, was: Judgement, grace: Option<&Grace>) -> Judgement {
-        judge(&Scores { unregistered: z }, was, grace)
+        judge(&Scores::default().with(SignalName::UnregisteredSender, z), was, grace)
     }
 
     #[test]

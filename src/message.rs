@@ -55,12 +55,19 @@ pub enum Fate {
 /// One recipient of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
-    /// Domain of the address, in any spelling; empty where it has none.
-    pub domain: &'a str,
+    /// The address, in any spelling, without brackets.
+    pub address: &'a str,
     /// Name of the transport that Postfix chose, where the source knows it.
     pub transport: Option<&'a str>,
     /// What Postfix itself made of it.
     pub fate: Fate,
+}
+
+impl<'a> Recipient<'a> {
+    /// Domain of the address, in any spelling; empty where it has none.
+    pub fn domain(&self) -> &'a str {
+        domain::of_address(self.address).unwrap_or("")
+    }
 }
 
 /// Where a recipient's mail goes.
@@ -89,4 +96,28 @@ pub struct Message<'a> {
     pub size: Option<u64>,
     /// Name of this host, which is registered by nature.
     pub host: Option<&'a str>,
+}
+
+/// What became of one recipient of a message that was accepted, as the queue
+/// manager learned it for the first time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Delivered, or taken over by the next host.
+    Delivered,
+    /// Refused: a permanent failure, or a temporary one by policy or rate limit
+    /// (not greylisting). This speaks against the client.
+    Refused,
+    /// Not yet: a temporary failure that says nothing about the client.
+    Deferred,
+}
+
+/// A delivery result.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// Queue id of Postfix under which the message was accepted.
+    pub queue_id: &'a str,
+    /// The recipient, as it was given at RCPT.
+    pub recipient: &'a str,
+    /// What became of it.
+    pub outcome: Outcome,
 }

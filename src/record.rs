@@ -97,17 +97,56 @@ impl<'de> Deserialize<'de> for Actor {
 }
 
 /// What is observed of an entity.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalName {
-    /// The domain of MAIL FROM is not registered.
+    /// U: the domain of MAIL FROM is not registered.
     UnregisteredSender,
+    /// F: the domain of the From header is not registered, or foreign.
+    ForeignFrom,
+    /// A: client networks that this login never used.
+    NewNetworks,
+    /// A2: most of the last hour's mail comes from networks first seen today.
+    ShiftedNetworks,
+    /// X: many recipients that this connector never wrote to, in one message.
+    UnknownCrowds,
+    /// R1: most recipients are refused.
+    MostRefused,
+    /// R2: many recipients are refused.
+    ManyRefused,
+    /// Q: a filter before us calls the message spam.
+    SpamVerdict,
+    /// V: more than in the busiest hour so far.
+    Volume,
+}
+
+impl SignalName {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::UnregisteredSender,
+        Self::ForeignFrom,
+        Self::NewNetworks,
+        Self::ShiftedNetworks,
+        Self::UnknownCrowds,
+        Self::MostRefused,
+        Self::ManyRefused,
+        Self::SpamVerdict,
+        Self::Volume,
+    ];
 }
 
 impl fmt::Display for SignalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnregisteredSender => "unregistered_sender",
+            Self::ForeignFrom => "foreign_from",
+            Self::NewNetworks => "new_networks",
+            Self::ShiftedNetworks => "shifted_networks",
+            Self::UnknownCrowds => "unknown_crowds",
+            Self::MostRefused => "most_refused",
+            Self::ManyRefused => "many_refused",
+            Self::SpamVerdict => "spam_verdict",
+            Self::Volume => "volume",
         })
     }
 }

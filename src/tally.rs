@@ -11,7 +11,7 @@
 
 use crate::{
     judge::{COMPROMISED, Judgement, Scores, fuse},
-    record::{Finding, Sample},
+    record::{Finding, Sample, SignalName},
     restriction::Attempts,
     signal::unregistered::Unregistered,
     timestamp::Timestamp,
@@ -177,7 +177,7 @@ impl Tally {
 
     /// All scores at `now`.
     pub fn scores(&self, now: Timestamp) -> Scores {
-        Scores { unregistered: self.unregistered.score(now) }
+        Scores::default().with(SignalName::UnregisteredSender, self.unregistered.score(now))
     }
 
     /// All scores that are above zero, made readable, the largest first.

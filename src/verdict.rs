@@ -18,6 +18,19 @@ pub enum Mode {
     Enforce,
 }
 
+/// What mail of a suspicious connector meets beyond the rate that its history
+/// allows.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Throttle {
+    /// 451: the client tries again later.
+    Tempfail,
+    /// Accepted into the hold queue of Postfix.
+    Hold,
+    /// Nothing.
+    Off,
+}
+
 /// What a restricted entity's mail meets.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

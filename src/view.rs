@@ -115,6 +115,7 @@ pub fn sentence(finding: &Finding) -> String {
                 share(finding.usual)
             )
         }
+        _ => format!("{bad} of {of} trials were bad; usual: {}", share(finding.usual)),
     }
 }
 

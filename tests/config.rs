@@ -200,6 +200,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
         action: Action::Tempfail,
         reject_after: Some(Duration::from_secs(3 * DAY)),
         limits: Limits::default(),
+        ..Terms::default()
     };
     let other = ["bücher.example", "shop.example", "mx.example.com", "example.com"];
     [
@@ -218,6 +219,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
                 action: Action::Reject,
                 reject_after: None,
                 limits: Limits { messages_per_hour: Some(5000), recipients_per_hour: Some(20_000) },
+                ..Terms::default()
             }
             .into(),
         },

@@ -309,7 +309,7 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
     let mut accepted = 0;
     for to in &mail.to {
         let recipient = Recipient {
-            domain: if *to == To::Inbound { "in.example" } else { "y.test" },
+            address: if *to == To::Inbound { "u@in.example" } else { "u@y.test" },
             transport: Some("smtp"),
             fate: match to {
                 To::Relayed | To::Inbound => Fate::Accepted,
@@ -325,7 +325,7 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
         }
     }
     if accepted == 0 || mail.aborts {
-        engine.at_abandon(&session, transaction);
+        engine.at_abandon(&session, &transaction, now);
         return seen;
     }
     let odd;

@@ -74,6 +74,7 @@ impl Organizations {
             action: defaults.restriction.action,
             reject_after: defaults.restriction.reject_after,
             limits: Limits::default(),
+            ..Terms::default()
         }
     }
 
@@ -225,6 +226,7 @@ fn terms(
         action: table.word("action", sections::ACTIONS).unwrap_or(defaults.restriction.action),
         reject_after: sections::reject_after(table).unwrap_or(defaults.restriction.reject_after),
         limits,
+        ..Terms::default()
     }
 }
 

@@ -29,7 +29,7 @@ const SAMPLE_TEXT: usize = 256;
 pub(super) struct End<'a> {
     pub(super) engine: &'a Engine,
     pub(super) settled: &'a Settled,
-    pub(super) transaction: Transaction,
+    pub(super) transaction: &'a Transaction,
     pub(super) message: &'a Message<'a>,
     pub(super) now: Timestamp,
 }

@@ -56,7 +56,7 @@ impl Session {
 }
 
 /// One transaction: from MAIL to its end.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Transaction {
     /// Accepted inbound recipients.
     pub inbound: u32,
@@ -64,7 +64,13 @@ pub struct Transaction {
     pub relayed: u32,
     /// Recipients that Postfix refused as unknown.
     pub unknown: u32,
+    /// Hashes of the accepted relayed recipients, of [`MAX_LOOKED_AT`] at the
+    /// most.
+    pub(super) recipients: Vec<u64>,
 }
+
+/// So many recipients of a message are looked at one by one.
+pub(super) const MAX_LOOKED_AT: usize = 1024;
 
 impl Transaction {
     pub(super) fn accept(&mut self, direction: Direction) {

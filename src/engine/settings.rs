@@ -114,9 +114,9 @@ impl Directions {
     pub fn of(&self, recipient: &Recipient<'_>) -> Direction {
         let local =
             recipient.transport.is_some_and(|transport| self.local_transports.contains(transport));
-        let inbound = || match domain::fold(recipient.domain) {
+        let inbound = || match domain::fold(recipient.domain()) {
             Some(domain) => self.inbound_domains.contains_folded(&domain),
-            None => recipient.domain.is_empty(),
+            None => recipient.domain().is_empty(),
         };
         if local || inbound() { Direction::Inbound } else { Direction::Relayed }
     }
@@ -131,6 +131,8 @@ pub struct Settings {
     pub directions: Directions,
     /// Restrictions.
     pub restriction: RestrictionTerms,
+    /// Whether suspicious connectors are slowed down at all.
+    pub throttle: bool,
 }
 
 impl Settings {
@@ -156,14 +158,14 @@ mod tests {
         let mut directions = Directions::default();
         directions.inbound_domains.insert("example.org").unwrap();
         directions.local_transports.insert("virtual".into());
-        let of = |domain, transport| {
-            directions.of(&Recipient { domain, transport, fate: Fate::Accepted })
+        let of = |address, transport| {
+            directions.of(&Recipient { address, transport, fate: Fate::Accepted })
         };
-        assert_eq!(of("Example.ORG", Some("smtp")), Direction::Inbound);
-        assert_eq!(of("example.net", Some("virtual")), Direction::Inbound);
-        assert_eq!(of("example.net", Some("slow")), Direction::Relayed);
-        assert_eq!(of("example.net", None), Direction::Relayed);
-        assert_eq!(of("", None), Direction::Inbound);
+        assert_eq!(of("u@Example.ORG", Some("smtp")), Direction::Inbound);
+        assert_eq!(of("u@example.net", Some("virtual")), Direction::Inbound);
+        assert_eq!(of("u@example.net", Some("slow")), Direction::Relayed);
+        assert_eq!(of("u@example.net", None), Direction::Relayed);
+        assert_eq!(of("u", None), Direction::Inbound);
     }
 
     #[test]

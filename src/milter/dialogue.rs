@@ -138,10 +138,10 @@ impl Dialogue {
         let argument = envelope::text(arguments.first());
         let fate = envelope::fate(mailer.as_deref(), host.as_deref());
         let recipient = Recipient {
-            domain: match fate {
-                Fate::Accepted => envelope::recipient_domain(resolved.as_deref(), &argument),
+            address: match fate {
+                Fate::Accepted => envelope::recipient(resolved.as_deref(), &argument),
                 // There the macro holds the text of the refusal.
-                _ => envelope::recipient_domain(None, &argument),
+                _ => envelope::recipient(None, &argument),
             },
             transport: mailer.as_deref(),
             fate,
@@ -149,7 +149,7 @@ impl Dialogue {
         let now = self.shared.now();
         let engine = &self.shared.engine;
         // There is one unless MAIL never came or failed.
-        let mut transaction = match self.transaction {
+        let mut transaction = match self.transaction.take() {
             Some(transaction) => transaction,
             None => engine.begin(&mut self.session),
         };
@@ -184,7 +184,8 @@ impl Dialogue {
     /// follows messages that did: then there is none.)
     pub(super) fn abandon(&mut self) {
         if let Some(transaction) = self.transaction.take() {
-            self.shared.engine.at_abandon(&self.session, transaction);
+            let now = self.shared.last_time();
+            self.shared.engine.at_abandon(&self.session, &transaction, now);
         }
     }
 

@@ -101,13 +101,12 @@ fn is_enhanced_code(text: &str) -> bool {
         && parts.next().is_none()
 }
 
-/// The domain of a recipient, from `{rcpt_addr}` or else the argument; empty
-/// where neither has one.
-pub(super) fn recipient_domain<'a>(resolved: Option<&'a str>, argument: &'a str) -> &'a str {
+/// Where a recipient's mail goes: what Postfix made of the address, if it says
+/// so and there is a domain in that, else what the client wrote.
+pub(super) fn recipient<'a>(resolved: Option<&'a str>, argument: &'a str) -> &'a str {
     resolved
-        .and_then(domain::of_address)
-        .or_else(|| domain::of_address(address(argument)))
-        .unwrap_or("")
+        .filter(|resolved| domain::of_address(resolved).is_some())
+        .unwrap_or_else(|| address(argument))
 }
 
 /// An address as a macro writes it: some programs put `IPv6:` before it.
@@ -204,15 +203,15 @@ mod tests {
     #[test]
     fn the_resolved_recipient_decides() {
         for (resolved, argument, expected) in [
-            (Some("u@a.example"), "<u@a.example>", "a.example"),
-            (Some("u@evil.example"), "<u%evil.example@a.example>", "evil.example"),
-            (Some("root@mx.example"), "<root>", "mx.example"),
-            (None, "<u@a.example>", "a.example"),
-            (None, "<\"u@b.example\"@a.example>", "a.example"),
-            (Some("root"), "<root>", ""),
+            (Some("u@a.example"), "<u@a.example>", "u@a.example"),
+            (Some("u@evil.example"), "<u%evil.example@a.example>", "u@evil.example"),
+            (Some("root@mx.example"), "<root>", "root@mx.example"),
+            (None, "<u@a.example>", "u@a.example"),
+            (None, "<\"u@b.example\"@a.example>", "\"u@b.example\"@a.example"),
+            (Some("root"), "<root>", "root"),
             (None, "", ""),
         ] {
-            assert_eq!(recipient_domain(resolved, argument), expected, "{argument}");
+            assert_eq!(recipient(resolved, argument), expected, "{argument}");
         }
     }
 

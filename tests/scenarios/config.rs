@@ -117,7 +117,7 @@ impl Config {
             ..Directions::default()
         };
         add_domains(&mut directions.inbound_domains, global, "inbound")?;
-        Ok(Settings { directory: Directory::new(params), directions, restriction })
+        Ok(Settings { directory: Directory::new(params), directions, restriction, throttle: true })
     }
 }
 

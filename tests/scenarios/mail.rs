@@ -94,7 +94,7 @@ impl Client {
         let ended = words.skip("end");
         if words.skip("abort") {
             let open = self.open.take().ok_or("no transaction is open")?;
-            scene.engine.at_abandon(&self.session, open.transaction);
+            scene.engine.at_abandon(&self.session, &open.transaction, scene.now);
         }
         words.end()?;
         let Some(recipients) = recipients else {
@@ -112,7 +112,7 @@ impl Client {
             (false, refused) => {
                 if begun {
                     let open = self.open.take().ok_or("no transaction is open")?;
-                    scene.engine.at_abandon(&self.session, open.transaction);
+                    scene.engine.at_abandon(&self.session, &open.transaction, scene.now);
                 }
                 Ok(Some(match refused {
                     Some(reply) => format!("{reply} at rcpt"),
@@ -161,11 +161,7 @@ impl Client {
                 _ => return Err(format!("{word:?} is not understood of a recipient")),
             }
         }
-        let recipient = Recipient {
-            domain: address.rsplit_once('@').map_or("", |(_, domain)| domain),
-            transport,
-            fate,
-        };
+        let recipient = Recipient { address, transport, fate };
         let open = self.open.as_mut().ok_or("no transaction is open")?;
         let verdict = scene.engine.at_recipient(
             &mut self.session,
