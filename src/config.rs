@@ -29,6 +29,7 @@ use crate::{
     directory::{Directory, Named, Params},
     domain::DomainSet,
     engine, milter,
+    model::Model,
     verdict::{Mode, WordError},
 };
 use connectors::{Defaults, Organizations};
@@ -234,6 +235,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     Config {
         settings: engine::Settings {
             throttle: true,
+            model: Model::default(),
             directory: Directory::new(directory),
             directions,
             restriction: restriction.terms,

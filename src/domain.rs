@@ -5,7 +5,7 @@
 //! and U-labels against A-labels (RFC 5890) make no difference. [`fold`]
 //! gives the common spelling: lower case, A-labels, no trailing dot.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 
 /// Longest domain name in octets (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
@@ -45,6 +45,22 @@ pub fn fold(name: &str) -> Option<Cow<'_, str>> {
 /// The part of an address behind its last `@`, if it has one.
 pub fn of_address(address: &str) -> Option<&str> {
     address.rsplit_once('@').map(|(_, domain)| domain)
+}
+
+/// The organizational domain of a name that [`fold`] gave: the public suffix
+/// that it ends in, and one label more, as `example.co.uk` for
+/// `mail.example.co.uk`. Two names of one owner have the same, as a rule.
+///
+/// Suffixes are those of the public suffix list that is compiled in, the private
+/// ones (`github.io`) too; where the list has none the last label is the suffix.
+/// A name that is itself a suffix, that has no dot, that has an empty label or
+/// that is an address is its own organizational domain.
+pub fn organizational(folded: &str) -> &str {
+    if folded.starts_with('[') || folded.parse::<IpAddr>().is_ok() {
+        return folded;
+    }
+    let domain = psl::domain_str(folded);
+    domain.filter(|domain| !domain.starts_with('.')).unwrap_or(folded)
 }
 
 /// A set of domain names, of which some stand for all names below them too.
@@ -173,5 +189,42 @@ mod tests {
         assert_eq!(fold("[192.0.2.1]").unwrap(), "[192.0.2.1]");
         assert_eq!(fold(&"a".repeat(300)), None);
         assert_eq!(fold("a\r\nb"), None);
+    }
+
+    #[test]
+    fn names_of_one_owner_have_one_organizational_domain() {
+        for (name, expected) in [
+            ("mail.example.co.uk", "example.co.uk"),
+            ("example.co.uk", "example.co.uk"),
+            ("a.b.example.org", "example.org"),
+            ("example.org", "example.org"),
+            // A suffix of its own, public or private.
+            ("co.uk", "co.uk"),
+            ("org", "org"),
+            ("github.io", "github.io"),
+            ("pages.alice.github.io", "alice.github.io"),
+            // No suffix that is listed.
+            ("mail.site.internal-net", "site.internal-net"),
+            ("localhost", "localhost"),
+            // `*.ck` is a suffix, `www.ck` is not.
+            ("mail.shop.example.ck", "shop.example.ck"),
+            ("example.ck", "example.ck"),
+            ("mail.www.ck", "www.ck"),
+            // A-labels: of the name, and of the suffix.
+            ("mail.xn--bcher-kva.co.uk", "xn--bcher-kva.co.uk"),
+            ("mail.xn--85x722f.xn--55qx5d.cn", "xn--85x722f.xn--55qx5d.cn"),
+            ("xn--55qx5d.cn", "xn--55qx5d.cn"),
+            // Addresses.
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            ("[ipv6:2001:db8::1]", "[ipv6:2001:db8::1]"),
+            ("192.0.2.1", "192.0.2.1"),
+            // What can't be a name.
+            ("", ""),
+            (".", "."),
+            ("a..b", "a..b"),
+            (".co.uk", ".co.uk"),
+        ] {
+            assert_eq!(organizational(name), expected, "{name:?}");
+        }
     }
 }

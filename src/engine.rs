@@ -9,13 +9,18 @@
 //! What we refused is no evidence: the attempts of a restricted or marked
 //! entity are counted apart, and nothing is learned from them.
 
+mod deliveries;
 mod end;
+mod judging;
+mod memory;
 mod notice;
 mod operate;
 mod session;
 mod settings;
 
+use deliveries::Owner;
 use end::End;
+pub use memory::{Memory, Recalled};
 pub use notice::{Notice, Notices};
 pub use operate::{BlockError, Blocked, Moves, TrustError};
 use operate::{ENFORCED_NOW, keys_of};
@@ -26,22 +31,23 @@ pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, Restriction
 use crate::{
     connector::ConnectorKey,
     directory::{Resolution, Terms},
-    message::{Delivery, Direction, Fate, Message, Recipient},
-    record::CaseId,
+    fingerprint::Fingerprints,
+    judge::Judgement,
+    known::Known,
+    message::{Direction, Fate, Message, Recipient},
+    pending::Pending,
+    record::{CaseId, Finding},
     restriction::{InForce, Table},
     roster::Roster,
+    signal::Context,
     tally::Tally,
     timestamp::Timestamp,
-    verdict::{Action, Class, Mode, Reply, Scope, Verdict},
+    verdict::{Action, Class, Mode, Reply, Scope, Throttle, Verdict},
 };
 use arc_swap::ArcSwap;
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 /// Refusals in a session without an accepted recipient, after which it is
@@ -75,7 +81,15 @@ pub struct Engine {
     roster: Roster,
     counters: Counters,
     notices: Notices,
-    hasher: RandomState,
+    fingerprints: Fingerprints,
+    /// Whom connectors wrote to.
+    known: Known,
+    /// Messages whose fate is not yet known.
+    pending: Pending<Owner>,
+    /// Whether delivery results are coming.
+    feedback: AtomicBool,
+    /// Until this second the memory of recipients means nothing: it was lost.
+    muted_until: AtomicU32,
     /// Taken for changes by hand, by the clock and by a reload, of which one
     /// must not undo half of another. No message ever waits for it.
     by_hand: Mutex<()>,
@@ -90,7 +104,11 @@ impl Engine {
             roster: Roster::new(max_connectors, now),
             counters: Counters::default(),
             notices: Notices::default(),
-            hasher: RandomState::new(),
+            fingerprints: Fingerprints::random(),
+            known: Known::default(),
+            pending: Pending::default(),
+            feedback: AtomicBool::new(false),
+            muted_until: AtomicU32::new(0),
             by_hand: Mutex::new(()),
         }
     }
@@ -162,7 +180,7 @@ impl Engine {
                 session.accepted = true;
                 transaction.accept(direction);
                 if direction == Direction::Relayed && transaction.recipients.len() < MAX_LOOKED_AT {
-                    transaction.recipients.push(self.hasher.hash_one(recipient.address));
+                    transaction.recipients.push(self.fingerprints.of_recipient(recipient.address));
                 }
             }
         }
@@ -181,7 +199,9 @@ impl Engine {
         self.settle(session);
         let verdict = match session.settled() {
             Some(settled) => {
-                End { engine: self, settled, transaction: &transaction, message, now }.verdict()
+                let client = session.identities.client;
+                End { engine: self, settled, client, transaction: &transaction, message, now }
+                    .verdict()
             }
             None => Verdict::Pass,
         };
@@ -200,19 +220,28 @@ impl Engine {
         verdict
     }
 
-    /// A transaction that never reached its end: Postfix refused recipients of
-    /// it, or the client or another milter ended it.
-    pub fn at_abandon(&self, session: &Session, transaction: &Transaction, now: Timestamp) {
-        let _ = now;
-        if let Some(settled) = session.settled() {
-            self.count_unknown(&settled.resolution, transaction);
+    /// Under which circumstances `key` is judged.
+    pub fn context<'a>(
+        &self,
+        settings: &'a Settings,
+        key: &ConnectorKey,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Context<'a> {
+        Context {
+            model: &settings.model,
+            profile: terms.profile(key),
+            usual: terms.usual,
+            feedback: self.feedback.load(Relaxed),
+            muted: self.muted_until.load(Relaxed) > now.as_seconds(),
+            now,
         }
     }
 
-    /// What became of a recipient of a message that was accepted. Nobody waits
-    /// for it; it may restrict.
-    pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) {
-        let _ = (delivery, now);
+    /// What the scores of a connector say, the largest first.
+    pub fn findings(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> Vec<Finding> {
+        let settings = self.settings.load();
+        tally.findings(&self.context(&settings, key, settings.directory.terms(key), now))
     }
 
     /// The answer where something in us failed: a restricted entity stays
@@ -267,15 +296,16 @@ impl Engine {
                 }
                 let tally = self.roster.get(counted)?;
                 let terms = &resolution.terms;
-                if !over_limit(&tally, terms, transaction.relayed + 1, now) {
-                    return None;
-                }
-                self.tell_of_limit(counted, &tally, now);
                 // Who has no queue of its own is held, at the end of the message.
-                if terms.mode == Mode::Observe || terms.action == Action::Hold {
-                    return None;
-                }
-                (Class::Tempfail, LIMIT_TEXT.to_owned())
+                let text = if over_limit(&tally, terms, transaction.relayed + 1, now) {
+                    self.tell_of_limit(counted, &tally, now);
+                    (terms.action != Action::Hold).then_some(LIMIT_TEXT)
+                } else {
+                    let throttle = self.throttle(settings, counted, terms, &tally, now);
+                    (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT)
+                };
+                let text = text.filter(|_| terms.mode == Mode::Enforce)?;
+                (Class::Tempfail, text.to_owned())
             }
         };
         self.counters.refused.fetch_add(1, Relaxed);
@@ -308,6 +338,26 @@ impl Engine {
         idle
     }
 
+    /// What mail of a connector meets at present because it is suspicious.
+    fn throttle(
+        &self,
+        settings: &Settings,
+        key: &ConnectorKey,
+        terms: &Terms,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> Throttle {
+        let may = settings.throttle && terms.mode == Mode::Enforce;
+        // Many clients that have nothing to do with one another.
+        if !may || *key == ConnectorKey::Overflow || tally.judgement() == Judgement::Normal {
+            return Throttle::Off;
+        }
+        let throttle = terms.throttle(key);
+        let waits =
+            throttle != Throttle::Off && tally.must_wait(&self.context(settings, key, terms, now));
+        if waits { throttle } else { Throttle::Off }
+    }
+
     fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
         let trusted = |entity| self.table.trust(entity, now).is_some();
         resolution.trusted || resolution.exempting.iter().any(trusted)
@@ -333,12 +383,6 @@ impl Engine {
             self.count(resolution, |tally| &tally.counters.unknown_recipients, transaction.unknown);
         }
     }
-
-    fn hash(&self, domain: &str) -> u32 {
-        // 0 stands for an empty slot.
-        let [a, b, c, d, ..] = self.hasher.hash_one(domain).to_le_bytes();
-        u32::from_le_bytes([a, b, c, d]).max(1)
-    }
 }
 
 /// What a session meets.
@@ -359,6 +403,9 @@ fn hold_reason(case: CaseId) -> String {
 /// What a client reads that reached a hard limit.
 const LIMIT_TEXT: &str =
     "Hourly limit of this client reached, try again later or contact your postmaster";
+
+/// What a client reads that is slowed down.
+const THROTTLE_TEXT: &str = "Too much unusual mail from this client, slowed down: try again later or contact your postmaster";
 
 fn over_limit(tally: &Tally, terms: &Terms, recipients: u32, now: Timestamp) -> bool {
     let over = |limit: Option<u32>, count: u64, more: u32| {

@@ -3,22 +3,13 @@
 //! Z, the fused score, is the sum over groups of signals that do not say the
 //! same thing twice.
 //! An entity is compromised from Z >= 14 on and suspicious from Z >= 7 until
-//! Z falls below 3.5. One signal that is only weak evidence stays under 9.1.
+//! Z falls below 3.5. A signal that is only weak evidence stays under 9.1.
 
-use crate::record::{Grace, SignalName};
-
-/// B: the level of `compromised`, in nats.
-pub const COMPROMISED: f32 = 14.0;
-/// S: the level of `suspicious`, in nats.
-pub const SUSPICIOUS: f32 = 7.0;
-/// A suspicious entity is normal again below this, in nats.
-pub const NORMAL_AGAIN: f32 = 3.5;
-/// Cap of a score that is strong evidence: 1.5 B.
-pub const STRONG_CAP: f32 = 21.0;
-/// Cap of a score that is weak evidence: 0.65 B, above S.
-pub const WEAK_CAP: f32 = 9.1;
-/// In grace this many times B is needed.
-const GRACE_TIMES: f32 = 2.0;
+use crate::{
+    model::Model,
+    record::{Grace, SignalName},
+    signal::WEAK_CAP,
+};
 
 /// What an entity is taken for.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -73,24 +64,35 @@ pub fn fuse(scores: &Scores) -> f32 {
         + of(UnknownCrowds).min(of(Volume)) / 2.0
 }
 
-/// The judgement of an entity that was taken for `was`. In grace twice the
-/// level is needed, or the level by a signal that made the case before; after
-/// a block by hand, which no signal made, one and a half times the level.
-pub fn judge(scores: &Scores, was: Judgement, grace: Option<&Grace>) -> Judgement {
+/// What of an entity's past matters to its judgement.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Past<'a> {
+    /// What it was taken for.
+    pub was: Judgement,
+    /// A declared forwarder in its first week is never more than suspicious.
+    pub learning: bool,
+    /// In grace twice the level is needed, or the level by a signal that made
+    /// the case before; after a block by hand, which no signal made, one and a
+    /// half times the level.
+    pub grace: Option<&'a Grace>,
+}
+
+/// The judgement of an entity.
+pub fn judge(scores: &Scores, past: &Past<'_>, model: &Model) -> Judgement {
     let z = fuse(scores);
-    let compromised = match grace {
-        None => z >= COMPROMISED,
+    let compromised = match past.grace {
+        None => z >= model.compromised,
         // After a block by hand no finding was forgiven: one signal that is as
         // sure as it gets is enough.
-        Some(grace) if grace.signals.is_empty() => z >= STRONG_CAP,
+        Some(grace) if grace.signals.is_empty() => z >= model.grace_by_hand,
         Some(grace) => {
-            z >= GRACE_TIMES * COMPROMISED
-                || grace.signals.iter().any(|signal| scores.of(*signal) >= COMPROMISED)
+            z >= model.grace_times * model.compromised
+                || grace.signals.iter().any(|signal| scores.of(*signal) >= model.compromised)
         }
     };
-    if compromised {
+    if compromised && !past.learning {
         Judgement::Compromised
-    } else if z >= SUSPICIOUS || was != Judgement::Normal && z >= NORMAL_AGAIN {
+    } else if z >= model.suspicious || past.was != Judgement::Normal && z >= model.normal_again {
         Judgement::Suspicious
     } else {
         Judgement::Normal
@@ -103,7 +105,8 @@ mod tests {
     use crate::{record::CaseId, timestamp::Timestamp};
 
     fn judged(z: f32, was: Judgement, grace: Option<&Grace>) -> Judgement {
-        judge(&Scores::default().with(SignalName::UnregisteredSender, z), was, grace)
+        let scores = Scores::default().with(SignalName::UnregisteredSender, z);
+        judge(&scores, &Past { was, grace, learning: false }, &Model::default())
     }
 
     #[test]
@@ -119,6 +122,30 @@ mod tests {
         ] {
             assert_eq!(judged(z, was, None), expected, "{z} after {was:?}");
         }
+    }
+
+    #[test]
+    fn signals_that_say_the_same_thing_count_once() {
+        use SignalName::{
+            ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
+            UnknownCrowds, UnregisteredSender, Volume,
+        };
+        let z = |scores: &[(SignalName, f32)]| {
+            fuse(&scores.iter().fold(Scores::default(), |all, one| all.with(one.0, one.1)))
+        };
+        assert_eq!(z(&[(UnregisteredSender, 5.0), (ForeignFrom, 6.0)]), 6.0);
+        assert_eq!(z(&[(MostRefused, 5.0), (ManyRefused, 6.0)]), 6.0);
+        assert_eq!(z(&[(UnknownCrowds, 4.0), (Volume, 6.0)]), 8.0);
+        assert_eq!(z(&[(NewNetworks, 6.0), (ShiftedNetworks, 2.0)]), 6.0);
+        assert_eq!(z(&[(NewNetworks, 2.0), (ShiftedNetworks, 2.0)]), 3.0);
+        assert_eq!(z(&[(SpamVerdict, 3.0), (UnregisteredSender, 4.0)]), 7.0);
+    }
+
+    #[test]
+    fn a_forwarder_that_is_being_learned_is_suspicious_at_the_most() {
+        let scores = Scores::default().with(SignalName::SpamVerdict, 21.0);
+        let past = Past { learning: true, ..Past::default() };
+        assert_eq!(judge(&scores, &past, &Model::default()), Judgement::Suspicious);
     }
 
     #[test]

@@ -97,10 +97,13 @@ impl<'de> Deserialize<'de> for Actor {
 }
 
 /// What is observed of an entity.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalName {
     /// U: the domain of MAIL FROM is not registered.
+    #[default]
     UnregisteredSender,
     /// F: the domain of the From header is not registered, or foreign.
     ForeignFrom,
@@ -151,8 +154,26 @@ impl fmt::Display for SignalName {
     }
 }
 
+/// What volume counts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Messages.
+    #[default]
+    Messages,
+    /// Recipients.
+    Recipients,
+    /// Recipients that the connector never wrote to.
+    NewRecipients,
+}
+
+impl Unit {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Messages, Self::Recipients, Self::NewRecipients];
+}
+
 /// A score made readable.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Finding {
     /// The signal.
     pub signal: SignalName,
@@ -160,12 +181,18 @@ pub struct Finding {
     pub score: f32,
     /// The score from which on an entity is compromised, in nats.
     pub limit: f32,
-    /// Bad trials since the score left zero.
+    /// What volume is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// Bad trials since the score left zero; of volume, what was counted in the
+    /// last hour; of a shift of networks, the messages of the last hour from
+    /// networks first seen today.
     pub bad: u32,
-    /// All trials since the score left zero.
+    /// All trials since the score left zero; of volume, the busiest hour so far;
+    /// of a shift of networks, all messages of the last hour.
     pub of: u32,
-    /// How many different things the bad trials showed (for unregistered
-    /// senders: domains).
+    /// How many different things the bad trials showed (domains, networks); of
+    /// volume, what would still have been usual.
     pub distinct: u32,
     /// Share of bad trials that is usual for this entity, 0 to 1.
     pub usual: f32,

@@ -13,6 +13,7 @@
 
 use crate::{
     connector::{ConnectorKey, Entity, parent_network},
+    fingerprint::Fingerprints,
     judge::Judgement,
     tally::Tally,
     timestamp::Timestamp,
@@ -51,7 +52,7 @@ impl Roster {
             cap: cap.max(4),
             newcomers: Mutex::new(VecDeque::new()),
             parents: AtomicUsize::new(0),
-            overflow: Arc::new(Tally::new(now)),
+            overflow: Arc::new(Tally::new(id_of(&ConnectorKey::Overflow), now)),
         }
     }
 
@@ -92,6 +93,28 @@ impl Roster {
             }
         }
         (ConnectorKey::Overflow, Arc::clone(&self.overflow), false)
+    }
+
+    /// Puts back a connector that was counted before a restart. Those that find
+    /// no room are left out; says whether this one found some.
+    pub fn restore(&self, key: &ConnectorKey, tally: Tally) -> bool {
+        let parent = is_parent(key);
+        if self.len() >= self.cap || parent && self.parents.load(SeqCst) >= self.cap / 4 {
+            return false;
+        }
+        let is_newcomer = !is_configured(key) && !parent && tally.days_learned() == 0;
+        if let Entry::Vacant(entry) = self.tallies.entry(key.clone()) {
+            entry.insert(Arc::new(tally));
+            self.len.fetch_add(1, SeqCst);
+        } else {
+            return false;
+        }
+        if parent {
+            self.parents.fetch_add(1, SeqCst);
+        } else if is_newcomer {
+            self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push_back(key.clone());
+        }
+        true
     }
 
     /// Counts what `from` was counted under as `to`, where that is free.
@@ -143,7 +166,7 @@ impl Roster {
         match self.tallies.entry(key.clone()) {
             Entry::Occupied(entry) => (Arc::clone(entry.get()), false),
             Entry::Vacant(entry) => {
-                let tally = Arc::new(Tally::new(now));
+                let tally = Arc::new(Tally::new(id_of(key), now));
                 entry.insert(Arc::clone(&tally));
                 self.len.fetch_add(1, SeqCst);
                 (tally, true)
@@ -190,6 +213,19 @@ impl Roster {
     }
 }
 
+/// Whether it stands for clients that found no room of their own.
+fn is_parent(key: &ConnectorKey) -> bool {
+    let ConnectorKey::Client(network) = key else {
+        return false;
+    };
+    parent_network(*network) == *network
+}
+
+/// A number for a connector, by the key under which it was first counted.
+fn id_of(key: &ConnectorKey) -> u64 {
+    Fingerprints::from_key([0; 16]).of_text(&key.to_string())
+}
+
 fn is_configured(key: &ConnectorKey) -> bool {
     matches!(key, ConnectorKey::Named(_) | ConnectorKey::Local)
 }
@@ -198,6 +234,11 @@ fn is_configured(key: &ConnectorKey) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
+    use crate::{
+        connector::Profile,
+        model::Model,
+        signal::{Context, Observation},
+    };
 
     const DAY: u64 = 86_400;
 
@@ -229,9 +270,11 @@ mod tests {
     fn a_learned_day_a_suspicion_or_a_restriction_keeps_a_connector() {
         let roster = Roster::new(40, at(0));
         let (_, learned, _) = roster.admit(&client(1), at(0), &nobody);
-        learned.touch(at(DAY));
+        let model = Model::default();
+        learned.touch(&Context::new(&model, Profile::Relay, at(DAY)));
         let (_, suspicious, _) = roster.admit(&client(2), at(0), &nobody);
-        suspicious.set_judgement(Judgement::Suspicious, at(0));
+        let context = Context::new(&model, Profile::Relay, at(0));
+        suspicious.set_judgement(Judgement::Suspicious, 7.0, &context);
         roster.admit(&client(3), at(0), &nobody);
         let restricted = Entity::from(client(3));
         for n in 100..1000 {
@@ -263,7 +306,8 @@ mod tests {
     fn history_follows_a_name() {
         let roster = Roster::new(40, at(0));
         let (_, tally, _) = roster.admit(&client(1), at(0), &nobody);
-        tally.pass(3, at(0));
+        let seen = Observation { recipients: 3, ..Observation::default() };
+        tally.pass(&seen, &Context::new(&Model::default(), Profile::Relay, at(0)));
         let name = ConnectorKey::Named("erp".into());
         roster.rename(&client(1), &name);
         assert_eq!(roster.get(&name).unwrap().counters.totals().recipients, 3);

@@ -23,6 +23,10 @@ impl Score {
     pub fn add(&self, delta: f32, halflife_s: f32, cap: f32, now: Timestamp) -> (f32, f32) {
         let now = now.as_seconds();
         let mut word = self.0.load(SeqCst);
+        // Most trials of most connectors are good ones at zero.
+        if delta <= 0.0 && split(word).0 == 0.0 {
+            return (0.0, 0.0);
+        }
         loop {
             let before = decayed(word, halflife_s, now);
             // Another thread may have found a larger cap in the meantime: ours
@@ -40,6 +44,17 @@ impl Score {
     /// The score at `now`.
     pub fn get(&self, halflife_s: f32, now: Timestamp) -> f32 {
         decayed(self.0.load(SeqCst), halflife_s, now.as_seconds())
+    }
+
+    /// The word that holds it, to be kept across a restart.
+    pub fn word(&self) -> u64 {
+        self.0.load(SeqCst)
+    }
+
+    /// The score of a word; one that can't be is zero.
+    pub fn of_word(word: u64) -> Self {
+        let (score, _) = split(word);
+        Self(AtomicU64::new(if score.is_finite() && score >= 0.0 { word } else { 0 }))
     }
 
     /// Forgets everything.

@@ -1,4 +1,4 @@
-//! Signals: what is observed of an entity, each a sequential test.
+//! Signals: what is observed of an entity, most of them a sequential test.
 //!
 //! A signal compares two beliefs about its trials: bad ones come at the share
 //! p0 that is usual for this entity, or at the share p1 of one that was taken
@@ -8,26 +8,75 @@
 //!
 //!   bad: ln(p1 / p0)      good: ln((1 - p1) / (1 - p0))
 //!   p0 = min(pmax, max(floor, m * usual))
+//!   p1 = min(most, max(least, min(p0 + above, times * p0)))
 //!
-//! **To add a signal without memory of its own**: a file here with its p1 and
-//! its trial, its name in `record::SignalName`, its [`Shape`] in a constant,
-//! and its score in `judge::fuse`.
+//! Two signals are no such test: volume ([`volume`]) compares a level with the
+//! busiest hours, and the shift of networks ([`networks`]) is a flat bonus.
+//!
+//! **To add a signal without memory of its own**: a file here with its
+//! [`Shape`] and the trial that a message is to it, its ledger in [`Signals`],
+//! its row in [`crate::model::Model`], its name in `record::SignalName`, its
+//! place in `judge::fuse`, its sentence in `view`.
 
+pub mod crowds;
+pub mod domains;
+pub mod foreign;
+mod ledger;
+pub mod networks;
+pub mod refused;
+pub mod spam;
 pub mod unregistered;
+pub mod volume;
+
+pub use ledger::Ledger;
 
 use crate::{
-    baseline::{Baseline, Prior},
-    record::{Finding, SignalName},
-    score::Score,
+    connector::Profile,
+    day::Roll,
+    directory::Usual,
+    judge::Scores,
+    model::Model,
+    record::{Finding, SignalName, Unit},
     timestamp::Timestamp,
 };
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use domains::Domains;
+use networks::Networks;
+use refused::Refused;
+use serde::{Deserialize, Serialize};
+use volume::Volume;
 
-/// The constants of a signal; units are nats, seconds and shares.
-#[derive(Clone, Copy, Debug)]
+/// Cap of a score that is strong evidence, in nats: 1.5 times the level of
+/// `compromised`.
+pub const STRONG_CAP: f32 = 21.0;
+/// Cap of a score that is weak evidence, in nats: 0.65 times the level of
+/// `compromised`, and above that of `suspicious`.
+pub const WEAK_CAP: f32 = 9.1;
+
+/// Belief before anything was seen: bad trials among all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prior {
+    /// Bad trials.
+    pub bad: f32,
+    /// All trials.
+    pub total: f32,
+}
+
+/// What is believed of an entity that was taken over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alternative {
+    /// Smallest p1.
+    pub least: f32,
+    /// p1 is at the most this much above p0, ...
+    pub above: f32,
+    /// ... and at the most this many times p0.
+    pub times: f32,
+    /// Largest p1.
+    pub most: f32,
+}
+
+/// The constants of a sequential test; units are nats, seconds and shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// Its name.
-    pub name: SignalName,
     /// Belief before anything was seen.
     pub prior: Prior,
     /// Smallest p0.
@@ -36,12 +85,16 @@ pub struct Shape {
     pub times_usual: f32,
     /// Largest p0.
     pub p0_max: f32,
+    /// p1.
+    pub p1: Alternative,
     /// Half-life of the score in seconds.
     pub halflife_s: f32,
     /// Cap of the score while the evidence is weak: suspicious at the most.
     pub weak_cap: f32,
     /// Cap once it is strong: compromised by this signal alone.
     pub strong_cap: f32,
+    /// Whether the signal counts at all. Off only to measure what it is worth.
+    pub on: bool,
 }
 
 impl Shape {
@@ -49,98 +102,306 @@ impl Shape {
     pub fn p0(&self, usual: f32) -> f32 {
         (self.times_usual * usual).max(self.floor).min(self.p0_max)
     }
-}
 
-/// The weight of a trial in nats.
-pub fn weight(bad: bool, p0: f32, p1: f32) -> f32 {
-    if bad { (p1 / p0).ln() } else { ((1.0 - p1) / (1.0 - p0)).ln() }
-}
-
-/// The score of one signal of one entity with what is needed to explain it.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    score: Score,
-    baseline: Baseline,
-    /// Bad trials, all trials, and the second of the first one, since the
-    /// score left zero.
-    bad: AtomicU32,
-    of: AtomicU32,
-    since: AtomicU32,
-}
-
-/// What a trial did to a score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moved {
-    /// The score before, decayed to the present.
-    pub before: f32,
-    /// The score after.
-    pub after: f32,
-}
-
-impl Ledger {
-    /// The share of bad trials that is usual.
-    pub fn usual(&self, shape: &Shape) -> f32 {
-        self.baseline.usual(shape.prior)
+    /// p1, the share to be expected of one that was taken over.
+    pub fn p1(&self, p0: f32) -> f32 {
+        let Alternative { least, above, times, most } = self.p1;
+        (p0 + above).min(times * p0).max(least).min(most)
     }
 
-    /// One trial of `delta` nats under `cap`. Counts are kept while the score
-    /// is above zero; threads that leave and reach zero at the same moment
-    /// may miscount what is shown, never the score.
-    pub fn trial(&self, shape: &Shape, bad: bool, delta: f32, cap: f32, now: Timestamp) -> Moved {
-        self.baseline.pend(bad);
-        let (before, after) = self.score.add(delta, shape.halflife_s, cap, now);
-        if after <= 0.0 {
-            self.forget_counts();
-        } else {
-            if self.of.fetch_add(1, Relaxed) == 0 {
-                self.since.store(now.as_seconds(), Relaxed);
-            }
-            if bad {
-                self.bad.fetch_add(1, Relaxed);
-            }
+    /// What a trial adds to the score of an entity with this usual share, in
+    /// nats.
+    pub fn weight(&self, bad: bool, usual: f32) -> f32 {
+        if !self.on {
+            return 0.0;
         }
-        Moved { before, after }
+        let p0 = self.p0(usual);
+        let p1 = self.p1(p0);
+        if bad { (p1 / p0).ln() } else { ((1.0 - p1) / (1.0 - p0)).ln() }
+    }
+}
+
+/// What a domain is to the signals of sender domains.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Origin {
+    /// There is none, or nothing to judge it by: no trial.
+    #[default]
+    Unjudged,
+    /// The organization's own.
+    Own,
+    /// Somebody else's; a hash of it, not 0.
+    Odd(u32),
+}
+
+/// What one message shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// The domain of MAIL FROM.
+    pub sender: Origin,
+    /// The domain of the From header.
+    pub from: Origin,
+    /// The client's network (/24, /48) as a hash.
+    pub network: Option<u64>,
+    /// Accepted relayed recipients.
+    pub recipients: u32,
+    /// Of these, those that this connector never wrote to.
+    pub unseen: u32,
+    /// Of these, those that it did not write to within the last hour.
+    pub fresh: u32,
+    /// What a filter before us said.
+    pub spam: Option<bool>,
+}
+
+/// Under which circumstances a message is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The constants.
+    pub model: &'a Model,
+    /// What kind of client it is.
+    pub profile: Profile,
+    /// What an operator declared to be usual.
+    pub usual: Usual,
+    /// Whether delivery results are coming.
+    pub feedback: bool,
+    /// Whether the memory of recipients was lost lately, so that "never wrote
+    /// to" means nothing.
+    pub muted: bool,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// Circumstances in which nothing is special: nobody declared anything, and
+    /// no delivery results come.
+    pub fn new(model: &'a Model, profile: Profile, now: Timestamp) -> Self {
+        Self { model, profile, usual: Usual::default(), feedback: false, muted: false, now }
+    }
+}
+
+/// What of the connector's own life matters to a trial.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Life {
+    /// It is known for a week.
+    pub is_old: bool,
+    /// Its volume counts from younger weeks too.
+    pub is_young: bool,
+    /// A declared forwarder in its first week: foreign senders are counted,
+    /// and not held against it.
+    pub learning: bool,
+    /// An operator declared its mail to be usual: volume and shape are learned
+    /// and not held against it.
+    pub settling: bool,
+}
+
+/// All signals of one connector.
+#[derive(Debug, Default)]
+pub struct Signals {
+    unregistered: Domains,
+    foreign: Domains,
+    networks: Networks,
+    crowds: Ledger,
+    refused: Refused,
+    spam: Ledger,
+    /// Volume.
+    pub volume: Volume,
+}
+
+impl Signals {
+    /// One message: all its trials. Says whether any of them was bad.
+    pub fn observe(&self, seen: &Observation, life: Life, context: &Context<'_>) -> bool {
+        let Context { model, now, .. } = context;
+        let domains = |domains: &Domains, shape: &Shape, origin| {
+            domains.trial(shape, model, origin, life.learning, *now)
+        };
+        let mut bad = domains(&self.unregistered, &model.unregistered, seen.sender);
+        bad |= domains(&self.foreign, &model.foreign, seen.from);
+        if let (Profile::Login, Some(network)) = (context.profile, seen.network) {
+            bad |= self.networks.trial(network, volume::weight(seen, model), life.is_old, context);
+        }
+        let crowd = !context.muted && !life.settling && context.profile != Profile::Bulk;
+        if crowd && seen.recipients > 0 {
+            bad |= crowds::trial(&self.crowds, seen, life.is_old, model, *now);
+        }
+        if !context.feedback {
+            self.refused.accepted(seen.recipients, model, *now);
+        }
+        if let Some(spam) = seen.spam {
+            self.spam.trial(&model.spam, spam, model.spam.strong_cap, *now);
+            bad |= spam;
+        }
+        self.volume.arrive(seen, context);
+        bad
     }
 
-    /// The score at `now`.
-    pub fn score(&self, shape: &Shape, now: Timestamp) -> f32 {
-        self.score.get(shape.halflife_s, now)
+    /// A recipient that Postfix refused as unknown.
+    pub fn unknown(&self, context: &Context<'_>) {
+        self.refused.unknown(context.model, context.now);
     }
 
-    /// The score made readable; nothing while it is zero.
-    pub fn finding(
-        &self,
-        shape: &Shape,
-        distinct: u32,
-        limit: f32,
-        now: Timestamp,
-    ) -> Option<Finding> {
-        let score = self.score(shape, now);
-        (score > 0.0).then(|| Finding {
-            signal: shape.name,
-            score,
-            limit,
-            bad: self.bad.load(Relaxed),
-            of: self.of.load(Relaxed),
-            distinct,
-            usual: self.usual(shape),
-            since: Timestamp::from_seconds(self.since.load(Relaxed).into()),
+    /// The first delivery result of a recipient, of a message with `of` ones.
+    pub fn result(&self, refused: bool, of: u32, context: &Context<'_>) {
+        self.refused.result(refused, of, context.model, context.now);
+    }
+
+    /// A message passed: what it brings is part of its history.
+    pub fn pass(&self, seen: &Observation, context: &Context<'_>) {
+        self.volume.pass(seen, context);
+    }
+
+    /// All scores.
+    pub fn scores(&self, life: Life, context: &Context<'_>) -> Scores {
+        let Context { model, now, .. } = context;
+        let mut scores = Scores::default()
+            .with(
+                SignalName::UnregisteredSender,
+                self.unregistered.score(&model.unregistered, *now),
+            )
+            .with(SignalName::ForeignFrom, self.foreign.score(&model.foreign, *now))
+            .with(SignalName::UnknownCrowds, self.crowds.score(&model.crowds, *now))
+            .with(SignalName::MostRefused, self.refused.most.score(&model.most_refused, *now))
+            .with(SignalName::ManyRefused, self.refused.many.score(&model.many_refused, *now))
+            .with(SignalName::SpamVerdict, self.spam.score(&model.spam, *now));
+        if context.profile == Profile::Login {
+            let messages = self.volume.level(Unit::Messages, *now);
+            scores = scores
+                .with(SignalName::NewNetworks, self.networks.score(&model.networks, *now))
+                .with(
+                    SignalName::ShiftedNetworks,
+                    self.networks.shift(messages, life.is_old, model, *now),
+                );
+        }
+        if !life.settling {
+            scores = scores.with(SignalName::Volume, self.volume.score(context).0);
+        }
+        scores
+    }
+
+    /// What is to be shown of every signal, in the order of
+    /// [`SignalName::ALL`].
+    pub fn findings(&self, life: Life, context: &Context<'_>) -> [Finding; 9] {
+        let Context { model, now, .. } = context;
+        let scores = self.scores(life, context);
+        SignalName::ALL.map(|signal| {
+            let found = Finding {
+                signal,
+                score: scores.of(signal),
+                limit: model.compromised,
+                ..Finding::default()
+            };
+            match signal {
+                SignalName::UnregisteredSender => {
+                    self.unregistered.describe(&model.unregistered, found)
+                }
+                SignalName::ForeignFrom => self.foreign.describe(&model.foreign, found),
+                SignalName::NewNetworks => self.networks.describe(&model.networks, found),
+                SignalName::ShiftedNetworks => {
+                    let messages = self.volume.level(Unit::Messages, *now);
+                    self.networks.describe_shift(messages, *now, found)
+                }
+                SignalName::UnknownCrowds => self.crowds.describe(&model.crowds, found),
+                SignalName::MostRefused => self.refused.most.describe(&model.most_refused, found),
+                SignalName::ManyRefused => self.refused.many.describe(&model.many_refused, found),
+                SignalName::SpamVerdict => self.spam.describe(&model.spam, found),
+                SignalName::Volume => self.volume.describe(context, found),
+            }
         })
     }
 
     /// Evidence starts again from zero.
     pub fn reset(&self) {
-        self.score.reset();
-        self.forget_counts();
+        self.unregistered.reset();
+        self.foreign.reset();
+        self.networks.reset();
+        for ledger in self.ledgers() {
+            ledger.reset();
+        }
+        self.volume.reset();
     }
 
-    /// Ends a day: see [`Baseline::commit`].
-    pub fn commit(&self, days: u32, share: f32) {
-        self.baseline.commit(days, share);
+    /// Ends a day: see [`crate::baseline::Baseline::commit`] and
+    /// [`Volume::commit`].
+    pub fn commit(&self, roll: &Roll, life: Life, context: &Context<'_>) {
+        // A declared forwarder learns all of its first week.
+        let share = if life.learning && !roll.restricted { 1.0 } else { roll.share };
+        for ledger in self.ledgers() {
+            ledger.commit(roll.days, share);
+        }
+        self.unregistered.ledger.commit(roll.days, share);
+        self.foreign.ledger.commit(roll.days, share);
+        self.networks.commit(roll.days, share);
+        self.volume.commit(roll, life, context);
     }
 
-    fn forget_counts(&self) {
-        self.bad.store(0, Relaxed);
-        self.of.store(0, Relaxed);
+    /// What it sends now is usual: see [`Ledger::declare`] and
+    /// [`Volume::declare`].
+    pub fn declare(&self, context: &Context<'_>) {
+        let Context { model, now, .. } = context;
+        self.unregistered.ledger.declare(&model.unregistered);
+        self.foreign.ledger.declare(&model.foreign);
+        self.networks.declare(&model.networks);
+        self.crowds.declare(&model.crowds);
+        self.refused.most.declare(&model.most_refused);
+        self.refused.many.declare(&model.many_refused);
+        self.spam.declare(&model.spam);
+        self.volume.declare(*now);
+        self.reset();
     }
+
+    /// What is kept of them across a restart.
+    pub fn image(&self) -> Image {
+        Image {
+            unregistered: self.unregistered.image(),
+            foreign: self.foreign.image(),
+            networks: self.networks.image(),
+            crowds: self.crowds.image(),
+            most_refused: self.refused.most.image(),
+            many_refused: self.refused.many.image(),
+            spam: self.spam.image(),
+            volume: self.volume.image(),
+        }
+    }
+
+    /// The signals of an image.
+    pub fn of_image(image: &Image) -> Self {
+        Self {
+            unregistered: Domains::of_image(&image.unregistered),
+            foreign: Domains::of_image(&image.foreign),
+            networks: Networks::of_image(&image.networks),
+            crowds: Ledger::of_image(&image.crowds),
+            refused: Refused {
+                most: Ledger::of_image(&image.most_refused),
+                many: Ledger::of_image(&image.many_refused),
+            },
+            spam: Ledger::of_image(&image.spam),
+            volume: Volume::of_image(&image.volume),
+        }
+    }
+
+    /// The ledgers of signals that have no memory of their own.
+    fn ledgers(&self) -> [&Ledger; 4] {
+        [&self.crowds, &self.refused.most, &self.refused.many, &self.spam]
+    }
+}
+
+/// What is kept of all signals across a restart.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Image {
+    unregistered: domains::Image,
+    foreign: domains::Image,
+    networks: networks::Image,
+    crowds: ledger::Image,
+    most_refused: ledger::Image,
+    many_refused: ledger::Image,
+    spam: ledger::Image,
+    volume: volume::Image,
+}
+
+/// A count that decays, as a whole number to be shown.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are not negative, and a cast stops at the largest number"
+)]
+fn whole(count: f32) -> u32 {
+    count.round() as u32
 }

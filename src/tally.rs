@@ -10,16 +10,25 @@
 //! thread wins the roll of the day, by compare-and-swap on the day.
 
 use crate::{
-    judge::{COMPROMISED, Judgement, Scores, fuse},
-    record::{Finding, Sample, SignalName},
+    connector::Profile,
+    day::{self, Days},
+    judge::{Judgement, Scores},
+    known::Share,
+    own_domains::{self, OwnDomains},
+    record::{Finding, Sample, Unit},
     restriction::Attempts,
-    signal::unregistered::Unregistered,
+    signal::{self, Context, Life, Observation, Signals},
+    throttle::{Bucket, Rate, in_flight_limit},
     timestamp::Timestamp,
     window::Window,
 };
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+use serde::{Deserialize, Serialize};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 /// Samples kept of a connector.
@@ -89,123 +98,248 @@ pub struct Tally {
     pub recipients: Window,
     /// What went beyond a hard limit of the configuration.
     pub over_limit: Attempts,
-    unregistered: Unregistered,
+    /// What the throttle kept back.
+    pub throttled: Attempts,
+    /// What this connector put into the shared memory of recipients.
+    pub recipients_share: Share,
+    /// What it put into that of the last hour.
+    pub recent_share: Share,
+    signals: Signals,
+    own_domains: OwnDomains,
+    bucket: Bucket,
+    /// Accepted messages whose fate is not yet known.
+    in_flight: AtomicU32,
     /// Messages and recipients that passed since a score left zero.
     passed_messages: AtomicU32,
     passed_recipients: AtomicU32,
+    /// Stands for this connector in the shared memory of recipients, whatever
+    /// name it gets.
+    id: u64,
     first_seen: Timestamp,
     last_seen: AtomicU64,
-    day: AtomicU32,
-    days_learned: AtomicU32,
-    day_suspicious: AtomicBool,
-    day_restricted: AtomicBool,
-    judgement: AtomicU8,
-    /// Second of the last warning, 0 for none.
+    days: Days,
+    suspicious: AtomicBool,
+    /// Second of the last message while it was suspicious, 0 for none.
     warned: AtomicU32,
     /// Second of the last notice of a hard limit, 0 for none.
     limit_told: AtomicU32,
+    /// Second in which it was first seen as a declared forwarder, 0 for never.
+    forwarder_since: AtomicU32,
+    /// Until this second its volume and shape are learned and not judged, as an
+    /// operator declared.
+    settling_until: AtomicU32,
     samples: Mutex<Vec<Sample>>,
 }
 
+/// What is kept of a connector across a restart.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Image {
+    id: u64,
+    first_seen: u64,
+    last_seen: u64,
+    days: day::Image,
+    suspicious: bool,
+    warned: u32,
+    forwarder_since: u32,
+    settling_until: u32,
+    passed: (u32, u32),
+    own_domains: own_domains::Image,
+    signals: signal::Image,
+}
+
+/// Weeks in which younger weeks count for the busiest hour too, beside the
+/// delay.
+const YOUNG_WEEKS: u32 = 2;
+const DAY_S: u32 = 86_400;
+/// How long what an operator declared usual is learned and not judged.
+const SETTLING: Duration = Duration::from_secs(24 * 3600);
+
 impl Tally {
-    /// A tally that begins at `now`.
-    pub fn new(now: Timestamp) -> Self {
+    /// A tally that begins at `now`, with the number that stands for it in the
+    /// shared memory of recipients.
+    pub fn new(id: u64, now: Timestamp) -> Self {
         Self {
             counters: Counters::default(),
             messages: Window::default(),
             recipients: Window::default(),
             over_limit: Attempts::default(),
-            unregistered: Unregistered::default(),
+            throttled: Attempts::default(),
+            recipients_share: Share::default(),
+            recent_share: Share::default(),
+            signals: Signals::default(),
+            own_domains: OwnDomains::default(),
+            bucket: Bucket::default(),
+            in_flight: AtomicU32::new(0),
             passed_messages: AtomicU32::new(0),
             passed_recipients: AtomicU32::new(0),
+            id,
             first_seen: now,
             last_seen: AtomicU64::new(now.as_millis()),
-            day: AtomicU32::new(now.day()),
-            days_learned: AtomicU32::new(0),
-            day_suspicious: AtomicBool::new(false),
-            day_restricted: AtomicBool::new(false),
-            judgement: AtomicU8::new(0),
+            days: Days::new(now.day()),
+            suspicious: AtomicBool::new(false),
             warned: AtomicU32::new(0),
             limit_told: AtomicU32::new(0),
+            forwarder_since: AtomicU32::new(0),
+            settling_until: AtomicU32::new(0),
             samples: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Stands for this connector in the shared memory of recipients.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Marks the connector as seen and ends the days that are over. Whoever
     /// wins the roll commits the pending baselines: whole for a quiet day,
     /// half for one with suspicion, nothing for one with a restriction.
-    pub fn touch(&self, now: Timestamp) {
+    pub fn touch(&self, context: &Context<'_>) {
+        let now = context.now;
         self.last_seen.fetch_max(now.as_millis(), Relaxed);
-        let (today, last) = (now.day(), self.day.load(SeqCst));
-        if today <= last || self.day.compare_exchange(last, today, SeqCst, SeqCst).is_err() {
-            return;
-        }
-        let restricted = self.day_restricted.swap(false, SeqCst);
-        let suspicious = self.day_suspicious.swap(self.judgement() != Judgement::Normal, SeqCst);
-        let share = match (restricted, suspicious) {
-            (true, _) => 0.0,
-            (false, true) => 0.5,
-            (false, false) => 1.0,
-        };
-        self.unregistered.commit(today - last, share);
-        if !restricted {
-            self.days_learned.fetch_add(1, Relaxed);
+        self.note_profile(context);
+        if let Some(roll) = self.days.roll(now.day(), self.suspicious.load(SeqCst)) {
+            self.signals.commit(&roll, self.life(context), context);
+            self.own_domains.commit(roll.last, roll.share >= 1.0);
         }
     }
 
-    /// A message whose sender is unregistered (`odd`, a hash of its domain) or
-    /// registered: one trial of U.
-    pub fn trial(&self, odd: Option<u32>, now: Timestamp) {
-        let moved = self.unregistered.trial(odd, now);
-        // Not for every good message: there is a lock in it.
-        if moved.after <= 0.0 && moved.before > 0.0 {
-            self.forget_evidence();
+    /// All trials of a message. Says whether any was bad.
+    pub fn observe(&self, seen: &Observation, context: &Context<'_>) -> bool {
+        self.signals.observe(seen, self.life(context), context)
+    }
+
+    /// Recipients that Postfix refused as unknown, of one message.
+    pub fn unknown(&self, recipients: u32, context: &Context<'_>) {
+        for _ in 0..recipients.min(context.model.refusals_a_message) {
+            self.signals.unknown(context);
         }
     }
 
-    /// Counts a message of `recipients` relayed ones as passed.
-    pub fn pass(&self, recipients: u32, now: Timestamp) {
+    /// The first delivery result of one of the `of` recipients of a message.
+    pub fn result(&self, refused: bool, of: u32, context: &Context<'_>) {
+        self.signals.result(refused, of, context);
+    }
+
+    /// Counts a message as passed. It becomes part of the history if it was
+    /// judged, or if somebody vouches for it.
+    pub fn pass(&self, seen: &Observation, context: &Context<'_>) {
+        self.count(seen.recipients, context.now);
+        self.signals.pass(seen, context);
+    }
+
+    /// Counts a message of `recipients` relayed ones, and learns nothing of it.
+    pub fn count(&self, recipients: u32, now: Timestamp) {
         self.counters.messages.fetch_add(1, Relaxed);
         self.counters.recipients.fetch_add(recipients.into(), Relaxed);
         self.messages.add(1, now);
         self.recipients.add(recipients, now);
-        if fuse(&self.scores(now)) > 0.0 {
+    }
+
+    /// What of a message's evidence is to be kept beside its trials, `z` being
+    /// the fused score behind them: how much passed since it left zero.
+    pub fn weigh(&self, z: f32, recipients: u32) {
+        if z > 0.0 {
             self.passed_messages.fetch_add(1, Relaxed);
             self.passed_recipients.fetch_add(recipients, Relaxed);
+        } else if self.passed_messages.load(Relaxed) > 0 {
+            // Not for every good message: there is a lock in it.
+            self.forget_evidence();
         }
     }
 
-    /// All scores at `now`.
-    pub fn scores(&self, now: Timestamp) -> Scores {
-        Scores::default().with(SignalName::UnregisteredSender, self.unregistered.score(now))
+    /// All scores.
+    pub fn scores(&self, context: &Context<'_>) -> Scores {
+        self.signals.scores(self.life(context), context)
     }
 
     /// All scores that are above zero, made readable, the largest first.
-    pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        let mut findings: Vec<Finding> =
-            self.unregistered.finding(COMPROMISED, now).into_iter().collect();
+    pub fn findings(&self, context: &Context<'_>) -> Vec<Finding> {
+        let mut findings = self.all_findings(context).to_vec();
+        findings.retain(|finding| finding.score > 0.0);
         findings.sort_by(|a, b| b.score.total_cmp(&a.score));
         findings
     }
 
-    /// What it was last taken for.
-    pub fn judgement(&self) -> Judgement {
-        match self.judgement.load(SeqCst) {
-            0 => Judgement::Normal,
-            _ => Judgement::Suspicious,
-        }
+    /// What is to be shown of every signal, in the order in which they are
+    /// shown.
+    pub fn all_findings(&self, context: &Context<'_>) -> [Finding; 9] {
+        self.signals.findings(self.life(context), context)
     }
 
-    /// Remembers what it is taken for; says whether a warning is due, which
-    /// is once in 24 hours.
-    pub fn set_judgement(&self, judgement: Judgement, now: Timestamp) -> bool {
+    /// Its signals.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Domains that are its own by use.
+    pub fn own_domains(&self) -> &OwnDomains {
+        &self.own_domains
+    }
+
+    /// What it was last taken for.
+    pub fn judgement(&self) -> Judgement {
+        if self.suspicious.load(SeqCst) { Judgement::Suspicious } else { Judgement::Normal }
+    }
+
+    /// Remembers what it is taken for, `z` being the fused score; says whether
+    /// a warning is due, which is after 24 hours without a reason for one.
+    pub fn set_judgement(&self, judgement: Judgement, z: f32, context: &Context<'_>) -> bool {
         let suspicious = judgement != Judgement::Normal;
-        self.judgement.store(suspicious.into(), SeqCst);
+        let was = self.suspicious.swap(suspicious, SeqCst);
         if !suspicious {
             return false;
         }
-        self.day_suspicious.store(true, SeqCst);
-        is_due(&self.warned, 86_400, now)
+        if !was {
+            self.bucket.fill(context.now);
+        }
+        self.days.mark_suspicious();
+        if z < context.model.suspicious {
+            return false;
+        }
+        let now = context.now.as_seconds();
+        let last = self.warned.swap(now, SeqCst);
+        last == 0 || now.saturating_sub(last) >= DAY_S
+    }
+
+    /// Whether its mail has to wait: it is suspicious, and the rate that its
+    /// history allows is used up, or too many of its messages have an unknown
+    /// fate.
+    pub fn must_wait(&self, context: &Context<'_>) -> bool {
+        if !self.suspicious.load(SeqCst) || self.life(context).learning {
+            return false;
+        }
+        let busiest = self.signals.volume.usual(Unit::Messages, context);
+        let crowded = context.feedback
+            && self.in_flight.load(SeqCst) >= in_flight_limit(busiest, context.model);
+        crowded || !self.bucket.has(self.rate(context), context.now)
+    }
+
+    /// Charges a message of a suspicious connector to its rate.
+    pub fn charge(&self, recipients: u32, context: &Context<'_>) {
+        if self.suspicious.load(SeqCst) {
+            self.bucket.charge(recipients, self.rate(context), context.now);
+        }
+    }
+
+    /// What the throttle allows a suspicious connector.
+    pub fn rate(&self, context: &Context<'_>) -> Rate {
+        let busiest = self.signals.volume.usual(Unit::Recipients, context);
+        Rate::of(context.profile, busiest, context.model)
+    }
+
+    /// A message whose fate is not known was accepted.
+    pub fn took_off(&self) {
+        self.in_flight.fetch_add(1, SeqCst);
+    }
+
+    /// The fate of a message is known, or counts as such.
+    pub fn landed(&self) {
+        let _ = self.in_flight.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+    }
+
+    /// Accepted messages whose fate is not yet known.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(SeqCst)
     }
 
     /// Whether it is time to tell that a hard limit was reached, which is once
@@ -217,11 +351,44 @@ impl Tally {
     /// Evidence starts again from zero. With `restricted` the day is not
     /// learned.
     pub fn reset(&self, restricted: bool) {
-        self.unregistered.reset();
+        self.signals.reset();
         self.forget_evidence();
-        self.judgement.store(0, SeqCst);
+        self.suspicious.store(false, SeqCst);
         if restricted {
-            self.day_restricted.store(true, SeqCst);
+            self.days.mark_restricted();
+        }
+    }
+
+    /// What it sends now is usual, said an operator: it is written into its
+    /// history at once, suspicion ends, and for a day its volume and shape are
+    /// learned and not judged.
+    pub fn declare(&self, context: &Context<'_>) {
+        let until = context.now.plus(SETTLING).as_seconds();
+        self.settling_until.store(until, SeqCst);
+        self.signals.declare(context);
+        self.forget_evidence();
+        self.suspicious.store(false, SeqCst);
+        self.warned.store(0, SeqCst);
+    }
+
+    /// Until when what an operator declared usual is learned and not judged.
+    pub fn settling_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.settling_until.load(SeqCst);
+        (until > now.as_seconds()).then(|| Timestamp::from_seconds(until.into()))
+    }
+
+    /// What of its own life matters to a trial.
+    pub fn life(&self, context: &Context<'_>) -> Life {
+        let (model, now) = (context.model, context.now);
+        let days = |count: u32| Duration::from_secs(u64::from(count * DAY_S));
+        let age = now.since(self.first_seen);
+        let young = 7 * (model.volume.delay_weeks + YOUNG_WEEKS);
+        let learned = self.forwarder_since.load(Relaxed) + model.old_after_days * DAY_S;
+        Life {
+            is_old: age >= days(model.old_after_days),
+            is_young: age < days(young),
+            learning: context.profile == Profile::Forwarder && now.as_seconds() < learned,
+            settling: self.settling_until.load(Relaxed) > now.as_seconds(),
         }
     }
 
@@ -256,7 +423,51 @@ impl Tally {
 
     /// Days that went into its baselines.
     pub fn days_learned(&self) -> u32 {
-        self.days_learned.load(Relaxed)
+        self.days.learned()
+    }
+
+    /// What is kept of it across a restart.
+    pub fn image(&self) -> Image {
+        Image {
+            id: self.id,
+            first_seen: self.first_seen.as_millis(),
+            last_seen: self.last_seen.load(Relaxed),
+            days: self.days.image(),
+            suspicious: self.suspicious.load(Relaxed),
+            warned: self.warned.load(Relaxed),
+            forwarder_since: self.forwarder_since.load(Relaxed),
+            settling_until: self.settling_until.load(Relaxed),
+            passed: self.passed(),
+            own_domains: self.own_domains.image(),
+            signals: self.signals.image(),
+        }
+    }
+
+    /// The tally of an image. Totals begin at zero.
+    pub fn of_image(image: &Image) -> Self {
+        Self {
+            signals: Signals::of_image(&image.signals),
+            own_domains: OwnDomains::of_image(&image.own_domains),
+            passed_messages: image.passed.0.into(),
+            passed_recipients: image.passed.1.into(),
+            last_seen: image.last_seen.into(),
+            days: Days::restore(&image.days),
+            suspicious: image.suspicious.into(),
+            warned: image.warned.into(),
+            forwarder_since: image.forwarder_since.into(),
+            settling_until: image.settling_until.into(),
+            ..Self::new(image.id, Timestamp::from_millis(image.first_seen))
+        }
+    }
+
+    /// Remembers since when it is a declared forwarder.
+    fn note_profile(&self, context: &Context<'_>) {
+        let since = self.forwarder_since.load(Relaxed);
+        let is_forwarder = context.profile == Profile::Forwarder;
+        if is_forwarder != (since != 0) {
+            let now = if is_forwarder { context.now.as_seconds() } else { 0 };
+            self.forwarder_since.store(now, Relaxed);
+        }
     }
 
     fn forget_evidence(&self) {
@@ -280,31 +491,43 @@ fn is_due(last_time: &AtomicU32, every_s: u32, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Model;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_seconds(86_400 * 20_000 + seconds)
     }
 
-    #[test]
-    fn it_fits_its_budget() {
-        assert!(size_of::<Tally>() <= 1024, "{}", size_of::<Tally>());
+    fn context(model: &Model, now: Timestamp) -> Context<'_> {
+        Context::new(model, Profile::Login, now)
     }
 
     #[test]
-    fn one_warning_in_a_day() {
-        let tally = Tally::new(at(0));
-        assert!(tally.set_judgement(Judgement::Suspicious, at(0)));
-        assert!(!tally.set_judgement(Judgement::Normal, at(5)));
-        assert!(!tally.set_judgement(Judgement::Suspicious, at(3600)));
-        assert!(tally.set_judgement(Judgement::Suspicious, at(90_000)));
+    fn it_fits_its_budget() {
+        assert!(size_of::<Tally>() <= 1152, "{}", size_of::<Tally>());
+    }
+
+    #[test]
+    fn one_warning_in_a_day_without_a_reason_for_one() {
+        let model = Model::default();
+        let tally = Tally::new(1, at(0));
+        let warns =
+            |judgement, seconds| tally.set_judgement(judgement, 8.0, &context(&model, at(seconds)));
+        assert!(warns(Judgement::Suspicious, 0));
+        assert!(!warns(Judgement::Normal, 5));
+        assert!(!warns(Judgement::Suspicious, 3600));
+        assert!(!warns(Judgement::Suspicious, 89_000), "a day after the first, not the last");
+        assert!(warns(Judgement::Suspicious, 200_000));
     }
 
     #[test]
     fn one_thread_wins_the_roll_of_the_day() {
-        let tally = Tally::new(at(0));
+        let model = Model::default();
+        let tally = Tally::new(1, at(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (1..=50).for_each(|day| tally.touch(at(day * 86_400))));
+                scope.spawn(|| {
+                    (1..=50).for_each(|day| tally.touch(&context(&model, at(day * 86_400))));
+                });
             }
         });
         assert_eq!(tally.days_learned(), 50);
@@ -312,11 +535,88 @@ mod tests {
 
     #[test]
     fn a_day_with_a_restriction_is_not_learned() {
-        let tally = Tally::new(at(0));
+        let model = Model::default();
+        let tally = Tally::new(1, at(0));
         tally.reset(true);
-        tally.touch(at(86_400));
+        tally.touch(&context(&model, at(86_400)));
         assert_eq!(tally.days_learned(), 0);
-        tally.touch(at(2 * 86_400));
+        tally.touch(&context(&model, at(2 * 86_400)));
         assert_eq!(tally.days_learned(), 1);
+    }
+
+    #[test]
+    fn a_suspicious_connector_waits_when_its_tokens_are_gone() {
+        let model = Model::default();
+        let context = context(&model, at(0));
+        let tally = Tally::new(1, at(0));
+        tally.charge(100, &context);
+        assert!(!tally.must_wait(&context), "who is normal never waits");
+        tally.set_judgement(Judgement::Suspicious, 8.0, &context);
+        assert!(!tally.must_wait(&context));
+        tally.charge(10, &context);
+        tally.charge(10, &context);
+        assert!(tally.must_wait(&context));
+    }
+
+    #[test]
+    fn messages_of_unknown_fate_make_it_wait_until_they_have_landed() {
+        let model = Model::default();
+        let context = Context { feedback: true, ..context(&model, at(0)) };
+        let tally = Tally::new(1, at(0));
+        tally.set_judgement(Judgement::Suspicious, 8.0, &context);
+        for _ in 0..10 {
+            tally.took_off();
+        }
+        assert!(tally.must_wait(&context));
+        assert!(!tally.must_wait(&Context { feedback: false, ..context }));
+        tally.landed();
+        assert!(!tally.must_wait(&context));
+    }
+
+    #[test]
+    fn what_an_operator_declares_usual_ends_a_suspicion() {
+        let model = Model::default();
+        let context = context(&model, at(0));
+        let tally = Tally::new(1, at(0));
+        let seen = Observation { recipients: 10, unseen: 10, fresh: 10, ..Observation::default() };
+        for _ in 0..30 {
+            tally.observe(&seen, &context);
+            tally.pass(&seen, &context);
+        }
+        let z = crate::judge::fuse(&tally.scores(&context));
+        assert!(z >= 7.0);
+        tally.set_judgement(Judgement::Suspicious, z, &context);
+        tally.declare(&context);
+        assert_eq!(tally.judgement(), Judgement::Normal);
+        for _ in 0..300 {
+            tally.observe(&seen, &context);
+            tally.pass(&seen, &context);
+        }
+        assert_eq!(crate::judge::fuse(&tally.scores(&context)), 0.0);
+    }
+
+    #[test]
+    fn it_survives_its_image() {
+        let model = Model::default();
+        let tally = Tally::new(7, at(0));
+        let seen = Observation {
+            sender: signal::Origin::Odd(5),
+            network: Some(9),
+            recipients: 3,
+            unseen: 3,
+            fresh: 3,
+            ..Observation::default()
+        };
+        for day in 0..10 {
+            let context = context(&model, at(day * 86_400));
+            tally.touch(&context);
+            tally.observe(&seen, &context);
+            tally.pass(&seen, &context);
+        }
+        let again = Tally::of_image(&tally.image());
+        assert_eq!(again.image(), tally.image());
+        let context = context(&model, at(9 * 86_400));
+        assert_eq!(again.scores(&context), tally.scores(&context));
+        assert_eq!(again.all_findings(&context), tally.all_findings(&context));
     }
 }

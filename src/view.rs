@@ -3,15 +3,17 @@
 
 mod list;
 mod log;
+mod sentence;
 mod show;
 
 pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
+pub use sentence::sentence;
 pub use show::{CaseView, ShowView, TotalsView, show};
 
 use crate::{
     connector::Entity,
-    record::{Actor, CaseId, Event, Finding, Record, Restriction, SignalName},
+    record::{Actor, CaseId, Event, Finding, Record, Restriction},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -92,69 +94,5 @@ pub fn why(restriction: &Restriction) -> String {
     match restriction.findings.first() {
         Some(finding) if restriction.reason.is_empty() => sentence(finding),
         _ => restriction.reason.clone(),
-    }
-}
-
-/// A finding in one plain sentence with measured and usual values.
-pub fn sentence(finding: &Finding) -> String {
-    let Finding { bad, of, distinct, .. } = finding;
-    match finding.signal {
-        SignalName::UnregisteredSender => {
-            let domains = if *distinct == 1 {
-                "1 sender domain that is"
-            } else {
-                &format!("{distinct} sender domains that are")
-            };
-            let of = if of == bad {
-                format!("all of the last {of}")
-            } else {
-                format!("{bad} of the last {of}")
-            };
-            format!(
-                "{of} messages came from {domains} not registered; usual: {}",
-                share(finding.usual)
-            )
-        }
-        _ => format!("{bad} of {of} trials were bad; usual: {}", share(finding.usual)),
-    }
-}
-
-fn share(share: f32) -> String {
-    let percent = share * 100.0;
-    if percent < 1.0 { "under 1 %".into() } else { format!("{percent:.0} %") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::judge::COMPROMISED;
-
-    fn finding(bad: u32, of: u32, distinct: u32, usual: f32) -> Finding {
-        Finding {
-            signal: SignalName::UnregisteredSender,
-            score: 15.24,
-            limit: COMPROMISED,
-            bad,
-            of,
-            distinct,
-            usual,
-            since: Timestamp::default(),
-        }
-    }
-
-    #[test]
-    fn findings_are_sentences() {
-        for (finding, text) in [
-            (
-                finding(9, 9, 7, 0.005),
-                "all of the last 9 messages came from 7 sender domains that are not registered; usual: under 1 %",
-            ),
-            (
-                finding(9, 12, 1, 0.126),
-                "9 of the last 12 messages came from 1 sender domain that is not registered; usual: 13 %",
-            ),
-        ] {
-            assert_eq!(sentence(&finding), text);
-        }
     }
 }

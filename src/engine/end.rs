@@ -2,23 +2,25 @@
 //! admission in one call.
 
 use super::{
-    ENFORCED_NOW, Engine, Held, LIMIT_TEXT, Notice, Settled, Transaction, hold_reason, keys_of,
-    over_limit,
+    Engine, Held, LIMIT_TEXT, Notice, Settled, THROTTLE_TEXT, Transaction, deliveries::Owner,
+    hold_reason, judging::Judging, over_limit,
 };
 use crate::{
-    connector::{ConnectorKey, Entity},
-    judge::{self, Judgement},
+    connector::{ConnectorKey, parent_network},
+    domain, known,
     message::{Message, Sender},
-    record::{Actor, Restriction, Sample},
+    record::Sample,
     restriction::{Attempts, InForce},
+    signal::{Observation, Origin},
     tally::Tally,
     timestamp::Timestamp,
-    verdict::{Action, Class, Mode, Reply, Scope, Verdict},
+    verdict::{Action, Class, Mode, Reply, Scope, Throttle, Verdict},
 };
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-/// How long a mark lasts.
-const MARK: Duration = Duration::from_secs(24 * 3600);
 /// What a message counts against the limit of the hold queue, in octets,
 /// whose client did not declare its size.
 const UNDECLARED_SIZE: u64 = 100_000;
@@ -29,26 +31,23 @@ const SAMPLE_TEXT: usize = 256;
 pub(super) struct End<'a> {
     pub(super) engine: &'a Engine,
     pub(super) settled: &'a Settled,
+    pub(super) client: Option<std::net::IpAddr>,
     pub(super) transaction: &'a Transaction,
     pub(super) message: &'a Message<'a>,
     pub(super) now: Timestamp,
 }
 
-/// What a sender is to the signal of unregistered senders.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Origin {
-    /// `<>`: neither registered nor unregistered.
-    Null,
-    /// Registered, or nobody said what is.
-    Own,
-    /// Not registered; a hash of its domain.
-    Odd(u32),
+/// What counts a message.
+struct Counted {
+    key: ConnectorKey,
+    tally: Arc<Tally>,
 }
 
 impl End<'_> {
     pub(super) fn verdict(&self) -> Verdict {
         let Self { engine, settled, transaction, now, .. } = *self;
-        let Settled { resolution, .. } = settled;
+        let Settled { settings, resolution } = settled;
+        let terms = &resolution.terms;
         engine.count_unknown(resolution, transaction);
         let exempt = engine.is_exempt(resolution, now);
         let held = engine.held(settled, now);
@@ -58,6 +57,7 @@ impl End<'_> {
             return self.refuse(held);
         }
         if transaction.relayed == 0 {
+            // Refusals by Postfix of what was not relayed count all the same.
             return Verdict::Pass;
         }
         let Some(key) = &resolution.counted else {
@@ -70,130 +70,185 @@ impl End<'_> {
         if new {
             engine.notices.push(Notice::NewConnector(key.clone()));
         }
-        tally.touch(now);
-        let origin = self.origin();
+        let counted = Counted { key, tally };
+        let context = engine.context(settings, &counted.key, terms, now);
+        let tally = &counted.tally;
+        tally.touch(&context);
         if exempt {
-            self.pass(&tally, origin);
+            self.pass(&counted, &self.observation(&counted));
             return Verdict::Pass;
         }
         if let Held::Idle(held) = held {
             held.attempts.refuse(transaction.relayed.into(), now);
-            self.would_refuse(&tally);
-            self.pass(&tally, origin);
+            self.would_refuse(tally);
+            self.pass_unlearned(&counted);
             return Verdict::Pass;
         }
-        let over = over_limit(&tally, &resolution.terms, transaction.relayed, now);
+        let over = over_limit(tally, terms, transaction.relayed, now);
         if over {
-            engine.tell_of_limit(&key, &tally, now);
-            if resolution.terms.mode == Mode::Enforce {
-                return self.refuse_over_limit(&tally);
+            engine.tell_of_limit(&counted.key, tally, now);
+            if terms.mode == Mode::Enforce {
+                return self.keep_back(
+                    &counted,
+                    &tally.over_limit,
+                    terms.action == Action::Hold,
+                    ("connguard: hourly limit of this relay client", LIMIT_TEXT),
+                );
             }
         } else {
             tally.over_limit.forget_held();
         }
-        self.judge(&key, &tally, origin, over)
+        let throttle = engine.throttle(settings, &counted.key, terms, tally, now);
+        if throttle != Throttle::Off {
+            return self.keep_back(
+                &counted,
+                &tally.throttled,
+                throttle == Throttle::Hold,
+                ("connguard: too much unusual mail from this client", THROTTLE_TEXT),
+            );
+        }
+        tally.throttled.forget_held();
+        self.judge(&counted, over)
     }
 
     /// Trial, judgement, admission. `over` says that a hard limit would have
     /// refused the message if it could.
-    fn judge(&self, key: &ConnectorKey, tally: &Tally, origin: Origin, over: bool) -> Verdict {
-        let Self { engine, settled, now, .. } = *self;
-        self.trial(tally, origin);
-        let entity = Entity::from(key.clone());
-        let grace = engine.table.grace(&entity, now);
-        let judgement = judge::judge(&tally.scores(now), tally.judgement(), grace.as_ref());
-        let observe = settled.resolution.terms.mode == Mode::Observe;
-        let restricts = judgement == Judgement::Compromised && *key != ConnectorKey::Overflow;
-        if matches!(origin, Origin::Odd(_)) {
-            tally.keep(self.sample(observe || !restricts));
+    fn judge(&self, counted: &Counted, over: bool) -> Verdict {
+        let Self { engine, settled, transaction, now, .. } = *self;
+        let Settled { settings, resolution } = settled;
+        let (terms, Counted { key, tally }) = (&*resolution.terms, counted);
+        let context = engine.context(settings, key, terms, now);
+        let seen = self.observation(counted);
+        let judging = Judging { engine, settings, terms, key, tally, context };
+        tally.unknown(transaction.unknown, &context);
+        let bad = tally.observe(&seen, &context);
+        let outcome = judging.outcome();
+        let observe = terms.mode == Mode::Observe;
+        if bad || outcome.z >= settings.model.normal_again {
+            tally.keep(self.sample(observe || !outcome.restricts));
         }
-        if restricts {
-            let held = self.restrict(entity, tally, observe);
+        let made = judging.act(outcome);
+        if let Some(held) = &made {
             if !observe {
-                return self.refuse(&held);
+                return self.refuse(held);
             }
-            held.attempts.refuse(self.transaction.relayed.into(), now);
-        } else if tally.set_judgement(judgement, now) {
-            let findings = tally.findings(now);
-            engine.notices.push(match judgement {
-                Judgement::Compromised => Notice::OverflowCompromised(findings),
-                _ => Notice::Suspicious(key.clone(), findings),
-            });
+            held.attempts.refuse(transaction.relayed.into(), now);
         }
         // Another message of it may have tipped the scale since we looked.
         if let Held::Refused(held) = engine.held(settled, now) {
             return self.refuse(&held);
         }
-        if over || restricts {
+        if over || made.is_some() {
             self.would_refuse(tally);
         }
-        self.pass(tally, origin);
+        tally.weigh(outcome.z, transaction.relayed);
+        tally.charge(transaction.relayed, &context);
+        self.pass(counted, &seen);
         Verdict::Pass
     }
 
-    /// What the sender is to the signal of unregistered senders.
-    fn origin(&self) -> Origin {
-        let registered = &self.settled.resolution.terms.registered;
-        let Sender::Address { qualified, .. } = self.message.sender else {
-            return Origin::Null;
+    /// What the message shows.
+    fn observation(&self, counted: &Counted) -> Observation {
+        let Self { engine, transaction, now, .. } = *self;
+        let looked_at = &transaction.recipients;
+        let count = |is: &dyn Fn(u64) -> bool| {
+            let found = looked_at.iter().filter(|recipient| is(**recipient)).count();
+            // Beyond what is looked at one by one, as among those.
+            let all = u64::from(transaction.relayed) * found as u64;
+            let all = all / (looked_at.len() as u64).max(1);
+            u32::try_from(all).unwrap_or(u32::MAX)
         };
+        let pair = |recipient| known::pair(counted.tally.id(), recipient);
+        Observation {
+            sender: self.sender(),
+            from: self.from(counted),
+            network: self.network(),
+            recipients: transaction.relayed,
+            unseen: count(&|recipient| !engine.known.recipients.contains(pair(recipient), now)),
+            fresh: count(&|recipient| !engine.known.recent.contains(pair(recipient), now)),
+            spam: self.message.spam,
+        }
+    }
+
+    /// The client's network.
+    fn network(&self) -> Option<u64> {
+        let client = crate::connector::client_network(self.client?);
+        Some(self.engine.fingerprints.of_network(&parent_network(client)))
+    }
+
+    /// What the sender is to the signal of unregistered senders.
+    fn sender(&self) -> Origin {
+        let Sender::Address { qualified, .. } = self.message.sender else {
+            return Origin::Unjudged;
+        };
+        if self.settled.resolution.terms.registered.is_empty() {
+            return Origin::Unjudged;
+        }
         // Postfix completes what the client left out with this host's origin.
-        // And where nobody said which domains are ours, there is nothing to
-        // judge by.
-        if !qualified || registered.is_empty() {
+        if !qualified {
             return Origin::Own;
         }
         // A domain that can't be one is nobody's.
-        let domain = self.message.sender.domain().unwrap_or_default();
-        let host = self.message.host.is_some_and(|host| host.eq_ignore_ascii_case(&domain));
-        if host || registered.contains_folded(&domain) {
+        self.registered(&self.message.sender.domain().unwrap_or_default())
+    }
+
+    /// What the From header is to the signal of foreign ones.
+    fn from(&self, counted: &Counted) -> Origin {
+        let from = self.message.from.iter().filter_map(|address| domain_of(address));
+        let origins = from.map(|from| {
+            if self.settled.resolution.terms.registered.is_empty() {
+                self.compared(&from, counted)
+            } else {
+                self.registered(&from)
+            }
+        });
+        // One foreign address among several is enough.
+        origins.fold(Origin::Unjudged, |all, next| match (all, next) {
+            (Origin::Odd(_), _) | (_, Origin::Unjudged) => all,
+            _ => next,
+        })
+    }
+
+    /// What a domain is where some are registered.
+    fn registered(&self, folded: &str) -> Origin {
+        let host = self.message.host.is_some_and(|host| host.eq_ignore_ascii_case(folded));
+        if host || self.settled.resolution.terms.registered.contains_folded(folded) {
             return Origin::Own;
         }
-        Origin::Odd(self.engine.hash(&domain))
+        Origin::Odd(self.engine.fingerprints.of_domain(folded))
     }
 
-    /// Makes the trials of this message.
-    fn trial(&self, tally: &Tally, origin: Origin) {
-        match origin {
-            Origin::Null => {}
-            // Without registered domains the signal is off.
-            Origin::Own if self.settled.resolution.terms.registered.is_empty() => {}
-            Origin::Own => tally.trial(None, self.now),
-            Origin::Odd(hash) => tally.trial(Some(hash), self.now),
+    /// What a From domain is where none is registered: own if its owner sends
+    /// the envelope too, or if the connector has used it for long.
+    fn compared(&self, from: &str, counted: &Counted) -> Origin {
+        let from = self.owner(from);
+        if counted.tally.own_domains().contains(from) {
+            return Origin::Own;
+        }
+        match self.message.sender {
+            Sender::Null => Origin::Unjudged,
+            Sender::Address { qualified: false, .. } => Origin::Own,
+            Sender::Address { .. } => {
+                let sender = self.message.sender.domain().unwrap_or_default();
+                if self.owner(&sender) == from { Origin::Own } else { Origin::Odd(from) }
+            }
         }
     }
 
-    fn restrict(&self, entity: Entity, tally: &Tally, mark: bool) -> InForce {
-        let Self { engine, settled, now, .. } = *self;
-        let Settled { settings, resolution } = settled;
-        let terms = &resolution.terms;
-        let (passed_messages, passed_recipients) = tally.passed();
-        let until = if mark { Some(MARK) } else { settings.restriction.expire_after };
-        if !mark {
-            engine.table.lift_mark(&entity, now, ENFORCED_NOW);
+    /// A hash of the organizational domain.
+    fn owner(&self, folded: &str) -> u32 {
+        self.engine.fingerprints.of_domain(domain::organizational(folded))
+    }
+
+    /// Remembers the domains of a message, where none is registered.
+    fn note_domains(&self, tally: &Tally) {
+        if !self.settled.resolution.terms.registered.is_empty() {
+            return;
         }
-        let keys = keys_of(&settings.directory, entity.connector());
-        let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
-            entity: entity.clone(),
-            case,
-            action: terms.action,
-            scope: settings.restriction.scope,
-            since: now,
-            until: until.map(|span| now.plus(span)),
-            reject_from: terms.reject_after.map(|span| now.plus(span)),
-            by: Actor::Judgement,
-            reason: String::new(),
-            mark,
-            findings: tally.findings(now),
-            samples: tally.samples(),
-            passed_messages: passed_messages.into(),
-            passed_recipients: passed_recipients.into(),
-            keys,
-        });
-        if new.is_some() {
-            tally.reset(true);
+        let from = self.message.from.iter().filter_map(|address| domain_of(address));
+        for folded in from.chain(self.message.sender.domain()) {
+            tally.own_domains().note(self.owner(&folded));
         }
-        held
     }
 
     /// The answer to the whole message of a restricted entity.
@@ -218,17 +273,23 @@ impl End<'_> {
         Verdict::Refuse(Reply::new(class, &settings.restriction.reply.of(case)))
     }
 
-    /// The answer to a message that goes beyond a hard limit. Who has no queue
-    /// of its own is held, as far as there is room.
-    fn refuse_over_limit(&self, tally: &Tally) -> Verdict {
-        let Self { settled, transaction, now, .. } = *self;
-        if settled.resolution.terms.action == Action::Hold && self.hold(&tally.over_limit) {
-            return Verdict::Hold("connguard: hourly limit of this relay client".into());
+    /// The answer to a message that goes beyond a hard limit or the throttle.
+    /// Who has no queue of its own is held, as far as there is room; `texts` are
+    /// for Postfix's log and for the client.
+    fn keep_back(
+        &self,
+        counted: &Counted,
+        attempts: &Attempts,
+        hold: bool,
+        texts: (&str, &str),
+    ) -> Verdict {
+        if hold && self.hold(attempts) {
+            return Verdict::Hold(texts.0.into());
         }
-        let recipients = transaction.relayed.saturating_add(transaction.inbound);
-        tally.over_limit.refuse(recipients.into(), now);
-        tally.counters.refused.fetch_add(recipients.into(), Relaxed);
-        Verdict::Refuse(Reply::new(Class::Tempfail, LIMIT_TEXT))
+        let recipients = self.transaction.relayed.saturating_add(self.transaction.inbound);
+        attempts.refuse(recipients.into(), self.now);
+        counted.tally.counters.refused.fetch_add(recipients.into(), Relaxed);
+        Verdict::Refuse(Reply::new(Class::Tempfail, texts.1))
     }
 
     /// Takes room for this message under the limits of the hold queue.
@@ -244,13 +305,44 @@ impl End<'_> {
         self.engine.counters.would_refuse.fetch_add(relayed, Relaxed);
     }
 
-    fn pass(&self, tally: &Tally, origin: Origin) {
-        match origin {
-            Origin::Null => tally.counters.null_senders.fetch_add(1, Relaxed),
-            Origin::Odd(_) => tally.counters.unregistered.fetch_add(1, Relaxed),
-            Origin::Own => 0,
+    /// The message passes, and becomes part of the connector's history.
+    fn pass(&self, counted: &Counted, seen: &Observation) {
+        let Self { engine, settled, transaction, now, .. } = *self;
+        let Counted { key, tally } = counted;
+        let context = engine.context(&settled.settings, key, &settled.resolution.terms, now);
+        self.count_sender(tally, seen.sender);
+        tally.pass(seen, &context);
+        self.note_domains(tally);
+        for recipient in &transaction.recipients {
+            let pair = known::pair(tally.id(), *recipient);
+            engine.known.recipients.insert(pair, &tally.recipients_share, now);
+            engine.known.recent.insert(pair, &tally.recent_share, now);
+        }
+        if let Some(queue_id) = self.message.queue_id.filter(|_| context.feedback) {
+            tally.took_off();
+            let owner = Owner { key: key.clone(), tally: Arc::clone(tally) };
+            let recipients = transaction.recipients.clone().into_boxed_slice();
+            let count = transaction.relayed;
+            for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
+                owner.tally.landed();
+            }
+        }
+    }
+
+    /// The message passes while a mark is in force: nothing is learned.
+    fn pass_unlearned(&self, counted: &Counted) {
+        let tally = &counted.tally;
+        self.count_sender(tally, self.sender());
+        tally.count(self.transaction.relayed, self.now);
+    }
+
+    fn count_sender(&self, tally: &Tally, origin: Origin) {
+        let counters = &tally.counters;
+        match (self.message.sender, origin) {
+            (Sender::Null, _) => counters.null_senders.fetch_add(1, Relaxed),
+            (_, Origin::Odd(_)) => counters.unregistered.fetch_add(1, Relaxed),
+            _ => 0,
         };
-        tally.pass(self.transaction.relayed, self.now);
     }
 
     fn sample(&self, passed: bool) -> Sample {
@@ -270,4 +362,9 @@ impl End<'_> {
 /// The first [`SAMPLE_TEXT`] octets of a text, cut between characters.
 fn cut(text: &str) -> Box<str> {
     text.get(..text.floor_char_boundary(SAMPLE_TEXT)).unwrap_or("").into()
+}
+
+/// The domain of an address, in the spelling in which domains are compared.
+fn domain_of(address: &str) -> Option<Cow<'_, str>> {
+    domain::of_address(address).and_then(domain::fold)
 }

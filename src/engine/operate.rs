@@ -386,6 +386,7 @@ impl Engine {
     pub fn sweep(&self, now: Timestamp) {
         let _turn = self.turn();
         self.table.sweep(now);
+        self.expire_deliveries(now);
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

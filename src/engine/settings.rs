@@ -6,6 +6,7 @@ use crate::{
     directory::{Directory, Params},
     domain::{self, DomainSet},
     message::{Direction, Recipient},
+    model::Model,
     record::CaseId,
     verdict::{Mode, Scope},
 };
@@ -133,6 +134,8 @@ pub struct Settings {
     pub restriction: RestrictionTerms,
     /// Whether suspicious connectors are slowed down at all.
     pub throttle: bool,
+    /// The constants of the judgement.
+    pub model: Model,
 }
 
 impl Settings {

@@ -33,6 +33,7 @@ fn restriction(entity: &Entity, case: CaseId, now: Timestamp) -> Restriction {
             signal: SignalName::UnregisteredSender,
             score: 15.0,
             limit: 14.0,
+            unit: None,
             bad: 9,
             of: 9,
             distinct: 7,

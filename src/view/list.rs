@@ -133,7 +133,7 @@ impl ListView {
     }
 
     fn suspicious(engine: &Engine, entity: Entity, tally: &Tally, now: Timestamp) -> Self {
-        let findings = tally.findings(now);
+        let findings = engine.findings(entity.connector(), tally, now);
         Self {
             since: findings.first().map(|finding| finding.since),
             reason: findings.first().map(sentence).unwrap_or_default(),
@@ -192,7 +192,7 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
         match at.get(&entity).and_then(|at| list.get_mut(*at)) {
             None => list.push(ListView::suspicious(engine, entity, tally, now)),
             Some(view) if view.state == State::Grace => {
-                let findings = tally.findings(now);
+                let findings = engine.findings(key, tally, now);
                 if let Some(finding) = findings.first() {
                     view.reason = format!("{}; suspicious: {}", view.reason, sentence(finding));
                 }

@@ -3,7 +3,6 @@
 use super::names;
 use crate::{
     connector::Entity,
-    judge::COMPROMISED,
     record::{Event, Finding, Record},
 };
 
@@ -27,7 +26,7 @@ pub fn log_line(record: &Record) -> String {
                     finding.of,
                     finding.usual,
                     finding.score,
-                    COMPROMISED
+                    finding.limit
                 ));
             }
             line
@@ -101,7 +100,8 @@ mod tests {
             findings: vec![Finding {
                 signal: SignalName::UnregisteredSender,
                 score: 15.24,
-                limit: COMPROMISED,
+                limit: 14.0,
+                unit: None,
                 bad: 9,
                 of: 9,
                 distinct: 7,

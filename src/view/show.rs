@@ -156,7 +156,7 @@ pub fn show(
         standing: standing.map(|entry| ListView::of_entry(engine, entry, now)),
         findings: tally
             .iter()
-            .flat_map(|tally| tally.findings(now))
+            .flat_map(|tally| engine.findings(key, tally, now))
             .map(|finding| FindingView::from(&finding))
             .collect(),
         totals: tally.map(|tally| TotalsView::of(&tally, now)),

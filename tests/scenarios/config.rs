@@ -6,6 +6,7 @@ use connguard::{
     directory::{Directory, Limits, Named, Params, Terms},
     domain::DomainSet,
     engine::{Directions, RestrictionTerms, Settings},
+    model::Model,
     timestamp::parse_span,
 };
 use ipnet::IpNet;
@@ -117,7 +118,13 @@ impl Config {
             ..Directions::default()
         };
         add_domains(&mut directions.inbound_domains, global, "inbound")?;
-        Ok(Settings { directory: Directory::new(params), directions, restriction, throttle: true })
+        Ok(Settings {
+            directory: Directory::new(params),
+            directions,
+            restriction,
+            throttle: true,
+            model: Model::default(),
+        })
     }
 }
 

@@ -1,0 +1,105 @@
+//! Evidence that comes without a message at its end: delivery results, and
+//! transactions that were given up. Nobody waits for it; it may restrict.
+
+use super::{Engine, Session, Transaction, judging::Judging};
+use crate::{
+    connector::{ConnectorKey, Entity},
+    message::{Delivery, Outcome},
+    signal::Context,
+    tally::Tally,
+    timestamp::Timestamp,
+};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+/// Whose message it was.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    /// The key under which it was counted.
+    pub(super) key: ConnectorKey,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Engine {
+    /// Says whether delivery results are coming. While they are not, no message
+    /// counts as one whose fate is unknown, and refusals by Postfix itself are
+    /// compared with what was accepted.
+    pub fn set_feedback(&self, coming: bool) {
+        if self.feedback.swap(coming, Relaxed) && !coming {
+            for owner in self.pending.clear() {
+                owner.tally.landed();
+            }
+        }
+    }
+
+    /// Whether delivery results are coming.
+    pub fn has_feedback(&self) -> bool {
+        self.feedback.load(Relaxed)
+    }
+
+    /// What became of a recipient of a message that was accepted.
+    pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) {
+        let recipient = self.fingerprints.of_recipient(delivery.recipient);
+        let Some(first) = self.pending.result(delivery.queue_id, recipient, now) else {
+            return;
+        };
+        if first.landed() {
+            first.owner.tally.landed();
+        }
+        let refused = match delivery.outcome {
+            Outcome::Delivered => false,
+            Outcome::Refused => true,
+            Outcome::Deferred => return,
+        };
+        let Owner { key, tally } = first.owner;
+        self.judge_apart(&key, &tally, now, |context| tally.result(refused, first.of, context));
+    }
+
+    /// A transaction that never reached its end: Postfix refused recipients of
+    /// it, or the client or another milter ended it.
+    pub fn at_abandon(&self, session: &Session, transaction: &Transaction, now: Timestamp) {
+        let Some(settled) = session.settled() else {
+            return;
+        };
+        self.count_unknown(&settled.resolution, transaction);
+        let counted = settled.resolution.counted.as_ref().filter(|_| transaction.unknown > 0);
+        let Some((key, tally)) = counted.and_then(|key| Some((key, self.roster.get(key)?))) else {
+            return;
+        };
+        if !self.is_exempt(&settled.resolution, now) {
+            let unknown = transaction.unknown;
+            self.judge_apart(key, &tally, now, |context| tally.unknown(unknown, context));
+        }
+    }
+
+    /// Messages whose fate counts as known since their time is over.
+    pub(super) fn expire_deliveries(&self, now: Timestamp) {
+        for owner in self.pending.expire(now) {
+            owner.tally.landed();
+        }
+    }
+
+    /// Trials beside a message, and judgement. A connector that is restricted,
+    /// marked or trusted makes none: what came before is dealt with.
+    fn judge_apart(
+        &self,
+        key: &ConnectorKey,
+        tally: &Tally,
+        now: Timestamp,
+        trials: impl FnOnce(&Context<'_>),
+    ) {
+        let settings = self.settings.load();
+        // It may have got a name since.
+        let key = &settings.directory.current(key);
+        let entity = Entity::from(key.clone());
+        let exempt = settings.directory.trusts(key) || self.table.trust(&entity, now).is_some();
+        if exempt || self.table.in_force(&entity, now).is_some() {
+            return;
+        }
+        let terms = settings.directory.terms(key);
+        let context = self.context(&settings, key, terms, now);
+        tally.touch(&context);
+        trials(&context);
+        let judging = Judging { engine: self, settings: &settings, terms, key, tally, context };
+        judging.act(judging.outcome());
+    }
+}

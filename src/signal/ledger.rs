@@ -1,0 +1,137 @@
+//! A sequential test with its own history, and with what is needed to explain
+//! it.
+
+use super::Shape;
+use crate::{baseline::Baseline, record::Finding, score::Score, timestamp::Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// The score and the baseline of one signal of one entity.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    score: Score,
+    baseline: Baseline,
+    /// Bad trials, all trials, and the second of the first one, since the
+    /// score left zero.
+    bad: AtomicU32,
+    of: AtomicU32,
+    since: AtomicU32,
+}
+
+/// What is kept of a ledger across a restart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Image {
+    score: u64,
+    committed: u64,
+    pending: u64,
+    bad: u32,
+    of: u32,
+    since: u32,
+}
+
+impl Ledger {
+    /// The share of bad trials that is usual.
+    pub fn usual(&self, shape: &Shape) -> f32 {
+        self.baseline.usual(shape.prior)
+    }
+
+    /// One whole trial under `cap`; gives the score after it.
+    pub fn trial(&self, shape: &Shape, bad: bool, cap: f32, now: Timestamp) -> f32 {
+        let delta = shape.weight(bad, self.usual(shape));
+        self.weigh(shape, bad, 1.0, delta, cap, now)
+    }
+
+    /// One trial that adds `delta` nats under `cap`, and counts as `share` of
+    /// one in the history. Counts are kept while the score is above zero;
+    /// threads that leave and reach zero at the same moment may miscount what
+    /// is shown, never the score.
+    pub fn weigh(
+        &self,
+        shape: &Shape,
+        bad: bool,
+        share: f32,
+        delta: f32,
+        cap: f32,
+        now: Timestamp,
+    ) -> f32 {
+        self.baseline.pend(bad, share);
+        let (before, after) = self.score.add(delta, shape.halflife_s, cap, now);
+        if after > 0.0 {
+            if self.of.fetch_add(1, Relaxed) == 0 {
+                self.since.store(now.as_seconds(), Relaxed);
+            }
+            if bad {
+                self.bad.fetch_add(1, Relaxed);
+            }
+        } else if before > 0.0 {
+            self.forget_counts();
+        }
+        after
+    }
+
+    /// Counts a trial in the history only.
+    pub fn pend(&self, bad: bool) {
+        self.baseline.pend(bad, 1.0);
+    }
+
+    /// The score at `now`.
+    pub fn score(&self, shape: &Shape, now: Timestamp) -> f32 {
+        self.score.get(shape.halflife_s, now)
+    }
+
+    /// Fills in what the score says.
+    pub fn describe(&self, shape: &Shape, found: Finding) -> Finding {
+        Finding {
+            bad: self.bad.load(Relaxed),
+            of: self.of.load(Relaxed),
+            usual: self.usual(shape),
+            since: Timestamp::from_seconds(self.since.load(Relaxed).into()),
+            ..found
+        }
+    }
+
+    /// Evidence starts again from zero.
+    pub fn reset(&self) {
+        self.score.reset();
+        self.forget_counts();
+    }
+
+    /// Ends a day: see [`Baseline::commit`].
+    pub fn commit(&self, days: u32, share: f32) {
+        self.baseline.commit(days, share);
+    }
+
+    /// What came today is usual: see [`Baseline::declare`].
+    pub fn declare(&self, shape: &Shape) {
+        self.baseline.declare(shape.prior);
+    }
+
+    /// What is kept of it.
+    pub fn image(&self) -> Image {
+        let (committed, pending) = self.baseline.words();
+        Image {
+            score: self.score.word(),
+            committed,
+            pending,
+            bad: self.bad.load(Relaxed),
+            of: self.of.load(Relaxed),
+            since: self.since.load(Relaxed),
+        }
+    }
+
+    /// The ledger of an image.
+    pub fn of_image(image: &Image) -> Self {
+        Self {
+            score: Score::of_word(image.score),
+            baseline: Baseline::of_words(image.committed, image.pending),
+            bad: image.bad.into(),
+            of: image.of.into(),
+            since: image.since.into(),
+        }
+    }
+
+    fn forget_counts(&self) {
+        self.bad.store(0, Relaxed);
+        self.of.store(0, Relaxed);
+    }
+}
