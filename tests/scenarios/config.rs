@@ -12,7 +12,8 @@ use connguard::{
 use ipnet::IpNet;
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
+    "throttle",
     "mode",
     "action",
     "scope",
@@ -122,7 +123,7 @@ impl Config {
             directory: Directory::new(params),
             directions,
             restriction,
-            throttle: true,
+            throttle: one(global, "throttle")?.unwrap_or(true),
             model: Model::default(),
         })
     }

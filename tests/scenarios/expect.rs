@@ -9,6 +9,7 @@ use connguard::{
     connector::Entity,
     engine::{Engine, Notice},
     judge::Judgement,
+    record::SignalName,
     restriction::InForce,
     timestamp::{Timestamp, format_span},
 };
@@ -139,7 +140,10 @@ fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> 
     .map(|(name, value)| (name, value.to_string()))
     .into();
     facts.insert("judgement", judgement.into());
-    let finding = engine.findings(entity.connector(), &tally, now).into_iter().next();
+    let finding = engine
+        .findings(entity.connector(), &tally, now)
+        .into_iter()
+        .find(|finding| finding.signal == SignalName::UnregisteredSender);
     let (bad, of) = finding.map_or((0, 0), |finding| (finding.bad, finding.of));
     facts.insert("bad", bad.to_string());
     facts.insert("of", of.to_string());
