@@ -7,8 +7,8 @@
 //! * The file is whole or it is the one before: it is written under another
 //!   name, synced, renamed, and the folder synced. A failed save leaves the old
 //!   file as it was and nothing beside it.
-//! * Ten minutes may be lost, not more, and nobody waits: a thread of its own
-//!   (see below) takes one connector after the other and keeps no second copy
+//! * About ten minutes may be lost, not more, and nobody waits: a thread of its own
+//!   ([`spawn`]) takes one connector after the other and keeps no second copy
 //!   of them all.
 //! * Data that changed on the disk is never used. What is whole is used, what
 //!   is not is left out, and a sentence says what follows from that.
@@ -66,12 +66,15 @@
 
 mod disk;
 mod format;
+mod keeper;
 mod read;
 mod report;
 mod write;
 
 #[cfg(test)]
 mod tests;
+
+pub use keeper::{Handle, HistoryStatus, NotSaved, spawn};
 
 use crate::{connector::ConnectorKey, timestamp::Timestamp};
 use disk::{Disk, FileSystem, Unfinished};

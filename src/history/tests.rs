@@ -8,6 +8,7 @@
 
 mod damage;
 mod faults;
+mod running;
 
 use super::*;
 use proptest::prelude::*;
