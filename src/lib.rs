@@ -43,6 +43,7 @@ pub mod view;
 // none imports another.
 pub mod clock;
 pub mod control;
+pub mod history;
 pub mod journal;
 pub mod manager;
 pub mod milter;

@@ -54,7 +54,7 @@ const FLOORS: [&[&str]; 6] = [
     // The calls that every message takes, and how what is known is shown.
     &["engine", "view"],
     // Edges.
-    &["clock", "control", "journal", "manager", "milter"],
+    &["clock", "control", "history", "journal", "manager", "milter"],
     // What is configured, and what operators ask for.
     &["config", "operator"],
     // The process. (`lib` is the list of modules.)

@@ -1,0 +1,252 @@
+//! History: keeps what was learned of connectors over a restart, so that a
+//! restart does not make everything look new: baselines, scores and the
+//! filters that know whom a connector wrote to.
+//!
+//! # What it promises
+//!
+//! * The file is whole or it is the one before: it is written under another
+//!   name, synced, renamed, and the folder synced. A failed save leaves the old
+//!   file as it was and nothing beside it.
+//! * About ten minutes may be lost, not more, and nobody waits: a thread of its own
+//!   ([`spawn`]) takes one connector after the other and keeps no second copy
+//!   of them all.
+//! * Data that changed on the disk is never used. What is whole is used, what
+//!   is not is left out, and a sentence says what follows from that.
+//! * A file that does not fit this program is never guessed at: history then
+//!   starts empty. [`Loaded::mute`] says until when signals stay silent that
+//!   would take everybody for new.
+//!
+//! # The files, in the state directory
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `history` | what counts |
+//! | `history.new` | one that is being written, or never was finished; ignored |
+//! | `history.damaged` | a link to the last one that was not whole; yours to look at and remove |
+//! | `history.old` | a link to the last one of another version; yours to keep or remove |
+//!
+//! All have mode 0600: the key in it is secret, since who has it can look for
+//! recipients that the filters take for known.
+//!
+//! # The bytes
+//!
+//! All numbers little-endian; a checksum is CRC-32C. First the prelude of 20
+//! bytes, which stays the same in every version of this format:
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `CGHISTRY` |
+//! | 8 | 4 | version of this format, now 1 |
+//! | 12 | 4 | schema: what the payloads mean, a number that the caller gives |
+//! | 16 | 4 | checksum of the 16 bytes before |
+//!
+//! Then blocks, each a header of 13 bytes and its payload:
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 1 | kind |
+//! | 1 | 4 | length of the payload, at most 16 MiB |
+//! | 5 | 4 | checksum of the payload |
+//! | 9 | 4 | checksum of the 9 bytes before |
+//!
+//! | kind | how many | payload, in postcard's encoding |
+//! |---|---|---|
+//! | 1 head | 1, first | key (16 bytes), time of saving and end of muting in milliseconds since 1970 |
+//! | 2 filters | any | a piece of the filters, of 1 MiB |
+//! | 3 last filters | 1 | the last piece; all of them, one after the other, are the filters |
+//! | 4 connectors | any | up to 256 connectors, one after the other: its key as text, then what was learned |
+//! | 5 end | 1, last | how many connectors there are |
+//!
+//! # Reading
+//!
+//! A block whose header is right and whose payload is not is stepped over.
+//! Behind a wrong header nothing can be found, and without an end block the
+//! file was cut: what stands before is used. Without its head nothing is, for
+//! nothing means anything without the key.
+
+mod disk;
+mod format;
+mod keeper;
+mod read;
+mod report;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use keeper::{Handle, HistoryStatus, NotSaved, spawn};
+
+use crate::{connector::ConnectorKey, timestamp::Timestamp};
+use disk::{Disk, FileSystem, Unfinished};
+use read::{Contents, Unfit};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long signals that need the filters stay silent after these were lost:
+/// after a day, the ordinary recipients are known again.
+pub const MUTE: Duration = Duration::from_secs(24 * 3600);
+
+/// What is to be saved. `connectors` gives one pair of a
+/// [`ConnectorKey`] and what was learned of it after the other.
+pub struct Saved<I, F> {
+    /// The key of all keyed hashes in what follows.
+    pub key: [u8; 16],
+    /// Everything that was learned of each connector.
+    pub connectors: I,
+    /// What is shared by all connectors.
+    pub filters: F,
+    /// Now.
+    pub saved_at: Timestamp,
+    /// Until when the signals that need the filters are silent.
+    pub muted_until: Option<Timestamp>,
+}
+
+/// What a start finds.
+pub struct Loaded<C, F> {
+    /// The key of all keyed hashes in what follows; none where history starts
+    /// empty, and there is nothing else either.
+    pub key: Option<[u8; 16]>,
+    /// What was learned of each connector, in the order of saving.
+    pub connectors: Vec<(ConnectorKey, C)>,
+    /// What is shared by all connectors, unless it was lost.
+    pub filters: Option<F>,
+    /// When it was saved.
+    pub saved_at: Option<Timestamp>,
+    /// As it was saved; [`mute`](Self::mute) is what holds now.
+    pub muted_until: Option<Timestamp>,
+    /// What was lost and what follows from it, one sentence each, for the log.
+    pub losses: Vec<String>,
+    /// There was a file, and the filters could not be had from it.
+    pub lost_filters: bool,
+}
+
+impl<C, F> Loaded<C, F> {
+    fn nothing() -> Self {
+        Self {
+            key: None,
+            connectors: Vec::new(),
+            filters: None,
+            saved_at: None,
+            muted_until: None,
+            losses: Vec::new(),
+            lost_filters: false,
+        }
+    }
+
+    /// Whether history starts empty, which a first start does as well.
+    pub fn is_empty(&self) -> bool {
+        self.key.is_none()
+    }
+
+    /// Until when signals that need the filters stay silent, if they do: for
+    /// a day from `now` on if the filters were lost, and else as long as was
+    /// saved. A first start mutes nothing. To be saved again.
+    pub fn mute(&self, now: Timestamp) -> Option<Timestamp> {
+        let saved = self.muted_until.filter(|until| now < *until);
+        saved.max(self.lost_filters.then(|| now.plus(MUTE)))
+    }
+}
+
+/// What a save wrote.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Written {
+    /// The length of the file.
+    pub bytes: u64,
+    /// How many connectors are in it.
+    pub connectors: u64,
+}
+
+/// The place of history. Who has the journal's lock is alone with it.
+pub struct Store {
+    directory: PathBuf,
+    schema: u32,
+    disk: Box<dyn Disk>,
+}
+
+impl Store {
+    /// The history in the state directory. `schema` is to be changed whenever
+    /// the encoding or the meaning of what is saved changes. Touches nothing.
+    pub fn open(directory: &Path, schema: u32) -> Self {
+        Self { directory: directory.to_owned(), schema, disk: Box::new(FileSystem) }
+    }
+
+    /// The file that counts.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("history")
+    }
+
+    /// Reads what was saved, as far as it is whole. No file is no loss; a file
+    /// that is damaged or does not fit is set aside and reported.
+    pub fn load<C, F>(&self) -> Loaded<C, F>
+    where
+        C: DeserializeOwned,
+        F: DeserializeOwned,
+    {
+        let contents = match File::open(self.path()) {
+            Ok(file) => read::read(BufReader::new(file), self.schema),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::nothing(),
+            Err(error) => Err(Unfit::Unreadable(error.to_string())),
+        };
+        match contents {
+            Ok(contents) => self.loaded(contents),
+            Err(unfit) => {
+                let kept = self.keep_aside(if unfit.is_damage() { "damaged" } else { "old" });
+                let losses = vec![report::unfit(&self.path(), &unfit, self.schema, kept)];
+                Loaded { losses, lost_filters: true, ..Loaded::nothing() }
+            }
+        }
+    }
+
+    /// Writes all of it in place of what was saved before.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system; then what was saved before is still there.
+    /// [`io::ErrorKind::InvalidData`] for what can't be encoded.
+    pub fn save<C, F, I>(&mut self, saved: Saved<I, F>) -> io::Result<Written>
+    where
+        C: Serialize,
+        F: Serialize,
+        I: Iterator<Item = (ConnectorKey, C)>,
+    {
+        let unfinished = Unfinished::new(self.directory.join("history.new"));
+        let mut file = self.disk.create(unfinished.path())?;
+        let written = write::write(&mut *file, self.schema, saved)?;
+        file.sync()?;
+        unfinished.rename(&self.path())?;
+        disk::sync_folder(&self.directory)?;
+        Ok(written)
+    }
+
+    fn loaded<C, F>(&self, contents: Contents<C, F>) -> Loaded<C, F> {
+        let losses = if contents.is_whole() {
+            Vec::new()
+        } else {
+            report::damage(&self.path(), &contents, self.keep_aside("damaged"))
+        };
+        Loaded {
+            key: Some(contents.head.key),
+            lost_filters: contents.filters.is_none(),
+            filters: contents.filters,
+            connectors: contents.connectors,
+            saved_at: Some(contents.head.saved_at()),
+            muted_until: contents.head.muted_until(),
+            losses,
+        }
+    }
+
+    /// Keeps the file beyond the next save, as `history.ENDING`, in place of
+    /// the one that was kept before. It stays where it is as well: should the
+    /// daemon not live to its first save, the next one reads the same.
+    fn keep_aside(&self, ending: &str) -> io::Result<PathBuf> {
+        let aside = self.directory.join(format!("history.{ending}"));
+        disk::link(&self.path(), &aside)?;
+        disk::sync_folder(&self.directory)?;
+        Ok(aside)
+    }
+}
