@@ -11,12 +11,14 @@ use crate::{
     config::{self, Config, Faults, LogFormat, LogParams},
     connector::Entity,
     control::{self, Control},
-    engine::{Engine, Moves, Notice},
+    engine::{self, Engine, Moves, Notice},
+    history,
     journal::{self, Journal},
     judge::Judgement,
     manager::{Manager, News},
     milter::{self, Milter},
     operator::{self, Operator, ReloadView, Reloader},
+    tally,
     timestamp::Timestamp,
     view,
 };
@@ -30,6 +32,10 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 
 /// Period of the housekeeping.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the history of connectors is saved.
+const SAVE_EVERY: Duration = Duration::from_secs(600);
+/// To be raised whenever [`tally::Image`] or [`engine::Filters`] change.
+const HISTORY_SCHEMA: u32 = 1;
 /// How long messages in hand may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Log lines in one period of the housekeeping that clients can cause.
@@ -116,7 +122,9 @@ pub async fn run(
     for warning in &recovered.warnings {
         tracing::warn!("journal: {warning}");
     }
-    let engine = Arc::new(Engine::new(config.settings.clone(), config.state.max_connectors, now));
+    let mut engine = Engine::new(config.settings.clone(), config.state.max_connectors, now);
+    let history = recall(&mut engine, &config.state.directory, now);
+    let engine = Arc::new(engine);
     let kept = recovered.snapshot.live.len();
     let moves = engine.restore(recovered.snapshot, now);
     tell_moves(moves);
@@ -124,6 +132,7 @@ pub async fn run(
         tracing::warn!("{sentence}");
     }
     let journal = start_journal(journal, &engine, &clock)?;
+    let history = Arc::new(start_history(history, &engine, &clock)?);
     let milter = {
         let clock = clock.clone();
         Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
@@ -133,6 +142,7 @@ pub async fn run(
     let operator = Arc::new(Operator {
         engine: Arc::clone(&engine),
         journal: Arc::clone(&journal),
+        history: Arc::clone(&history),
         milter: milter.handle(),
         state: config.state.directory.clone(),
         config: Arc::new(ArcSwap::from_pointee(config)),
@@ -172,9 +182,15 @@ pub async fn run(
         // The socket goes when the task has let go of it.
         let _ = serving.await;
     }
-    let flushed = tokio::task::spawn_blocking(move || journal.stop()).await;
-    if let Ok(Err(error)) = flushed {
-        tracing::error!("changes are lost by this stop: {error}");
+    // The lock of the journal guards the whole directory: it goes last.
+    let kept = tokio::task::spawn_blocking(move || (history.stop(), journal.stop())).await;
+    if let Ok((saved, flushed)) = kept {
+        if let Err(error) = saved {
+            tracing::error!("what was learned since the last time is lost by this stop: {error}");
+        }
+        if let Err(error) = flushed {
+            tracing::error!("changes are lost by this stop: {error}");
+        }
     }
     tracing::info!("stopped");
     match ended {
@@ -238,6 +254,62 @@ fn start_journal(
         .start(Arc::clone(engine.table()), journal::Params::default(), now, announce)
         .map(Arc::new)
         .map_err(|source| Error::System { what: "start the journal", source })
+}
+
+/// What the last run kept of connectors, and since when.
+struct Kept {
+    store: history::Store,
+    saved_at: Option<Timestamp>,
+}
+
+/// Gives the engine the history that the last run kept.
+fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
+    let store = history::Store::open(directory, HISTORY_SCHEMA);
+    let loaded = store.load::<tally::Image, engine::Filters>();
+    for loss in &loaded.losses {
+        tracing::warn!("history: {loss}");
+    }
+    let muted_until = loaded.mute(now);
+    let saved_at = loaded.saved_at;
+    let memory = loaded.key.map(|key| engine::Memory { key, filters: loaded.filters, muted_until });
+    let recalled = engine.recall(memory, loaded.connectors, now);
+    for fault in &recalled.faults {
+        tracing::warn!("history: {fault}");
+    }
+    if recalled.left_out > 0 {
+        tracing::warn!(
+            "history: {} connectors found no room and begin afresh; raise state.max_connectors",
+            recalled.left_out
+        );
+    }
+    if let Some(until) = engine.muted_until(now) {
+        tracing::warn!(
+            "history: whom connectors wrote to is not known; until {} nothing is concluded from new recipients and networks",
+            until.local()
+        );
+    }
+    Kept { store, saved_at }
+}
+
+/// Saves the history from time to time. To be started once all is recalled.
+fn start_history(
+    kept: Kept,
+    engine: &Arc<Engine>,
+    clock: &Clock,
+) -> Result<history::Handle, Error> {
+    let (engine, clock) = (Arc::clone(engine), clock.clone());
+    let collect = move || {
+        let now = clock.now();
+        history::Saved {
+            key: engine.key(),
+            connectors: engine.histories(),
+            filters: engine.filters(),
+            saved_at: now,
+            muted_until: engine.muted_until(now),
+        }
+    };
+    history::spawn(kept.store, SAVE_EVERY, kept.saved_at, collect)
+        .map_err(|source| Error::System { what: "start a thread for the history", source })
 }
 
 fn tell_notices(engine: &Engine) {

@@ -20,7 +20,7 @@ mod settings;
 
 use deliveries::Owner;
 use end::End;
-pub use memory::{Memory, Recalled};
+pub use memory::{Filters, Memory, Recalled};
 pub use notice::{Notice, Notices};
 pub use operate::{BlockError, Blocked, Moves, TrustError};
 use operate::{ENFORCED_NOW, keys_of};

@@ -14,7 +14,7 @@ use crate::{
     connector::Entity,
     control::{Answers, Handler, Peer},
     engine::{Blocked, Engine},
-    journal,
+    history, journal,
     manager::{Manager, News},
     milter,
     record::{Actor, CaseId, Event, Record, Restriction, Trust},
@@ -38,6 +38,8 @@ pub struct Operator {
     pub engine: Arc<Engine>,
     /// The journal.
     pub journal: Arc<journal::Handle>,
+    /// The history of connectors.
+    pub history: Arc<history::Handle>,
     /// The milter front-end.
     pub milter: milter::Handle,
     /// The configuration in force.
@@ -130,6 +132,16 @@ impl Operator {
                 path.display()
             ));
         }
+        let history = self.history.status();
+        if let Some(error) = &history.error {
+            notes.push(format!("the history can't be saved ({error}): a restart forgets what connectors did since then; free space or mend the disk, it is tried again"));
+        }
+        if let Some(until) = self.engine.muted_until(now) {
+            notes.push(format!(
+                "whom connectors wrote to was lost: until {} nothing is concluded from new recipients and networks",
+                until.local()
+            ));
+        }
         let unattributed = counters.unattributed.load(Relaxed);
         if unattributed > 0 {
             notes.push(format!(
@@ -157,6 +169,13 @@ impl Operator {
                 "bytes": journal.bytes,
                 "healthy": journal.healthy && journal.set_aside.is_empty(),
                 "set_aside": journal.set_aside,
+            },
+            "history": {
+                "path": history.path,
+                "bytes": history.written.bytes,
+                "connectors": history.written.connectors,
+                "saved_at": history.saved_at,
+                "healthy": history.healthy,
             },
             "milter": milter,
             "notes": notes,

@@ -25,10 +25,14 @@ pub(super) fn status(socket: &Path, options: Output) -> Result<(), Error> {
 fn lines(status: &Value) -> Vec<(&'static str, String)> {
     let text = |path: &str| status.pointer(path).map(plain).unwrap_or_default();
     let started = text("/started").parse().map_or_else(|_| text("/started"), Timestamp::local);
-    let healthy = if status.pointer("/journal/healthy") == Some(&Value::Bool(true)) {
-        "healthy"
-    } else {
-        "NOT HEALTHY"
+    let healthy = |part: &str| match status.pointer(&format!("/{part}/healthy")) {
+        Some(Value::Bool(true)) => "healthy",
+        _ => "NOT HEALTHY",
+    };
+    let saved = text("/history/saved_at");
+    let saved = match saved.parse() {
+        Ok(at) => format!("saved {}", Timestamp::local(at)),
+        Err(_) => "not saved yet".to_owned(),
     };
     let mut lines = vec![
         ("version", text("/version")),
@@ -45,12 +49,14 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
         (
             "journal",
             format!(
-                "{healthy}, {}, {} changes, {} bytes",
+                "{}, {}, {} changes, {} bytes",
+                healthy("journal"),
                 text("/journal/path"),
                 text("/journal/records"),
                 text("/journal/bytes")
             ),
         ),
+        ("history", format!("{}, {}, {saved}", healthy("history"), text("/history/path"))),
         (
             "milter",
             format!(

@@ -10,20 +10,30 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 /// How long "never wrote to" means nothing after that memory was lost.
 const MUTED: Duration = Duration::from_secs(24 * 3600);
 
-/// What all connectors share.
+/// Whom connectors wrote to.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Filters {
+    /// Ever.
+    pub recipients: known::Image,
+    /// Within the last hour.
+    pub recent: known::Image,
+}
+
+/// What all connectors share.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
     /// The key under which everything was hashed.
     pub key: [u8; 16],
-    /// Whom connectors ever wrote to.
-    pub recipients: known::Image,
-    /// Whom they wrote to within the last hour.
-    pub recent: known::Image,
+    /// Whom connectors wrote to; nothing where that was lost.
+    pub filters: Option<Filters>,
     /// Until when the memory of recipients means nothing.
     pub muted_until: Option<Timestamp>,
 }
@@ -40,28 +50,31 @@ pub struct Recalled {
 }
 
 impl Engine {
-    /// What all connectors share, to be kept.
-    pub fn memory(&self, now: Timestamp) -> Memory {
-        Memory {
-            key: self.fingerprints.key(),
-            recipients: self.known.recipients.image(),
-            recent: self.known.recent.image(),
-            muted_until: self.muted_until(now),
-        }
+    /// Whom connectors wrote to, to be kept.
+    pub fn filters(&self) -> Filters {
+        Filters { recipients: self.known.recipients.image(), recent: self.known.recent.image() }
+    }
+
+    /// The key under which everything is hashed, to be kept. It is a secret.
+    pub fn key(&self) -> [u8; 16] {
+        self.fingerprints.key()
     }
 
     /// The history of each connector, to be kept, one at a time.
-    pub fn histories(&self) -> impl Iterator<Item = (ConnectorKey, tally::Image)> {
-        let keys = self.roster.keys().into_iter();
-        keys.filter_map(|key| {
-            let image = self.roster.get(&key)?.image();
+    pub fn histories(
+        self: &Arc<Self>,
+    ) -> impl Iterator<Item = (ConnectorKey, tally::Image)> + use<> {
+        let engine = Arc::clone(self);
+        let keys = engine.roster.keys().into_iter();
+        keys.filter_map(move |key| {
+            let image = engine.roster.get(&key)?.image();
             Some((key, image))
         })
     }
 
     /// Takes over what was kept, before the first session. Where the memory of
-    /// recipients is lost or does not fit, "never wrote to" means nothing for a
-    /// day, or everything would look new.
+    /// recipients was lost or does not fit, "never wrote to" means nothing for
+    /// a day, or everything would look new.
     pub fn recall(
         &mut self,
         memory: Option<Memory>,
@@ -77,21 +90,22 @@ impl Engine {
             }
         }
         let Some(memory) = memory else {
-            if recalled.connectors > 0 {
-                self.mute(now);
-            }
             return recalled;
         };
         self.fingerprints = Fingerprints::from_key(memory.key);
         if let Some(until) = memory.muted_until {
             self.muted_until.store(until.as_seconds(), Relaxed);
         }
-        if let Err(fault) = self.known.recipients.restore(memory.recipients) {
+        let Some(filters) = memory.filters else {
+            self.mute(now);
+            return recalled;
+        };
+        if let Err(fault) = self.known.recipients.restore(filters.recipients) {
             recalled.faults.push(fault.to_string());
             self.mute(now);
         }
         // An hour without it makes no difference.
-        if let Err(fault) = self.known.recent.restore(memory.recent) {
+        if let Err(fault) = self.known.recent.restore(filters.recent) {
             recalled.faults.push(fault.to_string());
         }
         recalled

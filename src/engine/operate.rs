@@ -267,7 +267,10 @@ impl Engine {
             // no name; an operator may have meant just this key.
             let had_none = match old {
                 Some(old) => old.heir(key) == *key,
-                None => held.as_ref().is_some_and(|held| held.by == Actor::Judgement),
+                None => match &held {
+                    Some(held) => held.by == Actor::Judgement,
+                    None => self.roster.get(key).is_some(),
+                },
             };
             let got_a_name = heir != *key && had_none;
             let to = vec![heir.into()];
