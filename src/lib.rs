@@ -18,6 +18,7 @@ pub mod verdict;
 // Floor 1: state. Pure, no I/O; time is an argument.
 pub mod baseline;
 pub mod directory;
+pub mod fingerprint;
 pub mod halves;
 pub mod judge;
 pub mod restriction;

@@ -25,6 +25,7 @@ const FLOORS: [&[&str]; 6] = [
     &[
         "baseline",
         "directory",
+        "fingerprint",
         "halves",
         "judge",
         "restriction",
