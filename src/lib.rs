@@ -21,6 +21,7 @@ pub mod directory;
 pub mod fingerprint;
 pub mod halves;
 pub mod judge;
+pub mod known;
 pub mod restriction;
 pub mod roster;
 pub mod score;

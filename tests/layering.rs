@@ -28,6 +28,7 @@ const FLOORS: [&[&str]; 6] = [
         "fingerprint",
         "halves",
         "judge",
+        "known",
         "restriction",
         "roster",
         "score",
