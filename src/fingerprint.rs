@@ -14,7 +14,7 @@
 //! | network | `n` | 4 or 6, the length of the prefix, the network's address without host bits |
 //! | text | `t` | the text as it is |
 
-use crate::domain;
+use crate::{domain, halves::split};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -50,20 +50,20 @@ impl Fingerprints {
 
     /// A recipient's number: the same for every spelling of its address. The
     /// address comes without brackets. Upper case of ASCII letters makes no
-    /// difference, in front of the `@` neither: no server of today tells such
-    /// mailboxes apart, and a client must not get new recipients by them.
+    /// difference, in front of the `@` neither: mailboxes that differ by it are
+    /// next to unknown.
     pub fn of_recipient(&self, address: &str) -> u64 {
         let mut hasher = self.hasher(b'r');
-        let Some((local, domain)) = address.rsplit_once('@') else {
-            write_folded(&mut hasher, address);
-            return hasher.finish();
-        };
-        write_folded(&mut hasher, local);
-        hasher.write(b"@");
         // Only what is beyond ASCII needs the tables of IDNA, and memory.
-        let idn = if domain.is_ascii() { None } else { domain::fold(domain) };
-        let domain = idn.as_deref().unwrap_or(domain);
-        write_folded(&mut hasher, domain.strip_suffix('.').unwrap_or(domain));
+        match address.rsplit_once('@').filter(|(_, domain)| !domain.is_ascii()) {
+            None => write_folded(&mut hasher, without_dot(address)),
+            Some((local, domain)) => {
+                write_folded(&mut hasher, local);
+                hasher.write(b"@");
+                let folded = domain::fold(domain);
+                write_folded(&mut hasher, without_dot(folded.as_deref().unwrap_or(domain)));
+            }
+        }
         hasher.finish()
     }
 
@@ -72,7 +72,7 @@ impl Fingerprints {
     pub fn of_domain(&self, folded: &str) -> u32 {
         let mut hasher = self.hasher(b'd');
         hasher.write(folded.as_bytes());
-        let (upper, _) = crate::halves::split(hasher.finish());
+        let (upper, _) = split(hasher.finish());
         upper.max(1)
     }
 
@@ -112,6 +112,10 @@ impl fmt::Debug for Fingerprints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fingerprints").finish_non_exhaustive()
     }
+}
+
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// Feeds `text` with ASCII letters in lower case, piece by piece so that

@@ -9,20 +9,27 @@
 //! judgement, so the last of several concurrent messages sees them all. One
 //! thread wins the roll of the day, by compare-and-swap on the day.
 
+mod counters;
+mod image;
+#[cfg(test)]
+mod tests;
+
+pub use counters::{Counters, Totals};
+pub use image::Image;
+
 use crate::{
     connector::Profile,
-    day::{self, Days},
+    day::Days,
     judge::{Judgement, Scores},
     known::Share,
-    own_domains::{self, OwnDomains},
+    own_domains::OwnDomains,
     record::{Finding, Sample, Unit},
     restriction::Attempts,
-    signal::{self, Context, Life, Observation, Signals},
+    signal::{Context, Life, Observation, Signals},
     throttle::{Bucket, Rate, in_flight_limit},
     timestamp::Timestamp,
     window::Window,
 };
-use serde::{Deserialize, Serialize};
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -33,59 +40,6 @@ use std::{
 
 /// Samples kept of a connector.
 const SAMPLES: usize = 10;
-
-/// Totals since the daemon began to count this connector.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Totals {
-    /// Relayed messages that passed.
-    pub messages: u64,
-    /// Their relayed recipients.
-    pub recipients: u64,
-    /// Of the messages, those with the null sender.
-    pub null_senders: u64,
-    /// Of the messages, those with an unregistered sender.
-    pub unregistered: u64,
-    /// Recipients that Postfix refused as unknown.
-    pub unknown_recipients: u64,
-    /// Recipients that we refused.
-    pub refused: u64,
-    /// Recipients that we would have refused in enforce mode.
-    pub would_refuse: u64,
-}
-
-/// The counters behind [`Totals`].
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// See [`Totals::messages`].
-    pub messages: AtomicU64,
-    /// See [`Totals::recipients`].
-    pub recipients: AtomicU64,
-    /// See [`Totals::null_senders`].
-    pub null_senders: AtomicU64,
-    /// See [`Totals::unregistered`].
-    pub unregistered: AtomicU64,
-    /// See [`Totals::unknown_recipients`].
-    pub unknown_recipients: AtomicU64,
-    /// See [`Totals::refused`].
-    pub refused: AtomicU64,
-    /// See [`Totals::would_refuse`].
-    pub would_refuse: AtomicU64,
-}
-
-impl Counters {
-    /// The counts now.
-    pub fn totals(&self) -> Totals {
-        Totals {
-            messages: self.messages.load(Relaxed),
-            recipients: self.recipients.load(Relaxed),
-            null_senders: self.null_senders.load(Relaxed),
-            unregistered: self.unregistered.load(Relaxed),
-            unknown_recipients: self.unknown_recipients.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            would_refuse: self.would_refuse.load(Relaxed),
-        }
-    }
-}
 
 /// One connector's counters and scores.
 #[derive(Debug)]
@@ -129,22 +83,6 @@ pub struct Tally {
     /// operator declared.
     settling_until: AtomicU32,
     samples: Mutex<Vec<Sample>>,
-}
-
-/// What is kept of a connector across a restart.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Image {
-    id: u64,
-    first_seen: u64,
-    last_seen: u64,
-    days: day::Image,
-    suspicious: bool,
-    warned: u32,
-    forwarder_since: u32,
-    settling_until: u32,
-    passed: (u32, u32),
-    own_domains: own_domains::Image,
-    signals: signal::Image,
 }
 
 /// Weeks in which younger weeks count for the busiest hour too, beside the
@@ -426,40 +364,6 @@ impl Tally {
         self.days.learned()
     }
 
-    /// What is kept of it across a restart.
-    pub fn image(&self) -> Image {
-        Image {
-            id: self.id,
-            first_seen: self.first_seen.as_millis(),
-            last_seen: self.last_seen.load(Relaxed),
-            days: self.days.image(),
-            suspicious: self.suspicious.load(Relaxed),
-            warned: self.warned.load(Relaxed),
-            forwarder_since: self.forwarder_since.load(Relaxed),
-            settling_until: self.settling_until.load(Relaxed),
-            passed: self.passed(),
-            own_domains: self.own_domains.image(),
-            signals: self.signals.image(),
-        }
-    }
-
-    /// The tally of an image. Totals begin at zero.
-    pub fn of_image(image: &Image) -> Self {
-        Self {
-            signals: Signals::of_image(&image.signals),
-            own_domains: OwnDomains::of_image(&image.own_domains),
-            passed_messages: image.passed.0.into(),
-            passed_recipients: image.passed.1.into(),
-            last_seen: image.last_seen.into(),
-            days: Days::restore(&image.days),
-            suspicious: image.suspicious.into(),
-            warned: image.warned.into(),
-            forwarder_since: image.forwarder_since.into(),
-            settling_until: image.settling_until.into(),
-            ..Self::new(image.id, Timestamp::from_millis(image.first_seen))
-        }
-    }
-
     /// Remembers since when it is a declared forwarder.
     fn note_profile(&self, context: &Context<'_>) {
         let since = self.forwarder_since.load(Relaxed);
@@ -486,137 +390,4 @@ fn is_due(last_time: &AtomicU32, every_s: u32, now: Timestamp) -> bool {
     let (now, last) = (now.as_seconds(), last_time.load(SeqCst));
     let due = last == 0 || now.saturating_sub(last) >= every_s;
     due && last_time.compare_exchange(last, now, SeqCst, SeqCst).is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Model;
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_seconds(86_400 * 20_000 + seconds)
-    }
-
-    fn context(model: &Model, now: Timestamp) -> Context<'_> {
-        Context::new(model, Profile::Login, now)
-    }
-
-    #[test]
-    fn it_fits_its_budget() {
-        assert!(size_of::<Tally>() <= 1152, "{}", size_of::<Tally>());
-    }
-
-    #[test]
-    fn one_warning_in_a_day_without_a_reason_for_one() {
-        let model = Model::default();
-        let tally = Tally::new(1, at(0));
-        let warns =
-            |judgement, seconds| tally.set_judgement(judgement, 8.0, &context(&model, at(seconds)));
-        assert!(warns(Judgement::Suspicious, 0));
-        assert!(!warns(Judgement::Normal, 5));
-        assert!(!warns(Judgement::Suspicious, 3600));
-        assert!(!warns(Judgement::Suspicious, 89_000), "a day after the first, not the last");
-        assert!(warns(Judgement::Suspicious, 200_000));
-    }
-
-    #[test]
-    fn one_thread_wins_the_roll_of_the_day() {
-        let model = Model::default();
-        let tally = Tally::new(1, at(0));
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    (1..=50).for_each(|day| tally.touch(&context(&model, at(day * 86_400))));
-                });
-            }
-        });
-        assert_eq!(tally.days_learned(), 50);
-    }
-
-    #[test]
-    fn a_day_with_a_restriction_is_not_learned() {
-        let model = Model::default();
-        let tally = Tally::new(1, at(0));
-        tally.reset(true);
-        tally.touch(&context(&model, at(86_400)));
-        assert_eq!(tally.days_learned(), 0);
-        tally.touch(&context(&model, at(2 * 86_400)));
-        assert_eq!(tally.days_learned(), 1);
-    }
-
-    #[test]
-    fn a_suspicious_connector_waits_when_its_tokens_are_gone() {
-        let model = Model::default();
-        let context = context(&model, at(0));
-        let tally = Tally::new(1, at(0));
-        tally.charge(100, &context);
-        assert!(!tally.must_wait(&context), "who is normal never waits");
-        tally.set_judgement(Judgement::Suspicious, 8.0, &context);
-        assert!(!tally.must_wait(&context));
-        tally.charge(10, &context);
-        tally.charge(10, &context);
-        assert!(tally.must_wait(&context));
-    }
-
-    #[test]
-    fn messages_of_unknown_fate_make_it_wait_until_they_have_landed() {
-        let model = Model::default();
-        let context = Context { feedback: true, ..context(&model, at(0)) };
-        let tally = Tally::new(1, at(0));
-        tally.set_judgement(Judgement::Suspicious, 8.0, &context);
-        for _ in 0..10 {
-            tally.took_off();
-        }
-        assert!(tally.must_wait(&context));
-        assert!(!tally.must_wait(&Context { feedback: false, ..context }));
-        tally.landed();
-        assert!(!tally.must_wait(&context));
-    }
-
-    #[test]
-    fn what_an_operator_declares_usual_ends_a_suspicion() {
-        let model = Model::default();
-        let context = context(&model, at(0));
-        let tally = Tally::new(1, at(0));
-        let seen = Observation { recipients: 10, unseen: 10, fresh: 10, ..Observation::default() };
-        for _ in 0..30 {
-            tally.observe(&seen, &context);
-            tally.pass(&seen, &context);
-        }
-        let z = crate::judge::fuse(&tally.scores(&context));
-        assert!(z >= 7.0);
-        tally.set_judgement(Judgement::Suspicious, z, &context);
-        tally.declare(&context);
-        assert_eq!(tally.judgement(), Judgement::Normal);
-        for _ in 0..300 {
-            tally.observe(&seen, &context);
-            tally.pass(&seen, &context);
-        }
-        assert_eq!(crate::judge::fuse(&tally.scores(&context)), 0.0);
-    }
-
-    #[test]
-    fn it_survives_its_image() {
-        let model = Model::default();
-        let tally = Tally::new(7, at(0));
-        let seen = Observation {
-            sender: signal::Origin::Odd(5),
-            network: Some(9),
-            recipients: 3,
-            unseen: 3,
-            fresh: 3,
-            ..Observation::default()
-        };
-        for day in 0..10 {
-            let context = context(&model, at(day * 86_400));
-            tally.touch(&context);
-            tally.observe(&seen, &context);
-            tally.pass(&seen, &context);
-        }
-        let again = Tally::of_image(&tally.image());
-        assert_eq!(again.image(), tally.image());
-        let context = context(&model, at(9 * 86_400));
-        assert_eq!(again.scores(&context), tally.scores(&context));
-        assert_eq!(again.all_findings(&context), tally.all_findings(&context));
-    }
 }

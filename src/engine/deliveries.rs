@@ -4,6 +4,7 @@
 use super::{Engine, Session, Transaction, judging::Judging};
 use crate::{
     connector::{ConnectorKey, Entity},
+    directory::Resolution,
     message::{Delivery, Outcome},
     signal::Context,
     tally::Tally,
@@ -61,11 +62,23 @@ impl Engine {
             return;
         };
         self.count_unknown(&settled.resolution, transaction);
-        let counted = settled.resolution.counted.as_ref().filter(|_| transaction.unknown > 0);
+        self.judge_unknown(&settled.resolution, transaction, now);
+    }
+
+    /// Judges by recipients that Postfix refused as unknown, of a transaction
+    /// that relays nothing.
+    pub(super) fn judge_unknown(
+        &self,
+        resolution: &Resolution,
+        transaction: &Transaction,
+        now: Timestamp,
+    ) {
+        let counted = resolution.counted.as_ref().filter(|_| transaction.unknown > 0);
+        // Who never relayed anything is no connector yet.
         let Some((key, tally)) = counted.and_then(|key| Some((key, self.roster.get(key)?))) else {
             return;
         };
-        if !self.is_exempt(&settled.resolution, now) {
+        if !self.is_exempt(resolution, now) {
             let unknown = transaction.unknown;
             self.judge_apart(key, &tally, now, |context| tally.unknown(unknown, context));
         }

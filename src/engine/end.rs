@@ -57,7 +57,7 @@ impl End<'_> {
             return self.refuse(held);
         }
         if transaction.relayed == 0 {
-            // Refusals by Postfix of what was not relayed count all the same.
+            engine.judge_unknown(resolution, transaction, now);
             return Verdict::Pass;
         }
         let Some(key) = &resolution.counted else {

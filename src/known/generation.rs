@@ -9,7 +9,8 @@
 //!   p_i = e/2 * n_i / largest,   bits_i = n_i * ln(1/p_i) / ln(2)^2
 //!
 //! so a filter that holds few pairs errs far less than it may. A full layer
-//! has about half of its bits set.
+//! has about half of its bits set. For 8 million pairs at 1 % this is 14.3 MB
+//! a generation, of which the first layer takes 0.13.
 
 use super::Params;
 use fastbloom::{AtomicBloomFilter, optimal_hashes, optimal_size};
@@ -164,7 +165,7 @@ impl Generation {
 
     /// The newest layer, after making the next one where it is full. While
     /// one thread makes it, the others go on with the full one instead of
-    /// waiting: a few thousand pairs at most, for the milliseconds it takes.
+    /// waiting: what comes in during those milliseconds is little to a layer.
     fn room(&self) -> Option<&Layer> {
         let newest = self.layers().last()?;
         if !newest.is_full() {

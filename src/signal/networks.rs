@@ -192,14 +192,16 @@ impl Networks {
     }
 
     pub(super) fn image(&self) -> Image {
-        let used =
-            |used: &Box<Used>| (used.before.words(), used.today.words(), used.count.load(Relaxed));
+        let used = self
+            .used
+            .get()
+            .map(|used| (used.before.words(), used.today.words(), used.count.load(Relaxed)));
         Image {
             ledger: self.ledger.image(),
             fresh: self.fresh.words(),
             fresh_now: self.fresh_now.word(),
             distinct: self.distinct.load(Relaxed),
-            used: self.used.get().map(used),
+            used,
         }
     }
 

@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 /// Half-life of a count that decays with a time constant of an hour.
 pub(super) const HALFLIFE_S: f32 = 3600.0 * std::f32::consts::LN_2;
 const HOUR_S: u32 = 3600;
-const WEEKS: usize = 20;
+const WEEKS: u32 = 20;
 /// Steps of a week's byte in a doubling.
 const STEPS: f32 = 8.0;
 
@@ -99,12 +99,12 @@ struct Counts {
     day: AtomicU32,
     /// Largest hour of the weeks that count, an f32.
     busiest: AtomicU32,
-    weeks: [AtomicU8; WEEKS],
+    weeks: [AtomicU8; WEEKS as usize],
 }
 
 /// What is kept of it across a restart.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Image([(u64, u64, u32, u32, [u8; WEEKS]); 3]);
+pub struct Image([(u64, u64, u32, u32, [u8; WEEKS as usize]); 3]);
 
 /// What a message counts in messages.
 pub(super) fn weight(seen: &Observation, model: &Model) -> f32 {
@@ -279,7 +279,7 @@ impl Counts {
 
     /// Empties the weeks behind `last` up to `present`.
     fn forget(&self, last: u32, present: u32) {
-        for week in last.saturating_add(1)..=present.min(last.saturating_add(WEEKS as u32)) {
+        for week in last.saturating_add(1)..=present.min(last.saturating_add(WEEKS)) {
             if let Some(slot) = self.week(week) {
                 slot.store(0, Relaxed);
             }
@@ -287,14 +287,14 @@ impl Counts {
     }
 
     fn find_busiest(&self, present: u32, youngest: u32) {
-        let ages = youngest..WEEKS as u32;
+        let ages = youngest..WEEKS;
         let hours = ages.filter_map(|age| self.week(present.wrapping_sub(age)));
         let busiest = hours.map(|slot| slot.load(Relaxed)).max().unwrap_or(0);
         self.busiest.store(decode(busiest).to_bits(), Relaxed);
     }
 
     fn week(&self, number: u32) -> Option<&AtomicU8> {
-        self.weeks.get(number as usize % WEEKS)
+        self.weeks.get((number % WEEKS) as usize)
     }
 }
 
