@@ -6,6 +6,7 @@
 //! own; `tests/layering.rs` holds the table. ARCHITECTURE.md is the map.
 
 // Floor 0: vocabulary. No I/O, no state.
+pub mod atomics;
 pub mod command;
 pub mod connector;
 pub mod domain;
@@ -17,6 +18,7 @@ pub mod verdict;
 
 // Floor 1: state. Pure, no I/O; time is an argument.
 pub mod baseline;
+pub mod day;
 pub mod directory;
 pub mod halves;
 pub mod judge;
@@ -25,6 +27,7 @@ pub mod roster;
 pub mod score;
 pub mod signal;
 pub mod tally;
+pub mod throttle;
 pub mod window;
 
 // Floor 2: the calls that every message takes.

@@ -20,10 +20,21 @@ use std::{
 /// The floors from the ground up, with what is there or comes next.
 const FLOORS: [&[&str]; 6] = [
     // Vocabulary: no I/O, no state.
-    &["command", "connector", "domain", "header", "message", "record", "timestamp", "verdict"],
+    &[
+        "atomics",
+        "command",
+        "connector",
+        "domain",
+        "header",
+        "message",
+        "record",
+        "timestamp",
+        "verdict",
+    ],
     // State: pure.
     &[
         "baseline",
+        "day",
         "directory",
         "halves",
         "judge",
@@ -32,6 +43,7 @@ const FLOORS: [&[&str]; 6] = [
         "score",
         "signal",
         "tally",
+        "throttle",
         "window",
     ],
     // The calls that every message takes, and how what is known is shown.
