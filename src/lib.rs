@@ -22,6 +22,7 @@ pub mod day;
 pub mod directory;
 pub mod halves;
 pub mod judge;
+pub mod pending;
 pub mod restriction;
 pub mod roster;
 pub mod score;

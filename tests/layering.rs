@@ -38,6 +38,7 @@ const FLOORS: [&[&str]; 6] = [
         "directory",
         "halves",
         "judge",
+        "pending",
         "restriction",
         "roster",
         "score",

@@ -1,0 +1,345 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+use super::*;
+use proptest::prelude::*;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(1_795_000_000 + seconds)
+}
+
+/// Hashes that differ in more than their lowest bit.
+fn hash(recipient: u64) -> u64 {
+    recipient << 1
+}
+
+fn list(recipients: &[u64]) -> Box<[u64]> {
+    recipients.iter().map(|it| hash(*it)).collect()
+}
+
+/// A message of `owner` under `queue_id` to some recipients at `seconds`.
+fn accept(
+    pending: &Pending<&'static str>,
+    queue_id: &str,
+    owner: &'static str,
+    recipients: &[u64],
+    seconds: u64,
+) -> Vec<&'static str> {
+    let count = u32::try_from(recipients.len()).unwrap();
+    pending.accept(queue_id, owner, list(recipients), count, at(seconds))
+}
+
+#[test]
+fn each_recipient_has_one_first_result_and_the_last_one_lands_the_message() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
+    let first = pending.result("A1", hash(1), at(16)).unwrap();
+    let expected = First { owner: "erp", of: 2, listed: true, last: false, on_time: true };
+    assert_eq!(first, expected);
+    assert!(!first.landed());
+    assert_eq!(pending.result("A1", hash(1), at(300)), None, "a retry");
+    assert_eq!(pending.result("A2", hash(2), at(300)), None, "another message");
+    assert!(pending.result("A1", hash(2), at(300)).unwrap().landed());
+    assert!(pending.is_empty());
+    assert!(pending.expire(at(HOUR)).is_empty());
+}
+
+#[test]
+fn after_ten_minutes_a_message_counts_no_longer_but_its_results_are_told_for_four_hours() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
+    assert!(pending.expire(at(10 * MINUTE - 1)).is_empty());
+    assert_eq!(pending.expire(at(10 * MINUTE)), ["erp"]);
+    assert!(pending.expire(at(11 * MINUTE)).is_empty(), "once");
+    let late = pending.result("A1", hash(1), at(3 * HOUR)).unwrap();
+    assert!(!late.on_time && !late.landed());
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending.result("A1", hash(2), at(4 * HOUR)), None);
+    assert!(pending.expire(at(4 * HOUR)).is_empty());
+    assert!(pending.is_empty());
+}
+
+#[test]
+fn rewritten_recipients_take_the_open_places() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
+    let first = pending.result("A1", hash(8), at(1)).unwrap();
+    assert!(!first.listed && !first.last);
+    assert_eq!(pending.result("A1", hash(8), at(2)), None, "a retry");
+    assert!(pending.result("A1", hash(9), at(3)).unwrap().landed());
+    assert_eq!(pending.result("A1", hash(10), at(4)), None, "there are only two places");
+    assert!(pending.expire(at(10 * MINUTE)).is_empty());
+}
+
+#[test]
+fn an_added_recipient_hides_no_listed_one() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1], 0).is_empty());
+    let archive = pending.result("A1", hash(7), at(1)).unwrap();
+    assert!(archive.landed() && !archive.listed);
+    let refused = pending.result("A1", hash(1), at(16)).unwrap();
+    assert!(refused.listed && !refused.landed());
+    assert!(pending.is_empty());
+}
+
+#[test]
+fn a_recipient_that_stands_twice_is_one() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1, 1, 2], 0).is_empty());
+    assert_eq!(pending.result("A1", hash(1), at(1)).unwrap().of, 2);
+    assert!(pending.result("A1", hash(2), at(1)).unwrap().landed());
+}
+
+#[test]
+fn recipients_need_not_all_be_listed() {
+    let pending = Pending::default();
+    assert!(pending.accept("A1", "erp", list(&[]), 2, at(0)).is_empty());
+    assert!(!pending.result("A1", hash(1), at(1)).unwrap().last);
+    assert!(pending.result("A1", hash(2), at(1)).unwrap().landed());
+    assert_eq!(pending.accept("A2", "erp", list(&[]), 0, at(0)), ["erp"]);
+    assert!(pending.is_empty());
+}
+
+#[test]
+fn a_queue_id_that_comes_again_is_the_new_message() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "old", &[1], 0).is_empty());
+    assert_eq!(accept(&pending, "A1", "new", &[1], 5), ["old"]);
+    assert_eq!(pending.result("A1", hash(1), at(6)).unwrap().owner, "new");
+    assert!(pending.is_empty());
+    assert!(pending.expire(at(HOUR)).is_empty());
+}
+
+#[test]
+fn the_oldest_make_room() {
+    let pending = Pending::with_limits(3, 10);
+    assert!(accept(&pending, "A1", "one", &[1, 2], 0).is_empty());
+    assert!(accept(&pending, "A2", "two", &[1], 1).is_empty());
+    assert!(accept(&pending, "A3", "three", &[1], 2).is_empty());
+    assert_eq!(accept(&pending, "A4", "four", &[1], 3), ["one"]);
+    assert_eq!(pending.len(), 3);
+    let many: Vec<u64> = (0..9).collect();
+    assert_eq!(accept(&pending, "A5", "five", &many, 4), ["two", "three"]);
+    assert_eq!(pending.len(), 2);
+    // What is no longer in flight goes first, and lowers nothing.
+    assert_eq!(pending.expire(at(10 * MINUTE + 3)), ["four"]);
+    assert!(accept(&pending, "A6", "six", &[1], 10 * MINUTE + 3).is_empty());
+    assert_eq!(pending.result("A4", hash(1), at(10 * MINUTE + 4)), None);
+}
+
+#[test]
+fn nothing_stays_in_flight_when_results_stop_coming() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "late", &[1], 0).is_empty());
+    assert_eq!(pending.expire(at(10 * MINUTE)), ["late"]);
+    assert!(accept(&pending, "A2", "erp", &[1], 11 * MINUTE).is_empty());
+    assert!(accept(&pending, "A3", "crm", &[1], 11 * MINUTE).is_empty());
+    assert_eq!(pending.clear(), ["erp", "crm"]);
+    assert!(pending.is_empty());
+    assert_eq!(pending.result("A2", hash(1), at(12 * MINUTE)), None);
+}
+
+/// What the table is to do, without shards and locks.
+#[derive(Debug, Default)]
+struct Model {
+    messages: Vec<Message>,
+}
+
+#[derive(Debug)]
+struct Message {
+    id: u8,
+    owner: u32,
+    accepted: u64,
+    of: u32,
+    open: u32,
+    listed: BTreeSet<u64>,
+    heard: BTreeSet<u64>,
+    in_flight: bool,
+}
+
+impl Model {
+    fn accept(&mut self, id: u8, owner: u32, listed: &[u64], extra: u32, now: u64) -> Vec<u32> {
+        let listed: BTreeSet<u64> = listed.iter().copied().collect();
+        let of = u32::try_from(listed.len()).unwrap() + extra;
+        if of == 0 {
+            return vec![owner];
+        }
+        let mut gone = self.remove(|message| message.id == id);
+        let heard = BTreeSet::new();
+        self.messages.push(Message {
+            id,
+            owner,
+            accepted: now,
+            of,
+            open: of,
+            listed,
+            heard,
+            in_flight: true,
+        });
+        while self.messages.len() > SLOTS || self.messages.iter().map(|it| it.of).sum::<u32>() > 12
+        {
+            let oldest = self.messages[0].owner;
+            gone.extend(self.remove(|message| message.owner == oldest));
+        }
+        gone
+    }
+
+    fn result(&mut self, id: u8, recipient: u64, now: u64) -> Option<First<u32>> {
+        let message = self.messages.iter_mut().find(|message| message.id == id)?;
+        let listed = message.listed.contains(&recipient);
+        let old = now - message.accepted >= 4 * HOUR;
+        if old || !listed && message.open == 0 || !message.heard.insert(recipient) {
+            return None;
+        }
+        let last = message.open == 1;
+        let on_time = message.in_flight;
+        message.open = message.open.saturating_sub(1);
+        message.in_flight &= !last;
+        let first = First { owner: message.owner, of: message.of, listed, last, on_time };
+        self.remove(|it| it.open == 0 && it.listed.is_subset(&it.heard));
+        Some(first)
+    }
+
+    fn expire(&mut self, now: u64) -> Vec<u32> {
+        let mut landed = Vec::new();
+        for message in &mut self.messages {
+            if message.in_flight && now - message.accepted >= 10 * MINUTE {
+                message.in_flight = false;
+                landed.push(message.owner);
+            }
+        }
+        self.remove(|message| now - message.accepted >= 4 * HOUR);
+        landed
+    }
+
+    /// The owners of what was removed in flight.
+    fn remove(&mut self, which: impl Fn(&Message) -> bool) -> Vec<u32> {
+        let gone = self.messages.extract_if(.., |message| which(message));
+        gone.filter(|message| message.in_flight).map(|message| message.owner).collect()
+    }
+}
+
+const SLOTS: usize = 5;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Accept { id: u8, listed: Vec<u64>, extra: u32 },
+    Result { id: u8, recipient: u64 },
+    Expire,
+    Clear,
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = 0_u8..7;
+    prop_oneof![
+        4 => (id.clone(), prop::collection::vec(0_u64..5, 0..4), 0_u32..2)
+            .prop_map(|(id, listed, extra)| Step::Accept { id, listed, extra }),
+        8 => (id, 0_u64..7).prop_map(|(id, recipient)| Step::Result { id, recipient }),
+        2 => Just(Step::Expire),
+        1 => Just(Step::Clear),
+        3 => (0..8 * MINUTE).prop_map(Step::Wait),
+        1 => (0..3 * HOUR).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..120)) {
+        let (pending, mut model) = (Pending::with_limits(SLOTS, 12), Model::default());
+        let (mut now, mut owner) = (0, 0_u32);
+        let mut landed: Vec<u32> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Accept { id, listed, extra } => {
+                    owner += 1;
+                    // Duplicates of the list are in the count too.
+                    let count = u32::try_from(listed.len()).unwrap() + extra;
+                    let queue_id = format!("Q{id}");
+                    let gone = pending.accept(&queue_id, owner, list(&listed), count, at(now));
+                    prop_assert_eq!(&gone, &model.accept(id, owner, &listed, extra, now));
+                    landed.extend(gone);
+                }
+                Step::Result { id, recipient } => {
+                    let first = pending.result(&format!("Q{id}"), hash(recipient), at(now));
+                    prop_assert_eq!(first, model.result(id, recipient, now));
+                    landed.extend(first.filter(First::landed).map(|first| first.owner));
+                }
+                Step::Expire => {
+                    let gone = pending.expire(at(now));
+                    prop_assert_eq!(&gone, &model.expire(now));
+                    landed.extend(gone);
+                }
+                Step::Clear => {
+                    let gone = pending.clear();
+                    prop_assert_eq!(&gone, &model.remove(|_| true));
+                    landed.extend(gone);
+                }
+                Step::Wait(seconds) => now += seconds,
+            }
+            prop_assert_eq!(pending.len(), model.messages.len());
+            prop_assert_eq!(pending.slots.len(), model.messages.len());
+        }
+        landed.extend(pending.clear());
+        landed.sort_unstable();
+        prop_assert_eq!(landed, (1..=owner).collect::<Vec<_>>(), "each message lands once");
+        prop_assert_eq!(pending.lock().recipients, 0);
+    }
+}
+
+#[test]
+fn threads_land_every_message_once() {
+    const THREADS: u32 = 4;
+    const EACH: u32 = 5_000;
+    let pending: Pending<u32> = Pending::with_limits(50, 200);
+    let landed: Vec<AtomicU32> = (0..THREADS * EACH).map(|_| AtomicU32::new(0)).collect();
+    let seconds = AtomicU64::new(0);
+    let land = |owners: Vec<u32>| {
+        for owner in owners {
+            landed[owner as usize].fetch_add(1, Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (pending, land, seconds) = (&pending, &land, &seconds);
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let owner = thread * EACH + number;
+                    let now = at(seconds.fetch_add(1, Relaxed));
+                    // Threads share queue ids, as if Postfix used them again.
+                    let queue_id = format!("Q{}", number % 70);
+                    let count = number % 4;
+                    let recipients: Vec<u64> = (0..count.into()).collect();
+                    land(pending.accept(&queue_id, owner, list(&recipients), count, now));
+                    for recipient in recipients.iter().chain(&[9]) {
+                        let id = format!("Q{}", number.wrapping_sub(thread) % 70);
+                        if let Some(first) = pending.result(&id, hash(*recipient), now) {
+                            land(first.landed().then_some(first.owner).into_iter().collect());
+                        }
+                    }
+                    if number % 64 == 0 {
+                        land(pending.expire(now));
+                    }
+                    if number % 1024 == 1023 {
+                        land(pending.clear());
+                    }
+                }
+            });
+        }
+    });
+    land(pending.clear());
+    assert!(landed.iter().all(|times| times.load(Relaxed) == 1));
+    assert!(pending.is_empty() && pending.slots.is_empty());
+    assert_eq!(pending.lock().recipients, 0);
+}
