@@ -9,8 +9,11 @@
 //!
 //!   S <- clamp(S * 2^(-dt / halflife) + delta, 0, cap)
 
-use crate::{halves, timestamp::Timestamp};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use crate::{
+    atomics::{AtomicU64, Ordering::SeqCst},
+    halves,
+    timestamp::Timestamp,
+};
 
 /// A score.
 #[derive(Debug, Default)]
@@ -113,5 +116,59 @@ mod tests {
             }
         });
         assert_eq!(score.get(DAY, at(0)), 20_000.0);
+    }
+}
+
+#[cfg(all(test, connguard_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{model, sync::Arc, thread};
+
+    const DAY: f32 = 86_400.0;
+
+    fn now() -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000)
+    }
+
+    #[test]
+    fn no_trial_is_lost() {
+        model(|| {
+            let score = Arc::new(Score::default());
+            let threads: Vec<_> = [1.0, 2.0]
+                .into_iter()
+                .map(|delta| {
+                    let score = Arc::clone(&score);
+                    thread::spawn(move || score.add(delta, DAY, 21.0, now()))
+                })
+                .collect();
+            score.add(4.0, DAY, 21.0, now());
+            for thread in threads {
+                assert!(thread.join().is_ok());
+            }
+            assert_eq!(score.get(DAY, now()), 7.0);
+        });
+    }
+
+    /// A message as the engine takes it: all its trials, then a look at all
+    /// scores.
+    fn message(scores: &[Score; 2]) -> f32 {
+        for score in scores {
+            score.add(1.0, DAY, 21.0, now());
+        }
+        scores.iter().map(|score| score.get(DAY, now())).sum()
+    }
+
+    #[test]
+    fn of_two_messages_at_least_one_sees_the_trials_of_both() {
+        model(|| {
+            let scores = Arc::new([Score::default(), Score::default()]);
+            let other = {
+                let scores = Arc::clone(&scores);
+                thread::spawn(move || message(&scores))
+            };
+            let here = message(&scores);
+            let there = other.join().unwrap_or_default();
+            assert_eq!(here.max(there), 4.0, "{here} and {there}");
+        });
     }
 }
