@@ -163,6 +163,7 @@ impl Operator {
             "would_refuse": counters.would_refuse.load(Relaxed),
             "held": counters.held.load(Relaxed),
             "unattributed": unattributed,
+            "without_registered_domains": config.without_registered_domains,
             "journal": {
                 "path": journal.path,
                 "records": journal.records,
