@@ -80,7 +80,7 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
         let shown = shown.join(" ");
         lines.push((
             "no domains",
-            format!("{shown}{more}: none are registered, so what they send as is not judged"),
+            format!("{shown}{more}: none registered, so unregistered senders are not judged"),
         ));
     }
     for note in status.pointer("/notes").and_then(Value::as_array).into_iter().flatten() {
