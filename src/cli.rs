@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod explain;
 mod list;
 mod output;
 mod run;
@@ -87,6 +88,27 @@ enum Command {
         /// An entity or a case.
         #[arg(value_name = "ENTITY|CASE")]
         what: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show how an entity is judged: every signal with its score, what is usual, and what it
+    /// would take to be suspicious or compromised.
+    Explain {
+        /// Whom.
+        #[arg(value_name = "ENTITY")]
+        entity: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Declare what an entity sends now to be usual, as a first newsletter or a new billing run;
+    /// ends its suspicion.
+    Normal {
+        /// Whose.
+        #[arg(value_name = "ENTITY")]
+        entity: String,
+        /// Why, for the history.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
         #[command(flatten)]
         output: Output,
     },
@@ -239,6 +261,11 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Status { output } => status::status(socket, *output),
         Command::List { all, output } => list::list(socket, *all, *output),
         Command::Show { what, output } => show::show(socket, what, *output),
+        Command::Explain { entity, output } => explain::explain(socket, entity, *output),
+        Command::Normal { entity, reason, output } => {
+            let request = Request::Normal { entity: entity.clone(), reason: reason.clone() };
+            ask::act(socket, request, *output)
+        }
         Command::Block { entity, reason, span, action, output } => {
             let request = Request::Block {
                 entity: entity.clone(),
@@ -281,5 +308,27 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn explain_and_normal_take_an_entity() {
+        let parse = |line: &str| {
+            Cli::try_parse_from(line.split_whitespace())
+                .map(|cli| cli.command)
+                .map_err(|error| error.kind())
+        };
+        assert!(matches!(
+            parse("connguard explain connector:erp --json"),
+            Ok(Command::Explain { entity, output }) if entity == "connector:erp" && output.json
+        ));
+        assert!(matches!(
+            parse("connguard normal erp --reason newsletter"),
+            Ok(Command::Normal { entity, reason, .. }) if entity == "erp" && reason == "newsletter"
+        ));
+        use clap::error::ErrorKind::MissingRequiredArgument;
+        for line in ["explain", "normal erp", "normal --reason newsletter"] {
+            let kind = parse(&format!("connguard {line}")).err();
+            assert_eq!(kind, Some(MissingRequiredArgument), "{line}");
+        }
     }
 }

@@ -76,6 +76,18 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// How an entity is judged at present, signal by signal.
+    Explain {
+        /// An entity.
+        entity: String,
+    },
+    /// Declare what an entity sends now to be usual.
+    Normal {
+        /// An entity.
+        entity: String,
+        /// Why.
+        reason: String,
+    },
     /// Who did what, when and why.
     History {
         /// Of one entity only.

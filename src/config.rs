@@ -21,18 +21,19 @@ mod reader;
 mod sections;
 mod summary;
 mod syntax;
+mod unregistered;
 mod values;
 
 pub use fault::{Fault, Faults, Position};
 
 use crate::{
-    directory::{Directory, Named, Params},
+    directory::{Directory, Params},
     domain::DomainSet,
     engine, milter,
     model::Model,
-    verdict::{Mode, WordError},
+    verdict::{Mode, Throttle, WordError},
 };
-use connectors::{Defaults, Organizations};
+use connectors::Defaults;
 use files::FileError;
 use reader::Reader;
 use sections::Trust;
@@ -43,6 +44,7 @@ use std::{
     sync::Arc,
 };
 use toml::de::DeTable;
+use unregistered::Unregistered;
 
 /// What every part of the program is told.
 #[derive(Clone, Debug)]
@@ -61,6 +63,9 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
     /// What is allowed but probably not meant, one sentence each.
     pub warnings: Vec<String>,
+    /// Organizations without registered domains, and what belongs to them and
+    /// has none of its own: whose senders can't be judged. Written as entities.
+    pub without_registered_domains: Vec<String>,
     /// What it was understood as, for people: see [`summary`].
     pub understood: Vec<String>,
 }
@@ -214,7 +219,8 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         discover: judgement.discover,
     };
     let directions = milter.directions;
-    warn(reader, &directory, &directions, &organizations, &trust);
+    let unregistered = unregistered::unregistered(&directory);
+    warn(reader, &directory, &directions, &unregistered, &trust, judgement.throttle);
     let listen: Vec<_> = milter.listen.into_iter().map(|(place, _)| place).collect();
     let understood = summary::lines(&summary::Parts {
         mode,
@@ -228,13 +234,14 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         directory: &directory,
         trust: &trust,
         restriction: &restriction,
+        throttle: judgement.throttle,
         state: &state,
         control: &control,
         log: &log,
     });
     Config {
         settings: engine::Settings {
-            throttle: true,
+            throttle: judgement.throttle,
             model: Model::default(),
             directory: Directory::new(directory),
             directions,
@@ -252,6 +259,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         log,
         sources: Vec::new(),
         warnings: Vec::new(),
+        without_registered_domains: unregistered.iter().flat_map(Unregistered::entities).collect(),
         understood,
     }
 }
@@ -273,32 +281,12 @@ fn warn(
     reader: &Reader<'_>,
     directory: &Params,
     directions: &engine::Directions,
-    organizations: &Organizations,
+    unregistered: &[Unregistered],
     trust: &Trust,
+    throttle: bool,
 ) {
-    let unjudged = |named: &&Named| named.terms.registered.is_empty();
-    let blank = organizations.list.iter().all(|one| one.registered.is_empty());
-    if blank && directory.connectors.iter().all(|named| unjudged(&named)) {
-        reader.warn(
-            "there are no registered domains, so nobody can be judged by the domains they \
-             send as; set registered_domains in an [[organization]]"
-                .into(),
-        );
-    } else {
-        for named in directory.connectors.iter().filter(unjudged) {
-            reader.warn(format!(
-                "connector {:?} has no registered domains, so it can't be judged by the \
-                 domains it sends as",
-                named.name
-            ));
-        }
-        if directory.discover && directory.discovered.registered.is_empty() {
-            reader.warn(format!(
-                "clients without a [[connector]] belong to the organization {:?}, which has no \
-                 registered domains, so they can't be judged by the domains they send as",
-                directory.discovered.organization
-            ));
-        }
+    for one in unregistered {
+        reader.warn(one.sentence());
     }
     if directions.inbound_domains.is_empty() {
         reader.warn(
@@ -312,7 +300,14 @@ fn warn(
             "nobody is watched: judgement.discover is false and there is no [[connector]]".into(),
         );
     }
+    let slowed = |throttle| matches!(throttle, Some(Throttle::Tempfail | Throttle::Hold));
     for named in &directory.connectors {
+        if !throttle && slowed(named.terms.throttle) {
+            reader.warn(format!(
+                "the throttle of connector {:?} does nothing: judgement.throttle is false",
+                named.name
+            ));
+        }
         let covered = |network| trust.clients.iter().any(|trusted| trusted.contains(network));
         if let Some(network) = named.clients.iter().find(|network| covered(*network)) {
             reader.warn(format!(

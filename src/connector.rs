@@ -8,6 +8,7 @@
 //! outside printable ASCII, and `%`, `,` and `/`, is written `%XX`, so that a
 //! text form is one word and can't disturb a terminal or a log line.
 
+use crate::verdict::WordError;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
@@ -115,6 +116,20 @@ impl fmt::Display for Profile {
             Self::Bulk => "bulk",
             Self::Forwarder => "forwarder",
         })
+    }
+}
+
+impl FromStr for Profile {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "login" => Ok(Self::Login),
+            "relay" => Ok(Self::Relay),
+            "bulk" => Ok(Self::Bulk),
+            "forwarder" => Ok(Self::Forwarder),
+            _ => Err(WordError { found: text.into(), expected: "login, relay, bulk or forwarder" }),
+        }
     }
 }
 

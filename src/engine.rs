@@ -17,6 +17,7 @@ mod notice;
 mod operate;
 mod session;
 mod settings;
+mod usual;
 
 use deliveries::Owner;
 use end::End;
@@ -27,6 +28,7 @@ use operate::{ENFORCED_NOW, keys_of};
 use session::{MAX_LOOKED_AT, Settled};
 pub use session::{Session, Transaction};
 pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
+pub use usual::NormalError;
 
 use crate::{
     connector::ConnectorKey,

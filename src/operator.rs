@@ -4,6 +4,7 @@
 
 mod reload;
 mod target;
+mod usual;
 
 pub use reload::{ReloadView, Reloader, unreachable_logins};
 
@@ -81,6 +82,8 @@ impl Handler for Operator {
                 self.trust(&entity, Duration::from_secs(span_s), reason, by, now).await
             }
             Command::Untrust { entity, reason } => self.untrust(&entity, &reason, by, now).await,
+            Command::Explain { entity } => self.explain(&entity, now),
+            Command::Normal { entity, reason } => self.normal(&entity, &reason, by, now).await,
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
             Command::Reload => {
                 let report = self.reload().await.map_err(Failure::refused)?;
@@ -163,6 +166,7 @@ impl Operator {
             "would_refuse": counters.would_refuse.load(Relaxed),
             "held": counters.held.load(Relaxed),
             "unattributed": unattributed,
+            "without_registered_domains": config.without_registered_domains,
             "journal": {
                 "path": journal.path,
                 "records": journal.records,

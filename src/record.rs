@@ -1,8 +1,8 @@
-//! What must not be lost: restrictions, unblocks, trusts and graces, as the
-//! journal writes them and the operator reads them.
+//! What must not be lost: restrictions, unblocks, trusts, graces and what was
+//! declared usual, as the journal writes them and the operator reads them.
 //!
 //! Every change of the restriction table is a [`Record`] with a sequence
-//! number. Replaying records in the order of their numbers over the
+//! number, and so is every declaration of what is usual. Replaying records in the order of their numbers over the
 //! [`Live`] entries of a snapshot gives the table again.
 
 use crate::{
@@ -362,6 +362,14 @@ pub enum Event {
         /// The entities that hold it now.
         to: Vec<Entity>,
     },
+    /// An operator declared what an entity sends to be usual. Nothing in the
+    /// restriction table changes.
+    Usual {
+        /// Who sends it.
+        entity: Entity,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -373,12 +381,13 @@ impl Event {
             | Self::Trusted { entity, .. }
             | Self::Untrusted { entity, .. }
             | Self::Inherited { entity, .. }
+            | Self::Usual { entity, .. }
             | Self::Moved { from: entity, .. } => entity,
         }
     }
 }
 
-/// One change of the restriction table.
+/// One change of the restriction table, or one declaration.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Record {
     /// Drawn under the entity's entry: later changes have larger numbers.
@@ -429,19 +438,22 @@ mod tests {
 
     #[test]
     fn a_record_survives_its_text() {
-        let record = Record {
-            seq: 7,
-            at: Timestamp::from_millis(1_795_000_000_123),
-            by: Actor::Operator("anna".into()),
-            event: Event::Lifted {
-                entity: "client:127.0.0.8".parse().unwrap(),
+        let entity: Entity = "client:127.0.0.8".parse().unwrap();
+        let reason = "cleaned \"it\"\n".to_owned();
+        for event in [
+            Event::Lifted {
+                entity: entity.clone(),
                 case: CaseId(3),
-                reason: "cleaned \"it\"\n".into(),
+                reason: reason.clone(),
                 grace: None,
             },
-        };
-        let text = serde_json::to_string(&record).unwrap();
-        assert!(!text.contains('\n'));
-        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+            Event::Usual { entity, reason },
+        ] {
+            let at = Timestamp::from_millis(1_795_000_000_123);
+            let record = Record { seq: 7, at, by: Actor::Operator("anna".into()), event };
+            let text = serde_json::to_string(&record).unwrap();
+            assert!(!text.contains('\n'));
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        }
     }
 }

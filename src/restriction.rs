@@ -233,6 +233,17 @@ impl Table {
         Some(seq)
     }
 
+    /// Records that what `entity` sends was declared usual; gives the number of
+    /// the record. What is in force for it stays as it is.
+    pub fn declare_usual(&self, entity: &Entity, now: Timestamp, by: Actor, reason: &str) -> u64 {
+        let mut entry = self.entry(entity);
+        let event = Event::Usual { entity: entity.clone(), reason: reason.to_owned() };
+        let seq = self.record(&mut entry, now, by, event);
+        drop(entry);
+        self.forget_if_empty(entity);
+        seq
+    }
+
     /// Hands what is in force for `from` over to every one of `to` that has
     /// nothing of the kind, and takes it from `from` unless that is one of
     /// `to`; says whether there was anything. With an empty `to` it is dropped.

@@ -265,6 +265,12 @@ impl Tally {
         Rate::of(context.profile, busiest, context.model)
     }
 
+    /// Recipients that a suspicious connector may have at once now; see
+    /// [`Bucket::tokens`].
+    pub fn tokens(&self, context: &Context<'_>) -> f32 {
+        self.bucket.tokens(self.rate(context), context.now)
+    }
+
     /// A message whose fate is not known was accepted.
     pub fn took_off(&self) {
         self.in_flight.fetch_add(1, SeqCst);

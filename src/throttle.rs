@@ -90,7 +90,12 @@ impl Bucket {
 
     /// Whether there is a token for one more recipient. Changes nothing.
     pub fn has(&self, rate: Rate, now: Timestamp) -> bool {
-        refilled(self.0.load(SeqCst), rate, now.as_seconds()).0 >= 1.0
+        self.tokens(rate, now) >= 1.0
+    }
+
+    /// The tokens; negative where messages side by side left a debt.
+    pub fn tokens(&self, rate: Rate, now: Timestamp) -> f32 {
+        refilled(self.0.load(SeqCst), rate, now.as_seconds()).0
     }
 
     /// Charges a message of `recipients`, at most 20 tokens.

@@ -86,6 +86,7 @@ macro_rules! words {
 words!(Mode, "observe or enforce", "observe" => Observe, "enforce" => Enforce);
 words!(Action, "tempfail, reject or hold", "tempfail" => Tempfail, "reject" => Reject, "hold" => Hold);
 words!(Scope, "relayed or all", "relayed" => Relayed, "all" => All);
+words!(Throttle, "tempfail, hold or off", "tempfail" => Tempfail, "hold" => Hold, "off" => Off);
 
 /// The class of a refusal, which settles its code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

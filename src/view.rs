@@ -1,11 +1,15 @@
 //! The sentences and shapes in which entities, findings and cases are shown,
 //! the same for the command line, JSON and the log.
 
+mod explain;
 mod list;
 mod log;
 mod sentence;
 mod show;
 
+pub use explain::{
+    AmountView, ExplainView, JudgementView, ReferenceView, SignalView, ThrottleView, explain,
+};
 pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
 pub use sentence::sentence;
@@ -41,8 +45,8 @@ pub struct HistoryView {
     pub at: Timestamp,
     /// Who.
     pub by: Actor,
-    /// `restricted`, `marked`, `lifted`, `trusted`, `untrusted`, `inherited`
-    /// or `moved`.
+    /// `restricted`, `marked`, `lifted`, `trusted`, `untrusted`, `inherited`,
+    /// `moved` or `declared usual`.
     pub what: String,
     /// Whom.
     pub entity: Entity,
@@ -71,6 +75,7 @@ impl From<&Record> for HistoryView {
             Event::Moved { to, .. } => {
                 ("moved", None, format!("the configuration changed: to {}", names(to, " ")))
             }
+            Event::Usual { reason, .. } => ("declared usual", None, reason.clone()),
         };
         Self {
             at: record.at,

@@ -11,12 +11,12 @@
 
 use connguard::{
     config::{self, Config, Faults, LogFormat},
-    connector::{CertificateName, ConnectorKey, Identities},
-    directory::{Limits, Named, Terms},
+    connector::{CertificateName, ConnectorKey, Identities, Profile},
+    directory::{Limits, Named, Terms, Usual},
     domain::DomainSet,
     engine::{HoldLimit, ReplyText, RestrictionTerms},
     milter::Listen,
-    verdict::{Action, Mode, Scope},
+    verdict::{Action, Mode, Scope, Throttle},
 };
 use proptest::prelude::*;
 use std::{fs, path::Path, time::Duration};
@@ -116,6 +116,40 @@ fn without_registered_domains_nothing_is_registered() {
 }
 
 #[test]
+fn who_has_no_registered_domains_is_listed() {
+    let listed = |text: &str| parse(text).unwrap().without_registered_domains;
+    assert_eq!(listed(""), ["organization:default"]);
+    let path = Path::new("tests/config/good/partly_registered.toml");
+    assert_eq!(
+        load(path).unwrap().without_registered_domains,
+        ["organization:default", "connector:erp", "organization:south%20branch", "connector:south"]
+    );
+    assert_eq!(listed("judgement.discover = false"), [""; 0], "nobody is left to judge");
+    let registered = "[[organization]]\nname = \"a\"\nregistered_domains = [\"example.org\"]";
+    assert_eq!(listed(registered), [""; 0]);
+}
+
+#[test]
+fn a_connector_of_logins_alone_is_a_login() {
+    let config = load(Path::new("tests/config/good/profiles.toml")).unwrap();
+    let of = |name: &str| {
+        let key = ConnectorKey::Named(name.into());
+        let terms = config.settings.directory.terms(&key);
+        (terms.profile(&key), terms.throttle(&key))
+    };
+    for (name, profile, throttle) in [
+        ("alice", Profile::Login, Throttle::Hold),
+        ("erp", Profile::Relay, Throttle::Tempfail),
+        ("gateway", Profile::Relay, Throttle::Tempfail),
+        ("news", Profile::Bulk, Throttle::Hold),
+        ("lists", Profile::Forwarder, Throttle::Off),
+    ] {
+        assert_eq!(of(name), (profile, throttle), "{name}");
+    }
+    assert!(config.settings.throttle, "on where nothing is said");
+}
+
+#[test]
 fn a_fault_does_not_hide_behind_another() {
     check_fault(
         "mode = \"x\"\n[[connector]]\nname = \"erp\"\nclients = [\"192.0.2.7/24\"]\n",
@@ -162,6 +196,7 @@ fn every_key_of_the_full_example_arrives() {
         }
     );
     assert_eq!(settings.directory.connectors(), connectors_of_the_full_example());
+    assert!(!settings.throttle);
     assert_eq!(state.directory, Path::new("/srv/connguard"));
     assert_eq!(state.max_connectors, 5000);
     assert_eq!(control.socket, Path::new("/srv/connguard/control.sock"));
@@ -219,7 +254,9 @@ fn connectors_of_the_full_example() -> [Named; 3] {
                 action: Action::Reject,
                 reject_after: None,
                 limits: Limits { messages_per_hour: Some(5000), recipients_per_hour: Some(20_000) },
-                ..Terms::default()
+                profile: Some(Profile::Bulk),
+                usual: Usual { messages_per_hour: Some(800), recipients_per_hour: Some(2000) },
+                throttle: Some(Throttle::Off),
             }
             .into(),
         },
@@ -228,7 +265,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
             clients: Vec::new(),
             certificate: None,
             logins: vec!["crm@example.org".into()],
-            terms: default.clone().into(),
+            terms: Terms { profile: Some(Profile::Login), ..default.clone() }.into(),
         },
         Named {
             name: "web".into(),
@@ -239,6 +276,9 @@ fn connectors_of_the_full_example() -> [Named; 3] {
                 action: Action::Hold,
                 reject_after: Some(Duration::from_secs(5 * DAY)),
                 limits: Limits { messages_per_hour: None, recipients_per_hour: Some(1) },
+                profile: Some(Profile::Relay),
+                usual: Usual { messages_per_hour: Some(1), recipients_per_hour: None },
+                throttle: Some(Throttle::Off),
                 ..default
             }
             .into(),

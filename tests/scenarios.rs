@@ -44,6 +44,7 @@
 //! ```text
 //! operator block ENTITY [for SPAN] [action A]     operator unblock ENTITY [grace SPAN]
 //! operator trust ENTITY for SPAN                  operator untrust ENTITY
+//! operator normal ENTITY
 //! operator ... -> refused WORDS
 //! reload [-> moved A to B C; split A from B; freed N of A; lost A; idle A; unmarked A | nothing]
 //! restart [-> the same]         from what the journal was told
@@ -138,6 +139,7 @@ scenarios! {
     addresses
     baseline
     blatant_abuse
+    declared_usual
     disconnect
     every_identity
     expiry

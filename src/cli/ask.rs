@@ -1,4 +1,4 @@
-//! `block`, `unblock`, `trust`, `untrust`, `reload`: commands that change
+//! `block`, `unblock`, `trust`, `untrust`, `normal`, `reload`: commands that change
 //! something and answer with a sentence.
 
 use super::{Error, Output, output};

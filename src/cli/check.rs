@@ -46,7 +46,12 @@ fn print_text(result: &Result<Config, Faults>) -> io::Result<()> {
 fn print_json(result: &Result<Config, Faults>) -> io::Result<()> {
     let value = match result {
         Ok(config) => {
-            json!({ "ok": true, "understood": config.understood, "warnings": config.warnings })
+            json!({
+                "ok": true,
+                "understood": config.understood,
+                "warnings": config.warnings,
+                "without_registered_domains": config.without_registered_domains,
+            })
         }
         Err(faults) => {
             let fault = |fault: &config::Fault| {

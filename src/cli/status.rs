@@ -8,6 +8,9 @@ use std::{
     path::Path,
 };
 
+/// Entities that one line names.
+const SHOWN: usize = 5;
+
 /// Prints how the daemon is.
 pub(super) fn status(socket: &Path, options: Output) -> Result<(), Error> {
     let done = control::ask(socket, Command::Status, |_| Ok(()))?.done;
@@ -67,6 +70,19 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    let unregistered = status.pointer("/without_registered_domains").and_then(Value::as_array);
+    if let Some(entities) = unregistered.filter(|entities| !entities.is_empty()) {
+        let shown: Vec<String> = entities.iter().take(SHOWN).map(plain).collect();
+        let more = match entities.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let shown = shown.join(" ");
+        lines.push((
+            "no domains",
+            format!("{shown}{more}: none registered, so unregistered senders are not judged"),
+        ));
+    }
     for note in status.pointer("/notes").and_then(Value::as_array).into_iter().flatten() {
         lines.push(("note", plain(note)));
     }

@@ -6,6 +6,9 @@
 //! Registered for a connector are the domains of its organization, its own,
 //! and this host's names; but these never alone, because a connector without
 //! registered domains is one whose senders nobody can judge.
+//!
+//! A connector without a profile that has logins and no other key is of the
+//! profile `login`, as a discovered login is.
 
 use super::{
     fault::Position,
@@ -14,12 +17,15 @@ use super::{
     values::{domains, domains_of_file, name, networks, warn_of_wide},
 };
 use crate::{
-    connector::{CertificateName, ConnectorKey},
-    directory::{Limits, Named, Terms},
+    connector::{CertificateName, ConnectorKey, Profile},
+    directory::{Limits, Named, Terms, Usual},
     domain::DomainSet,
     verdict::Mode,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+
+/// What counts in an hour may be.
+const COUNT: RangeInclusive<i64> = 1..=u32::MAX as i64;
 
 /// What a connector gets where it says nothing itself.
 pub(super) struct Defaults<'a> {
@@ -132,7 +138,6 @@ pub(super) fn connectors(
     let mut shared = SharedTerms::default();
     let mut connectors = Vec::new();
     for (at, mut table) in tables.into_iter().enumerate() {
-        table.unsupported(&["throttle", "profile", "usual"]);
         let name = unique_name(&mut table, "connector", &mut names);
         let owner = Owner { at, name: &name };
         let keys = ["clients", "certificate", "logins"];
@@ -149,13 +154,16 @@ pub(super) fn connectors(
         }
         let certificate = certificate(&mut table, &owner, &mut claims);
         let logins = logins(&mut table, &owner, &mut claims, defaults.realm);
-        let terms = shared.get(terms(&mut table, organizations, defaults));
+        let mut terms = terms(&mut table, organizations, defaults);
+        if clients.is_empty() && certificate.is_none() && !logins.is_empty() {
+            terms.profile.get_or_insert(Profile::Login);
+        }
         connectors.push(Named {
             name,
             clients: clients.into_iter().map(|(network, _)| network).collect(),
             certificate,
             logins,
-            terms,
+            terms: shared.get(terms),
         });
     }
     connectors
@@ -215,19 +223,64 @@ fn terms(
     if let Some(mut table) =
         table.table("limits", "{ messages_per_hour = 5000, recipients_per_hour = 20000 }")
     {
-        let range = 1..=i64::from(u32::MAX);
-        limits.messages_per_hour = table.number("messages_per_hour", range.clone());
-        limits.recipients_per_hour = table.number("recipients_per_hour", range);
+        limits.messages_per_hour = table.number("messages_per_hour", COUNT);
+        limits.recipients_per_hour = table.number("recipients_per_hour", COUNT);
     }
+    let mode = table.word("mode", sections::MODES).unwrap_or(defaults.mode);
+    let usual = usual(table);
     Terms {
         organization: organization.map_or_else(|| "".into(), |it| Arc::clone(&it.name)),
         registered: registered(organization, &own, defaults.own_names),
-        mode: table.word("mode", sections::MODES).unwrap_or(defaults.mode),
+        mode,
         action: table.word("action", sections::ACTIONS).unwrap_or(defaults.restriction.action),
         reject_after: sections::reject_after(table).unwrap_or(defaults.restriction.reject_after),
         limits,
-        ..Terms::default()
+        profile: profile(table, mode, usual),
+        usual,
+        throttle: table.word("throttle", sections::THROTTLES),
     }
+}
+
+/// `profile`; one that does not do at once what may be expected of it is told of.
+fn profile(table: &mut Table<'_, '_>, mode: Mode, usual: Usual) -> Option<Profile> {
+    let text = table.text("profile", sections::PROFILES)?;
+    let profile = text.parse(str::parse)?;
+    if profile == Profile::Bulk && usual == Usual::default() {
+        text.spot.warn(
+            "bulk without usual: until its history is learned, its volume is compared with \
+             that of a relay; set usual = { messages_per_hour = N, recipients_per_hour = N } \
+             to what its busiest hour has",
+        );
+    }
+    if profile == Profile::Forwarder && mode == Mode::Enforce {
+        text.spot.warn(
+            "forwarder in enforce mode: for its first 7 days it is only watched, so that what \
+             it forwards becomes usual; the judgement does not restrict it until then",
+        );
+    }
+    Some(profile)
+}
+
+/// `usual`.
+fn usual(table: &mut Table<'_, '_>) -> Usual {
+    let Some(mut table) =
+        table.table("usual", "{ messages_per_hour = 800, recipients_per_hour = 2000 }")
+    else {
+        return Usual::default();
+    };
+    let messages = table.number("messages_per_hour", COUNT);
+    let item = table.take("recipients_per_hour");
+    let spot = item.as_ref().map(|item| item.spot.clone());
+    let recipients: Option<u32> = item.and_then(|item| item.number(COUNT));
+    if let (Some(messages), Some(recipients), Some(spot)) = (messages, recipients, spot)
+        && recipients < messages
+    {
+        spot.fault(format!(
+            "{recipients} is below messages_per_hour, which is {messages}; expected at least as \
+             many, as every message has a recipient"
+        ));
+    }
+    Usual { messages_per_hour: messages, recipients_per_hour: recipients }
 }
 
 /// Equal terms are one: a thousand connectors of an organization with a

@@ -24,9 +24,11 @@ const DEFAULT_LOCAL_TRANSPORTS: [&str; 6] =
     ["local", "virtual", "lmtp", "discard", "error", "retry"];
 /// As `mynetworks` of a Postfix that was told nothing.
 const DEFAULT_RELAY_NETWORKS: [&str; 2] = ["127.0.0.0/8", "::1/128"];
-/// What `mode` and `action` may be.
+/// What `mode`, `action`, `profile` and `throttle` may be.
 pub(super) const MODES: &str = "observe or enforce";
 pub(super) const ACTIONS: &str = "tempfail, reject or hold";
+pub(super) const PROFILES: &str = "login, relay, bulk or forwarder";
+pub(super) const THROTTLES: &str = "tempfail, hold or off";
 const LEAST_REJECT_AFTER: Duration = Duration::from_secs(3 * 86_400);
 
 /// `[milter]`.
@@ -244,11 +246,12 @@ pub(super) fn reject_after(table: &mut Table<'_, '_>) -> Option<Option<Duration>
 /// `[judgement]`.
 pub(super) struct Judgement {
     pub(super) spam_headers: SpamHeaders,
+    pub(super) throttle: bool,
     pub(super) discover: bool,
 }
 
 pub(super) fn judgement(mut table: Table<'_, '_>) -> Judgement {
-    table.unsupported(&["throttle", "new_connector_alert"]);
+    table.unsupported(&["new_connector_alert"]);
     let entries: Vec<String> = match table.texts("spam_headers") {
         // One by one: each fault at its place.
         Some(texts) => texts
@@ -260,6 +263,7 @@ pub(super) fn judgement(mut table: Table<'_, '_>) -> Judgement {
     };
     Judgement {
         spam_headers: SpamHeaders::parse(&entries).unwrap_or_default(),
+        throttle: table.flag("throttle").unwrap_or(true),
         discover: table.flag("discover").unwrap_or(true),
     }
 }

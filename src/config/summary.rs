@@ -6,7 +6,7 @@ use super::{
     sections::{Restriction, Trust},
 };
 use crate::{
-    directory::{Limits, Named, Params},
+    directory::{Limits, Named, Params, Terms},
     domain::DomainSet,
     engine::Directions,
     milter::Listen,
@@ -29,6 +29,7 @@ pub(super) struct Parts<'a> {
     pub(super) directory: &'a Params,
     pub(super) trust: &'a Trust,
     pub(super) restriction: &'a Restriction,
+    pub(super) throttle: bool,
     pub(super) state: &'a StateParams,
     pub(super) control: &'a ControlParams,
     pub(super) log: &'a LogParams,
@@ -61,6 +62,11 @@ pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
         or_none(keys(&parts.trust.clients, None, &parts.trust.logins))
     ));
     lines.push(restriction(parts.restriction));
+    lines.push(if parts.throttle {
+        "suspicious connectors: are slowed down in enforce mode".to_owned()
+    } else {
+        "suspicious connectors: are only told of".to_owned()
+    });
     lines.push(format!(
         "state: {}; at most {} connectors",
         parts.state.directory.display(),
@@ -117,7 +123,7 @@ fn connector(named: &Named) -> String {
     let certificate =
         certificate.map(|name| format!("certificate {:?} of {:?}", name.subject, name.issuer));
     format!(
-        "connector {}: {}; organization {}, {}; {}, {}{}",
+        "connector {}: {}; organization {}, {}; {}, {}{}{}",
         named.name,
         keys(&named.clients, certificate, &named.logins),
         terms.organization,
@@ -125,7 +131,17 @@ fn connector(named: &Named) -> String {
         terms.mode,
         action(terms.action, terms.reject_after),
         limits(terms.limits),
+        kind(terms),
     )
+}
+
+/// What was said, or follows from its keys, about how it is judged.
+fn kind(terms: &Terms) -> String {
+    let profile = terms.profile.map(|profile| format!("; profile {profile}"));
+    let usual = hourly(terms.usual.messages_per_hour, terms.usual.recipients_per_hour);
+    let usual = usual.map(|counts| format!("; usual up to {counts} an hour"));
+    let throttle = terms.throttle.map(|throttle| format!("; throttle {throttle}"));
+    [profile, usual, throttle].into_iter().flatten().collect()
 }
 
 fn keys(clients: &[IpNet], certificate: Option<String>, logins: &[impl Display]) -> String {
@@ -144,12 +160,15 @@ fn action(action: Action, reject_after: Option<Duration>) -> String {
 }
 
 fn limits(limits: Limits) -> String {
-    let limit = |most: Option<u32>, what| most.map(|most| count_of(u64::from(most), what));
-    let told = limit(limits.messages_per_hour, "message")
-        .into_iter()
-        .chain(limit(limits.recipients_per_hour, "recipient"));
-    let told = list(told);
-    if told.is_empty() { told } else { format!("; at most {told} an hour") }
+    hourly(limits.messages_per_hour, limits.recipients_per_hour)
+        .map(|counts| format!("; at most {counts} an hour"))
+        .unwrap_or_default()
+}
+
+fn hourly(messages: Option<u32>, recipients: Option<u32>) -> Option<String> {
+    let count = |number: Option<u32>, what| number.map(|number| count_of(number.into(), what));
+    let told = list(count(messages, "message").into_iter().chain(count(recipients, "recipient")));
+    (!told.is_empty()).then_some(told)
 }
 
 fn restriction(restriction: &Restriction) -> String {

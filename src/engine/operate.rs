@@ -392,7 +392,7 @@ impl Engine {
         self.expire_deliveries(now);
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

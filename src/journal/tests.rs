@@ -276,6 +276,24 @@ fn a_full_segment_is_followed_by_the_next() {
 }
 
 #[test]
+fn what_was_declared_usual_is_in_the_audit_trail_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    restrict(&daemon.table, 1);
+    let by = Actor::Operator("anna".into());
+    let seq = daemon.table.declare_usual(&client(2), at(3), by, "newsletter \"May\"");
+    daemon.durable(seq).unwrap();
+    let expected = daemon.in_force();
+    daemon.handle.stop().unwrap();
+    assert_eq!(after_crash(folder.path()), (expected, vec![]));
+    let trail = history(folder.path(), Some(&client(2))).unwrap().records;
+    assert_eq!(trail.len(), 1);
+    assert!(
+        matches!(&trail[0].event, Event::Usual { reason, .. } if reason == "newsletter \"May\"")
+    );
+}
+
+#[test]
 fn the_audit_trail_goes_over_restarts_and_ends_by_age() {
     let folder = tempfile::tempdir().unwrap();
     let day = 86_400_u64;

@@ -45,7 +45,10 @@ fn case(event: &Event) -> u64 {
         Event::Restricted(restriction) => Some(restriction.case),
         Event::Lifted { case, .. } => Some(*case),
         Event::Inherited { standing, .. } => standing.restriction.as_ref().map(|it| it.case),
-        Event::Trusted { .. } | Event::Untrusted { .. } | Event::Moved { .. } => None,
+        Event::Trusted { .. }
+        | Event::Untrusted { .. }
+        | Event::Moved { .. }
+        | Event::Usual { .. } => None,
     };
     restricted.map_or(0, |case| case.0)
 }
@@ -64,5 +67,7 @@ fn apply(standing: &mut Standing, event: Event) {
         Event::Untrusted { .. } => standing.trust = None,
         Event::Inherited { standing: whole, .. } => *standing = whole,
         Event::Moved { .. } => *standing = Standing::default(),
+        // For the audit trail only.
+        Event::Usual { .. } => {}
     }
 }

@@ -220,12 +220,30 @@ fn case_numbers_go_on_after_a_restart() {
     assert_eq!(again.in_force(&entity(1), at(2)).unwrap().restriction.case, CaseId(2));
 }
 
+#[test]
+fn a_declaration_of_what_is_usual_changes_nothing_that_is_in_force() {
+    let (table, [trusted, nobody]) = (Table::default(), [1, 2].map(entity));
+    table.exempt(&trusted, trust(at(0), HOUR));
+    let by = Actor::Operator("anna".into());
+    assert_eq!(table.declare_usual(&trusted, at(1), by.clone(), "newsletter"), 2);
+    assert_eq!(table.declare_usual(&nobody, at(2), by, "newsletter"), 3);
+    assert!(table.trust(&trusted, at(2)).is_some());
+    assert!(!table.holds(&nobody));
+    assert_eq!(table.len(), 1);
+    let records = taken(&table);
+    assert!(matches!(&records[2].event, Event::Usual { entity, .. } if *entity == nobody));
+    let again = restored(Snapshot::default(), &records);
+    assert_eq!(in_force(&again, at(2)), in_force(&table, at(2)));
+    assert_eq!(again.snapshot().seq, 3);
+}
+
 #[derive(Clone, Debug)]
 enum Operation {
     Restrict(usize, Option<u64>),
     Lift(usize, u64),
     Exempt(usize, u64),
     EndTrust(usize),
+    DeclareUsual(usize),
     Transfer(usize, Vec<usize>),
     Sweep,
     Pass(u64),
@@ -240,6 +258,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         (who.clone(), 0..50_u64).prop_map(|(a, b)| Lift(a, b)),
         (who.clone(), 1..50_u64).prop_map(|(a, b)| Exempt(a, b)),
         who.clone().prop_map(EndTrust),
+        who.clone().prop_map(DeclareUsual),
         (who.clone(), proptest::collection::vec(who, 0..3)).prop_map(|(a, b)| Transfer(a, b)),
         Just(Sweep),
         (1..30_u64).prop_map(Pass),
@@ -262,6 +281,9 @@ fn perform(table: &Table, operation: &Operation, now: Timestamp) {
         }
         Operation::EndTrust(who) => {
             table.end_trust(&entity(*who), now, Actor::Daemon, "");
+        }
+        Operation::DeclareUsual(who) => {
+            table.declare_usual(&entity(*who), now, Actor::Daemon, "");
         }
         Operation::Transfer(from, to) => {
             let to: Vec<_> = to.iter().map(|n| entity(*n)).collect();

@@ -53,6 +53,9 @@ pub fn log_line(record: &Record) -> String {
         Event::Moved { to, .. } => {
             format!("moved entity={entity} to={}", names(to, "+"))
         }
+        Event::Usual { reason, .. } => {
+            format!("usual entity={entity} by={} reason={reason:?}", word(&record.by.to_string()))
+        }
     }
 }
 
@@ -129,6 +132,11 @@ mod tests {
         assert_eq!(
             log_line(&record(lifted)),
             "lifted entity=local case=C-000001 by=judgement reason=\"two\\nlines \\u{1b}[31m\""
+        );
+        let usual = Event::Usual { entity: ConnectorKey::Local.into(), reason: "a \"b\"\n".into() };
+        assert_eq!(
+            log_line(&record(usual)),
+            "usual entity=local by=judgement reason=\"a \\\"b\\\"\\n\""
         );
     }
 }

@@ -267,6 +267,10 @@ impl World {
                 .end_trust(&entity, &reason, by, now)
                 .map(drop)
                 .ok_or_else(|| "not trusted".into()),
+            "normal" => {
+                let done = engine.normal(&entity, &reason, by, now);
+                done.map(drop).map_err(|error| error.to_string())
+            }
             _ => return Err(format!("{command:?} is no command of an operator")),
         };
         match (done, outcome.map(|outcome| outcome.strip_prefix("refused"))) {

@@ -1,0 +1,49 @@
+//! How an entity is judged now, and what it sends declared usual.
+
+use super::{Operator, checked_reason, to_value};
+use crate::{
+    command::Failure, connector::Entity, engine::NormalError, record::Actor, timestamp::Timestamp,
+    view,
+};
+use serde_json::{Value, json};
+
+impl Operator {
+    pub(super) fn explain(&self, entity: &str, now: Timestamp) -> Result<Value, Failure> {
+        let entity = self.find(entity, now)?;
+        let view = view::explain(&self.engine, &entity, now)
+            .ok_or_else(|| Failure::no(self.why_not_counted(&entity)))?;
+        to_value(&view)
+    }
+
+    pub(super) async fn normal(
+        &self,
+        entity: &str,
+        reason: &str,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<Value, Failure> {
+        let reason = checked_reason(reason)?;
+        let entity = self.find(entity, now)?;
+        let seq = self.engine.normal(&entity, reason, by, now).map_err(|error| match error {
+            NormalError::NotCounted(entity) => Failure::no(self.why_not_counted(&entity)),
+            error => Failure::refused(error.to_string()),
+        })?;
+        let message = format!(
+            "what {entity} sends now is usual and part of its history; for a day its volume and crowds are not judged"
+        );
+        let view = json!({ "entity": entity });
+        self.acknowledge(seq, message, "declared usual", "the history lacks it", view).await
+    }
+
+    /// Why there is nothing to tell of an entity, and what may have been meant.
+    fn why_not_counted(&self, entity: &Entity) -> String {
+        let owner = Entity::from(self.engine.settings().directory.current(entity.connector()));
+        if owner == *entity {
+            format!(
+                "{entity} has sent nothing that is counted since connguard began to count; see `connguard list --all`"
+            )
+        } else {
+            format!("{entity} is not counted by itself; it belongs to {owner}: name that")
+        }
+    }
+}
