@@ -128,7 +128,11 @@ pub(crate) const ALL: [Scenario; 32] = [
         let (trace, draw) = organization(world, r)?;
         listed(draw.relay_drafts(trace), Kind::Relay, 0.4, r)
     }),
-    scenario("forwarder, undeclared", Goal::Restricted, |_, r| Some(forwarder(r, None))),
+    // Restricted day after day; its retries would only take time.
+    Scenario {
+        retries: false,
+        ..scenario("forwarder, undeclared", Goal::Restricted, |_, r| Some(forwarder(r, None)))
+    },
     scenario("forwarder, declared", Goal::Free, |_, r| {
         Some(forwarder(r, Some(Profile::Forwarder)))
     }),
