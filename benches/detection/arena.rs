@@ -1,7 +1,10 @@
 //! One connector in the real engine, through the calls that every message of
 //! the daemon takes. All that depends on the engine's interface is here.
 
-use crate::stream::{Draft, Kind, Stream, Target};
+use crate::{
+    constants,
+    stream::{Draft, Kind, Stream, Target},
+};
 use connguard::{
     connector::{ConnectorKey, Entity, Identities},
     directory::{Params, Terms},
@@ -9,6 +12,7 @@ use connguard::{
     engine::{Engine, Notice, RestrictionTerms, Session, Settings},
     judge::Judgement,
     message::{Delivery, Fate, Message, Outcome, Recipient, Sender},
+    model::Model,
     record::{Actor, SignalName},
     timestamp::Timestamp,
     verdict::{Mode, Throttle, Verdict},
@@ -30,17 +34,19 @@ pub(crate) enum Variant {
     Times(&'static str, f32),
 }
 
-/// The constants that [`Variant::Times`] knows.
-pub(crate) const CONSTANTS: [&str; 0] = [];
-
 impl Variant {
-    /// Whether this engine can be changed so.
-    pub(crate) fn is_possible(&self) -> bool {
+    fn model(&self) -> Model {
+        let mut model = Model::default();
         match self {
-            Self::Delivered | Self::NoFeedback | Self::NoThrottle => true,
-            // Needs constants that are handed in.
-            Self::Without(_) | Self::Times(..) => false,
+            Self::Without(signals) => {
+                for signal in *signals {
+                    switch_off(&mut model, *signal);
+                }
+            }
+            Self::Times(constant, times) => constants::multiply(&mut model, constant, *times),
+            Self::Delivered | Self::NoThrottle | Self::NoFeedback => {}
         }
+        model
     }
 
     fn settings(&self, terms: Terms) -> Settings {
@@ -53,7 +59,22 @@ impl Variant {
         })
         .directory;
         let throttle = *self != Self::NoThrottle;
-        Settings { directory, restriction, throttle, ..Settings::default() }
+        let model = self.model();
+        Settings { directory, restriction, throttle, model, ..Settings::default() }
+    }
+}
+
+fn switch_off(model: &mut Model, signal: SignalName) {
+    match signal {
+        SignalName::UnregisteredSender => model.unregistered.on = false,
+        SignalName::ForeignFrom => model.foreign.on = false,
+        SignalName::NewNetworks => model.networks.on = false,
+        SignalName::ShiftedNetworks => model.shift = 0.0,
+        SignalName::UnknownCrowds => model.crowds.on = false,
+        SignalName::MostRefused => model.most_refused.on = false,
+        SignalName::ManyRefused => model.many_refused.on = false,
+        SignalName::SpamVerdict => model.spam.on = false,
+        SignalName::Volume => model.volume.on = false,
     }
 }
 
@@ -101,8 +122,7 @@ impl Arena {
         let start = Timestamp::from_millis(start);
         let engine = Engine::new(variant.settings(terms), 8, start);
         let feedback = *variant != Variant::NoFeedback;
-        // To be told, once the engine counts mail whose fate is unknown:
-        // engine.set_feedback(feedback);
+        engine.set_feedback(feedback);
         let (key, login): (ConnectorKey, Option<Arc<str>>) = match stream.kind {
             Kind::Login => ("login:someone".parse().unwrap(), Some("someone".into())),
             Kind::Relay => ("client:10.0.0.1".parse().unwrap(), None),

@@ -18,6 +18,7 @@
 mod arena;
 mod args;
 mod attacks;
+mod constants;
 mod draw;
 mod fixed;
 mod legit;

@@ -3,8 +3,10 @@
 
 use crate::{
     Bench,
-    arena::{CONSTANTS, Variant},
-    attacks, legit, ordinary,
+    arena::Variant,
+    attacks,
+    constants::CONSTANTS,
+    legit, ordinary,
     replay::{Outcome, Rules},
     report::{Report, or_dash, percent},
     scenarios::Goal,
@@ -60,7 +62,7 @@ pub(crate) fn ablation(b: &Bench<'_>, report: &mut Report) {
 /// Each constant halved and doubled.
 pub(crate) fn sensitivity(b: &Bench<'_>, report: &mut Report) {
     let mut variants = vec![("as delivered".to_owned(), Variant::Delivered)];
-    for constant in CONSTANTS {
+    for (constant, _) in CONSTANTS {
         for times in [0.5, 2.0] {
             variants.push((format!("{constant} x{times}"), Variant::Times(constant, times)));
         }
@@ -90,20 +92,11 @@ fn table(b: &Bench<'_>, report: &mut Report, title: &str, variants: &[(String, V
     ];
     columns.extend(SHOWN.map(|(name, _)| name));
     let mut rows = Vec::new();
-    let mut left_out = Vec::new();
     for (name, variant) in variants {
-        if variant.is_possible() {
-            eprintln!("  {name}");
-            rows.push(row(b, name, variant.clone(), persons, runs));
-        } else {
-            left_out.push(name.as_str());
-        }
+        eprintln!("  {name}");
+        rows.push(row(b, name, variant.clone(), persons, runs));
     }
     report.table(&columns, &rows);
-    if !left_out.is_empty() {
-        let list = left_out.join(", ");
-        report.words(&format!("Not measured, the engine can't be changed so yet: {list}."));
-    }
 }
 
 fn row(b: &Bench<'_>, name: &str, variant: Variant, persons: usize, runs: usize) -> Vec<String> {

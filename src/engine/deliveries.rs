@@ -46,6 +46,10 @@ impl Engine {
         if first.landed() {
             first.owner.tally.landed();
         }
+        // Whom Postfix added, as `always_bcc` does, the client did not choose.
+        if !first.listed {
+            return;
+        }
         let refused = match delivery.outcome {
             Outcome::Delivered => false,
             Outcome::Refused => true,
