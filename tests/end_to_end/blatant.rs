@@ -98,12 +98,15 @@ fn a_message_that_also_goes_inwards_is_split_by_its_retry() {
 
 #[test]
 fn one_foreign_domain_again_and_again_is_not_enough() {
-    let site = Site::start();
+    // It is suspicious, though: what that means for its mail is not asked here.
+    let site = Site::with(|config, _| config.no_throttle());
     let mut client = site.client("127.0.0.8");
     for _ in 0..30 {
         client.send("list@partner.test", REMOTE).assert_accepted();
     }
     assert!(site.daemon.list().is_empty());
+    let all = site.daemon.json(&["list", "--all"]);
+    assert_eq!(all[0]["state"], "suspicious", "{all}");
 }
 
 #[test]

@@ -114,6 +114,11 @@ impl Config {
             .expect("a string takes it");
     }
 
+    /// Lets suspicious clients send as fast as they like.
+    pub(crate) fn no_throttle(&mut self) {
+        self.sections.push_str("\n[judgement]\nthrottle = false\n");
+    }
+
     /// The file's text for a daemon with these files.
     pub(crate) fn render(&self, files: &Files) -> String {
         let mut listen = vec![format!("unix:{}", files.milter_socket().display())];
