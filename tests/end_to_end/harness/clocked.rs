@@ -75,6 +75,15 @@ impl Clocked {
         self.list(true).into_iter().find(|item| item["entity"] == entity)
     }
 
+    /// All about one entity.
+    #[track_caller]
+    pub(crate) fn show(&self, what: &str) -> Value {
+        let command = Command::Show { what: what.to_owned() };
+        ask(&self.files.control_socket(), command, |_| Ok(()))
+            .unwrap_or_else(|e| panic!("show {what}: {e}"))
+            .done
+    }
+
     /// Waits until the audit trail of this entity has such an entry, and
     /// returns it.
     #[track_caller]

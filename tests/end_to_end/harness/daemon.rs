@@ -132,6 +132,13 @@ impl Daemon {
         std::fs::read_to_string(self.files.log()).unwrap_or_default()
     }
 
+    /// Waits for a line with this in the daemon's log, and returns it.
+    pub(crate) fn wait_log(&self, part: &str, deadline: Duration) -> String {
+        let find = || self.log().lines().find(|line| line.contains(part)).map(str::to_owned);
+        let what = format!("a line with {part:?} in the daemon's log");
+        wait_for(&what, deadline, || self.log(), find)
+    }
+
     /// The power cut of this daemon.
     pub(crate) fn kill9(&mut self) {
         let mut child = self.child.take().expect("a running daemon");

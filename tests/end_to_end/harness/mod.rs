@@ -9,6 +9,7 @@ pub(crate) mod certs;
 pub(crate) mod clocked;
 pub(crate) mod config;
 pub(crate) mod daemon;
+pub(crate) mod filter;
 pub(crate) mod postfix;
 pub(crate) mod sink;
 pub(crate) mod site;

@@ -106,6 +106,12 @@ impl Settings {
         self.set("smtpd_milters", &milter);
     }
 
+    /// Calls this milter, too, before the one that is there.
+    pub(crate) fn milter_before(&mut self, endpoint: &str) {
+        let milters = format!("{endpoint}, {}", self.main["smtpd_milters"]);
+        self.set("smtpd_milters", &milters);
+    }
+
     /// Calls the same milter for mail handed in with sendmail(1).
     pub(crate) fn milter_for_local_mail(&mut self) {
         self.set("non_smtpd_milters", "$smtpd_milters");
@@ -252,6 +258,17 @@ impl Postfix {
         let queue = self.queue();
         let in_queue = |message: &&Value| message["queue_name"] == name;
         queue.iter().filter(in_queue).count()
+    }
+
+    /// Lets go of everything in the hold queue, as an administrator does.
+    pub(crate) fn release_held(&self) {
+        let command = |name| {
+            let mut command = Command::new(name);
+            command.arg("-c").arg(self.config_directory());
+            command
+        };
+        run_ok(command("postsuper").args(["-H", "ALL"]));
+        run_ok(command("postqueue").arg("-f"));
     }
 
     /// Hands in a message with sendmail(1), as programs on the host do.

@@ -76,6 +76,25 @@ pub(crate) fn case_in(text: &str) -> Option<String> {
     (digits.len() >= 6).then(|| format!("C-{digits}"))
 }
 
+/// A message as a test describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Letter<'a> {
+    /// The envelope.
+    pub(crate) from: &'a str,
+    pub(crate) to: Vec<&'a str>,
+    /// The address in the From header.
+    pub(crate) author: &'a str,
+    /// More header lines, each with its line end.
+    pub(crate) header: &'a str,
+}
+
+impl<'a> Letter<'a> {
+    /// From its author to one recipient.
+    pub(crate) fn new(from: &'a str, to: &'a str) -> Self {
+        Self { from, to: vec![to], author: from, header: "" }
+    }
+}
+
 /// One SMTP session.
 pub(crate) struct SmtpClient {
     stream: BufReader<TcpStream>,
@@ -140,27 +159,42 @@ impl SmtpClient {
     /// DATA, a small message with these addresses and a Message-ID of its
     /// own, and its end.
     pub(crate) fn data(&mut self, from: &str, to: &str) -> Reply {
+        self.content(&Letter::new(from, to))
+    }
+
+    /// As [`Self::data`], with the header that the letter describes.
+    pub(crate) fn content(&mut self, letter: &Letter<'_>) -> Reply {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let reply = self.say("DATA");
         if reply.code != 354 {
             return reply;
         }
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let Letter { author, to, header, .. } = letter;
+        let to = to.join(">, <");
         self.say(&format!(
-            "Message-ID: <{serial}@client.test>\r\nFrom: <{from}>\r\nTo: <{to}>\r\n\
-             Subject: test\r\n\r\nHello.\r\n."
+            "Message-ID: <{serial}@client.test>\r\nFrom: <{author}>\r\nTo: <{to}>\r\n\
+             Subject: test\r\n{header}\r\nHello.\r\n."
         ))
     }
 
     /// One whole message in this session, to one recipient. Stops at the
     /// first refusal, with RSET so that the session can go on.
     pub(crate) fn send(&mut self, from: &str, to: &str) -> Outcome {
-        let mut outcome = Outcome { stage: Stage::Mail, reply: self.mail(from) };
-        if outcome.accepted() {
-            outcome = Outcome { stage: Stage::Rcpt, reply: self.rcpt(to) };
+        self.post(&Letter::new(from, to))
+    }
+
+    /// As [`Self::send`], for any letter: all of its recipients must be
+    /// accepted.
+    pub(crate) fn post(&mut self, letter: &Letter<'_>) -> Outcome {
+        let mut outcome = Outcome { stage: Stage::Mail, reply: self.mail(letter.from) };
+        for to in &letter.to {
+            if outcome.accepted() {
+                outcome = Outcome { stage: Stage::Rcpt, reply: self.rcpt(to) };
+            }
         }
         if outcome.accepted() {
-            return Outcome { stage: Stage::End, reply: self.data(from, to) };
+            return Outcome { stage: Stage::End, reply: self.content(letter) };
         }
         if outcome.reply.code != 421 {
             self.expect("RSET", 250);
