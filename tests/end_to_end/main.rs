@@ -25,6 +25,7 @@ mod identities;
 mod judgement;
 mod load;
 mod observe;
+mod ordinary;
 mod reload;
 mod state;
 mod throttle;
