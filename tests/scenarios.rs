@@ -204,6 +204,7 @@ scenarios! {
     spoofed_from
     switch_in_flight
     throttle
+    throttle_hold
     throttle_off
     trust
     trust_of_one_key

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     connector::{ConnectorKey, parent_network},
-    domain, known,
+    domain,
+    judge::Judgement,
+    known,
     message::{Message, Sender},
     record::Sample,
     restriction::{Attempts, InForce},
@@ -107,7 +109,10 @@ impl End<'_> {
                 ("connguard: too much unusual mail from this client", THROTTLE_TEXT),
             );
         }
-        tally.throttled.forget_held();
+        // What was held stays in the queue when a token lets a message through.
+        if tally.judgement() == Judgement::Normal {
+            tally.throttled.forget_held();
+        }
         self.judge(&counted, over)
     }
 
