@@ -209,6 +209,7 @@ scenarios! {
     trust
     trust_of_one_key
     unblock
+    unknown_at_rcpt
     unknown_recipients
     unregistered_site
     volume

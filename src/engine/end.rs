@@ -70,6 +70,8 @@ impl End<'_> {
         };
         let (key, tally, new) = engine.roster.admit(key, now, &|entity| engine.table.holds(entity));
         if new {
+            // Nobody was there to count them a moment ago.
+            tally.counters.unknown_recipients.fetch_add(transaction.unknown.into(), Relaxed);
             engine.notices.push(Notice::NewConnector(key.clone()));
         }
         let counted = Counted { key, tally };
