@@ -173,6 +173,7 @@ scenarios! {
     hold
     in_flight
     inbound_recipients
+    late_results
     learning
     local_submission
     lost_keys

@@ -79,6 +79,7 @@ impl End<'_> {
         let tally = &counted.tally;
         tally.touch(&context);
         if exempt {
+            // Its fate is not waited for: somebody vouches for it.
             self.pass(&counted, &self.observation(&counted));
             return Verdict::Pass;
         }
@@ -151,6 +152,7 @@ impl End<'_> {
         tally.weigh(outcome.z, transaction.relayed);
         tally.charge(transaction.relayed, &context);
         self.pass(counted, &seen);
+        self.await_fate(counted);
         Verdict::Pass
     }
 
@@ -325,14 +327,21 @@ impl End<'_> {
             engine.known.recipients.insert(pair, &tally.recipients_share, now);
             engine.known.recent.insert(pair, &tally.recent_share, now);
         }
-        if let Some(queue_id) = self.message.queue_id.filter(|_| context.feedback) {
-            tally.took_off();
-            let owner = Owner { key: key.clone(), tally: Arc::clone(tally) };
-            let recipients = transaction.recipients.clone().into_boxed_slice();
-            let count = transaction.relayed;
-            for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
-                owner.tally.landed();
-            }
+    }
+
+    /// From now on the delivery results of the message are waited for, where any
+    /// are coming.
+    fn await_fate(&self, counted: &Counted) {
+        let Self { engine, transaction, now, .. } = *self;
+        let Some(queue_id) = self.message.queue_id.filter(|_| engine.has_feedback()) else {
+            return;
+        };
+        counted.tally.took_off();
+        let owner = Owner::of(&counted.key, &counted.tally);
+        let recipients = transaction.recipients.clone().into_boxed_slice();
+        let count = transaction.relayed;
+        for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
+            owner.tally.landed();
         }
     }
 
