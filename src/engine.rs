@@ -299,14 +299,16 @@ impl Engine {
                 let tally = self.roster.get(counted)?;
                 let terms = &resolution.terms;
                 // Who has no queue of its own is held, at the end of the message.
-                let text = if over_limit(&tally, terms, transaction.relayed + 1, now) {
+                let over = over_limit(&tally, terms, transaction.relayed + 1, now);
+                let (attempts, text) = if over {
                     self.tell_of_limit(counted, &tally, now);
-                    (terms.action != Action::Hold).then_some(LIMIT_TEXT)
+                    (&tally.over_limit, (terms.action != Action::Hold).then_some(LIMIT_TEXT))
                 } else {
                     let throttle = self.throttle(settings, counted, terms, &tally, now);
-                    (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT)
+                    (&tally.throttled, (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT))
                 };
                 let text = text.filter(|_| terms.mode == Mode::Enforce)?;
+                attempts.refuse(1, now);
                 (Class::Tempfail, text.to_owned())
             }
         };

@@ -295,6 +295,7 @@ impl Tally {
     /// Evidence starts again from zero. With `restricted` the day is not
     /// learned.
     pub fn reset(&self, restricted: bool) {
+        self.counters.resets.fetch_add(1, SeqCst);
         self.signals.reset();
         self.forget_evidence();
         self.suspicious.store(false, SeqCst);

@@ -11,9 +11,12 @@
 //! config KEY WORD...            mode, action, scope, reject_after, expire_after, grace, discover,
 //!                               registered, inbound, local_transports, relay_networks, trusted_clients,
 //!                               trusted_logins, hold_messages, hold_bytes, max_connectors, host,
-//!                               messages_per_hour, recipients_per_hour
+//!                               messages_per_hour, recipients_per_hour, throttle true|false,
+//!                               feedback on|off (whether delivery results are coming)
 //! connector NAME [clients A,B] [cert SUBJECT/ISSUER] [logins A,B] [mode M] [action A]
 //!           [reject_after SPAN] [registered A,B] [messages_per_hour N] [recipients_per_hour N]
+//!           [profile login|relay|bulk|forwarder] [usual_messages N] [usual_recipients N]
+//!           [throttle tempfail|hold|off]
 //! forget connector NAME
 //! ```
 //! **Time** stands before a line: `12:00:03` on the present day, or `+10m`
@@ -22,7 +25,8 @@
 //! **Mail.** `WHO` is `client ADDRESS`, `login NAME`, `cert SUBJECT/ISSUER`,
 //! `local`, `ignored` in any number.
 //! ```text
-//! WHO mail SENDER [size N] rcpt RECIPIENT, RECIPIENT... -> OUTCOME
+//! WHO mail SENDER [size N] [from ADDRESS,ADDRESS] [spam yes|no] [id QUEUEID] [fate FATE]
+//!     rcpt RECIPIENT, RECIPIENT... -> OUTCOME           (in one line)
 //! session NAME WHO              opens a session, in which the same is done by
 //! NAME mail ... rcpt ... -> OUTCOME
 //! NAME identify WHO             as after STARTTLS or AUTH
@@ -35,10 +39,20 @@
 //! A sender is an address, `<>`, or a name alone, which gets this host's name
 //! as its domain. A recipient is an address, then `via TRANSPORT`, then
 //! `unknown` or `refused` where Postfix has refused it, then in brackets the
-//! words of the reply that it alone must get, as `[451 C-000001]`.
+//! words of the reply that it alone must get, as `[451 C-000001]`. `10 of
+//! b{k}@y.test` are ten recipients, with 1 to 10 for `{k}`.
 //! An outcome is `pass`, `hold`, `no recipient` (Postfix refused them all), or
 //! words of a reply, with `at rcpt` where every recipient got it and `at end`
 //! where the whole message did.
+//!
+//! **What becomes of it.** Messages have queue ids, `Q1`, `Q2`... where no line
+//! gives one. A fate is `delivered`, `refused` or `deferred`, with a share
+//! before it, as `35% refused` (the others are delivered, evenly spread over
+//! the recipients of a line), and a delay behind it, as `after 2m` (16 seconds
+//! where there is none); it is told when time has come so far. Or by hand:
+//! ```text
+//! deliver QUEUEID RECIPIENT delivered|refused|deferred
+//! ```
 //!
 //! **Operators, reload, restart.** Without `->` a command must succeed.
 //! ```text
@@ -47,14 +61,18 @@
 //! operator normal ENTITY
 //! operator ... -> refused WORDS
 //! reload [-> moved A to B C; split A from B; freed N of A; lost A; idle A; unmarked A | nothing]
-//! restart [-> the same]         from what the journal was told
+//! restart [without history] [-> the same]     what the journal and the history kept comes back
 //! sweep
 //! ```
-//! **What must be true.** Facts follow as pairs of a name and a value.
+//! **What must be true.** Facts follow as pairs of a name and a value; a number
+//! may be given as `LOW..HIGH`.
 //! ```text
 //! expect restricted ENTITY case C-000001 action tempfail bad 5 of 5 ...
 //! expect marked ENTITY ...      expect unrestricted ENTITY      expect nothing restricted
-//! expect connector ENTITY messages 3 refused 2 judgement normal ...
+//! expect connector ENTITY messages 3 refused 2 judgement normal ...    throttled and held are what
+//!                               the throttle kept back, in_flight messages of unknown fate
+//! expect finding ENTITY SIGNAL bad 5 of 5 distinct 5 score 14..16 usual 0..0.01 unit messages
+//! expect no finding ENTITY SIGNAL     (of a restricted entity that of its case, else what it is now)
 //! expect no connector ENTITY    expect total messages 3 connectors 1 ...
 //! expect trusted ENTITY         expect not trusted ENTITY       (and: grace)
 //! expect notices KIND ENTITY 1  new_connector, suspicious, limit_reached
@@ -75,6 +93,8 @@
 mod config;
 #[path = "scenarios/expect.rs"]
 mod expect;
+#[path = "scenarios/fates.rs"]
+mod fates;
 #[path = "scenarios/mail.rs"]
 mod mail;
 #[path = "scenarios/words.rs"]
@@ -139,42 +159,61 @@ scenarios! {
     addresses
     baseline
     blatant_abuse
+    block_by_hand
+    bulk
+    changed_while_down
+    crowds
     declared_usual
     disconnect
     every_identity
     expiry
+    forwarder
+    grace_forgives
     hard_limits
-    block_by_hand
     hold
-    changed_while_down
-    lost_keys
-    names_come_and_go
-    no_way_out
-    restriction_wins
-    shared_address
+    in_flight
     inbound_recipients
+    late_results
+    learning
     local_submission
+    lost_keys
     many_clients
     marked_neighbour
     named_connectors
+    names_come_and_go
     nat_neighbours
+    new_networks
     no_relay_rights
+    no_way_out
     nothing_registered
     null_sender
     observe_mode
     observe_one_connector
     odd_domains
+    refused_late
     registered_mail
     reject
     reload
     reload_onto_expired
     restart
+    restart_keeps_history
+    restriction_wins
     scope_all
+    shared_address
+    shifted_networks
+    spam_verdicts
+    spoofed_from
     switch_in_flight
+    throttle
+    throttle_hold
+    throttle_off
     trust
     trust_of_one_key
     unblock
+    unknown_at_rcpt
     unknown_recipients
+    unregistered_site
+    volume
 }
 
 #[test]
@@ -194,6 +233,9 @@ fn what_is_misspelt_is_no_check_that_passes() {
         "expect total massages 0",
         "expect restricted client:127.0.0.1 foo 1",
         "operator pardon client:127.0.0.1",
+        "expect no finding client:127.0.0.1 volumen",
+        "deliver Q1 b@y.test bounced",
+        "restart without journal",
         "25:00:00 sweep",
     ] {
         assert!(

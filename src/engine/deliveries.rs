@@ -10,7 +10,10 @@ use crate::{
     tally::Tally,
     timestamp::Timestamp,
 };
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::Ordering::{Relaxed, SeqCst},
+};
 
 /// Whose message it was.
 #[derive(Clone, Debug)]
@@ -18,6 +21,19 @@ pub(super) struct Owner {
     /// The key under which it was counted.
     pub(super) key: ConnectorKey,
     pub(super) tally: Arc<Tally>,
+    /// How often its evidence had started again when the message passed.
+    resets: u32,
+}
+
+impl Owner {
+    /// The owner of a message that passes now.
+    pub(super) fn of(key: &ConnectorKey, tally: &Arc<Tally>) -> Self {
+        Self {
+            key: key.clone(),
+            tally: Arc::clone(tally),
+            resets: tally.counters.resets.load(SeqCst),
+        }
+    }
 }
 
 impl Engine {
@@ -55,7 +71,11 @@ impl Engine {
             Outcome::Refused => true,
             Outcome::Deferred => return,
         };
-        let Owner { key, tally } = first.owner;
+        let Owner { key, tally, resets } = first.owner;
+        // Mail from before a restriction, an unblock, a trust: dealt with.
+        if resets != tally.counters.resets.load(SeqCst) {
+            return;
+        }
         self.judge_apart(&key, &tally, now, |context| tally.result(refused, first.of, context));
     }
 

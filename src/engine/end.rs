@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     connector::{ConnectorKey, parent_network},
-    domain, known,
+    domain,
+    judge::Judgement,
+    known,
     message::{Message, Sender},
     record::Sample,
     restriction::{Attempts, InForce},
@@ -68,6 +70,8 @@ impl End<'_> {
         };
         let (key, tally, new) = engine.roster.admit(key, now, &|entity| engine.table.holds(entity));
         if new {
+            // Nobody was there to count them a moment ago.
+            tally.counters.unknown_recipients.fetch_add(transaction.unknown.into(), Relaxed);
             engine.notices.push(Notice::NewConnector(key.clone()));
         }
         let counted = Counted { key, tally };
@@ -75,6 +79,7 @@ impl End<'_> {
         let tally = &counted.tally;
         tally.touch(&context);
         if exempt {
+            // Its fate is not waited for: somebody vouches for it.
             self.pass(&counted, &self.observation(&counted));
             return Verdict::Pass;
         }
@@ -107,7 +112,10 @@ impl End<'_> {
                 ("connguard: too much unusual mail from this client", THROTTLE_TEXT),
             );
         }
-        tally.throttled.forget_held();
+        // What was held stays in the queue when a token lets a message through.
+        if tally.judgement() == Judgement::Normal {
+            tally.throttled.forget_held();
+        }
         self.judge(&counted, over)
     }
 
@@ -144,6 +152,7 @@ impl End<'_> {
         tally.weigh(outcome.z, transaction.relayed);
         tally.charge(transaction.relayed, &context);
         self.pass(counted, &seen);
+        self.await_fate(counted);
         Verdict::Pass
     }
 
@@ -318,14 +327,21 @@ impl End<'_> {
             engine.known.recipients.insert(pair, &tally.recipients_share, now);
             engine.known.recent.insert(pair, &tally.recent_share, now);
         }
-        if let Some(queue_id) = self.message.queue_id.filter(|_| context.feedback) {
-            tally.took_off();
-            let owner = Owner { key: key.clone(), tally: Arc::clone(tally) };
-            let recipients = transaction.recipients.clone().into_boxed_slice();
-            let count = transaction.relayed;
-            for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
-                owner.tally.landed();
-            }
+    }
+
+    /// From now on the delivery results of the message are waited for, where any
+    /// are coming.
+    fn await_fate(&self, counted: &Counted) {
+        let Self { engine, transaction, now, .. } = *self;
+        let Some(queue_id) = self.message.queue_id.filter(|_| engine.has_feedback()) else {
+            return;
+        };
+        counted.tally.took_off();
+        let owner = Owner::of(&counted.key, &counted.tally);
+        let recipients = transaction.recipients.clone().into_boxed_slice();
+        let count = transaction.relayed;
+        for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
+            owner.tally.landed();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Totals of one connector since the daemon began to count it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Totals since the daemon began to count this connector.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -38,6 +38,9 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// See [`Totals::would_refuse`].
     pub would_refuse: AtomicU64,
+    /// How often its evidence started again from zero. What comes late of mail
+    /// from before says nothing new.
+    pub resets: AtomicU32,
 }
 
 impl Counters {

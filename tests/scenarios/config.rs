@@ -2,18 +2,20 @@
 
 use crate::words::{Outcome, Words, parse};
 use connguard::{
-    connector::{ConnectorKey, fold_login},
-    directory::{Directory, Limits, Named, Params, Terms},
+    connector::{ConnectorKey, Profile, fold_login},
+    directory::{Directory, Limits, Named, Params, Terms, Usual},
     domain::DomainSet,
     engine::{Directions, RestrictionTerms, Settings},
     model::Model,
     timestamp::parse_span,
+    verdict::Throttle,
 };
 use ipnet::IpNet;
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "throttle",
+    "feedback",
     "mode",
     "action",
     "scope",
@@ -34,7 +36,7 @@ const KEYS: [&str; 20] = [
     "messages_per_hour",
     "recipients_per_hour",
 ];
-const CONNECTOR_KEYS: [&str; 9] = [
+const CONNECTOR_KEYS: [&str; 13] = [
     "clients",
     "cert",
     "logins",
@@ -44,6 +46,10 @@ const CONNECTOR_KEYS: [&str; 9] = [
     "registered",
     "messages_per_hour",
     "recipients_per_hour",
+    "profile",
+    "usual_messages",
+    "usual_recipients",
+    "throttle",
 ];
 
 type Table = BTreeMap<String, Vec<String>>;
@@ -64,6 +70,7 @@ impl Config {
             values.push(word.to_owned());
         }
         self.global.insert(key, values);
+        self.feedback()?;
         self.settings().map(drop)
     }
 
@@ -93,6 +100,15 @@ impl Config {
 
     pub(crate) fn max_connectors(&self) -> Outcome<usize> {
         Ok(one(&self.global, "max_connectors")?.unwrap_or(1000))
+    }
+
+    /// Whether delivery results are coming.
+    pub(crate) fn feedback(&self) -> Outcome<bool> {
+        match list(&self.global, "feedback").next() {
+            None | Some("off") => Ok(false),
+            Some("on") => Ok(true),
+            Some(word) => Err(format!("{word:?} is neither on nor off")),
+        }
     }
 
     pub(crate) fn settings(&self) -> Outcome<Settings> {
@@ -155,8 +171,32 @@ fn named(name: &str, table: &Table, global: &Terms) -> Outcome<Named> {
         clients: networks(table, "clients")?,
         certificate,
         logins: logins(table, "logins"),
-        terms: Arc::new(terms(table, global)?),
+        terms: Arc::new(Terms {
+            profile: list(table, "profile").next().map(profile).transpose()?,
+            usual: Usual {
+                messages_per_hour: one(table, "usual_messages")?,
+                recipients_per_hour: one(table, "usual_recipients")?,
+            },
+            throttle: list(table, "throttle").next().map(throttle).transpose()?,
+            ..terms(table, global)?
+        }),
     })
+}
+
+fn profile(word: &str) -> Outcome<Profile> {
+    [Profile::Login, Profile::Relay, Profile::Bulk, Profile::Forwarder]
+        .into_iter()
+        .find(|profile| profile.to_string() == word)
+        .ok_or_else(|| format!("{word:?} is none of login, relay, bulk, forwarder"))
+}
+
+fn throttle(word: &str) -> Outcome<Throttle> {
+    match word {
+        "tempfail" => Ok(Throttle::Tempfail),
+        "hold" => Ok(Throttle::Hold),
+        "off" => Ok(Throttle::Off),
+        _ => Err(format!("{word:?} is none of tempfail, hold, off")),
+    }
 }
 
 fn known(key: &str, keys: &[&str]) -> Outcome<String> {

@@ -7,9 +7,9 @@ use crate::{
 };
 use connguard::{
     connector::Entity,
-    engine::{Engine, Notice},
+    engine::{Engine, Moves, Notice},
     judge::Judgement,
-    record::SignalName,
+    record::{SignalName, Unit},
     restriction::InForce,
     timestamp::{Timestamp, format_span},
 };
@@ -41,6 +41,17 @@ pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
             words.end()?;
             let known = engine.roster().get(entity.connector()).is_some();
             claim(!known, || "it is a connector".into())
+        }
+        "finding" => {
+            let (entity, signal) = finding_of(words)?;
+            let found = finding(engine, &entity, &signal, now)?;
+            compare(&found.ok_or("there is no such finding")?, words)
+        }
+        "no" if words.skip("finding") => {
+            let (entity, signal) = finding_of(words)?;
+            let found = finding(engine, &entity, &signal, now)?;
+            words.end()?;
+            claim(found.is_none(), || format!("there is one: {found:?}"))
         }
         kind @ ("restricted" | "marked") => {
             let entity: Entity = words.parse("an entity")?;
@@ -87,6 +98,40 @@ pub(crate) fn total(engine: &Engine) -> Sent {
     }
 }
 
+/// Whether a reload or restart moved what the words say.
+pub(crate) fn moved(moves: &Moves, outcome: Option<&str>) -> Outcome {
+    let Some(outcome) = outcome else {
+        return Ok(());
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for (from, to) in &moves.moved {
+        let to: Vec<String> = to.iter().map(ToString::to_string).collect();
+        lines.push(format!("moved {from} to {}", to.join(" ")));
+    }
+    for (from, to) in &moves.split {
+        let to: Vec<String> = to.iter().map(ToString::to_string).collect();
+        lines.push(format!("split {from} from {}", to.join(" ")));
+    }
+    for (from, networks) in &moves.freed {
+        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        lines.push(format!("freed {} of {from}", networks.join(" ")));
+    }
+    for (word, entities) in
+        [("lost", &moves.lost), ("idle", &moves.idle), ("unmarked", &moves.unmarked)]
+    {
+        lines.extend(entities.iter().map(|entity| format!("{word} {entity}")));
+    }
+    let mut expected: Vec<&str> = outcome.split(';').map(str::trim).collect();
+    expected.retain(|line| *line != "nothing");
+    expected.sort_unstable();
+    lines.sort();
+    if lines == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {outcome}, but this happened: {}", lines.join("; ")))
+    }
+}
+
 fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
@@ -96,12 +141,65 @@ fn compare(facts: &Facts, words: &mut Words<'_>) -> Outcome {
     while let Some(name) = words.any() {
         let expected = words.next("a value")?;
         match facts.get(name) {
-            Some(found) if found == expected => {}
+            Some(found) if is_within(found, expected) => {}
             Some(found) => return Err(format!("{name} is {found}, not {expected} ({facts:?})")),
             None => return Err(format!("{name:?} is none of {:?}", facts.keys())),
         }
     }
     Ok(())
+}
+
+/// Whether a value is the one expected, or a number in `LOW..HIGH`.
+fn is_within(found: &str, expected: &str) -> bool {
+    let range = expected.split_once("..");
+    let number = |text: &str| text.parse::<f64>().ok();
+    match range.map(|(low, high)| (number(low), number(high), number(found))) {
+        Some((Some(low), Some(high), Some(found))) => (low..=high).contains(&found),
+        _ => found == expected,
+    }
+}
+
+fn finding_of(words: &mut Words<'_>) -> Outcome<(Entity, String)> {
+    let (entity, signal) = (words.parse("an entity")?, words.next("a signal")?);
+    if SignalName::ALL.iter().any(|known| known.to_string() == signal) {
+        Ok((entity, signal.to_owned()))
+    } else {
+        Err(format!("{signal:?} is no signal"))
+    }
+}
+
+/// What a signal says: in the case of a restricted or marked entity, else now.
+fn finding(
+    engine: &Engine,
+    entity: &Entity,
+    signal: &str,
+    now: Timestamp,
+) -> Outcome<Option<Facts>> {
+    let findings = match engine.table().in_force(entity, now) {
+        Some(held) => held.restriction.findings.clone(),
+        None => {
+            let tally = engine.roster().get(entity.connector()).ok_or("it is no connector")?;
+            engine.findings(entity.connector(), &tally, now)
+        }
+    };
+    let found = findings.into_iter().find(|found| found.signal.to_string() == signal);
+    Ok(found.map(|found| {
+        let unit = match found.unit {
+            None => "none",
+            Some(Unit::Messages) => "messages",
+            Some(Unit::Recipients) => "recipients",
+            Some(Unit::NewRecipients) => "new_recipients",
+        };
+        [
+            ("bad", found.bad.to_string()),
+            ("of", found.of.to_string()),
+            ("distinct", found.distinct.to_string()),
+            ("score", format!("{:.2}", found.score)),
+            ("usual", format!("{:.3}", found.usual)),
+            ("unit", unit.to_owned()),
+        ]
+        .into()
+    }))
 }
 
 fn totals(engine: &Engine) -> Facts {
@@ -136,6 +234,9 @@ fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> 
         ("would_refuse", totals.would_refuse),
         ("days", tally.days_learned().into()),
         ("hour", tally.messages.estimate(now)),
+        ("throttled", tally.throttled.refused.load(Relaxed)),
+        ("held", tally.throttled.held_messages.load(Relaxed)),
+        ("in_flight", tally.in_flight().into()),
     ]
     .map(|(name, value)| (name, value.to_string()))
     .into();

@@ -1,6 +1,9 @@
 //! SMTP sessions of a scenario: what a client does and what it is answered.
 
-use crate::words::{Outcome, Words, has_words, parse};
+use crate::{
+    fates::{Fate as Wanted, Fates},
+    words::{Outcome, Words, expand, has_words, parse},
+};
 use connguard::{
     connector::{ConnectorKey, Identities, fold_address, fold_login},
     engine::{Engine, Session, Transaction},
@@ -21,7 +24,11 @@ struct Open {
     sender: String,
     qualified: bool,
     size: Option<u64>,
-    accepted: u64,
+    from: Vec<String>,
+    spam: Option<bool>,
+    queue_id: Option<String>,
+    wanted: Option<Wanted>,
+    accepted: Vec<String>,
 }
 
 /// What a recipient was answered.
@@ -47,6 +54,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) now: Timestamp,
     pub(crate) host: &'a str,
     pub(crate) sent: &'a mut Sent,
+    pub(crate) fates: &'a mut Fates,
 }
 
 impl Client {
@@ -101,8 +109,8 @@ impl Client {
             return if ended { self.end(scene).map(Some) } else { Ok(None) };
         };
         let (mut accepted, mut refused) = (false, None);
-        for recipient in recipients.split(',') {
-            match self.recipient(scene, recipient.trim(), outcome)? {
+        for recipient in expand(recipients)? {
+            match self.recipient(scene, &recipient, outcome)? {
                 Answer::Accepted => accepted = true,
                 Answer::Refused(reply) => refused = Some(reply),
                 Answer::NotAsked => {}
@@ -128,15 +136,38 @@ impl Client {
     fn mail(&mut self, scene: &Scene<'_>, words: &mut Words<'_>) -> Outcome {
         let sender = words.next("a sender")?;
         let qualified = sender.contains('@') || sender == "<>";
-        let size = if words.skip("size") { Some(words.parse("octets")?) } else { None };
-        self.open = Some(Open {
+        let mut open = Open {
             transaction: scene.engine.begin(&mut self.session),
             sender: if qualified { sender.to_owned() } else { format!("{sender}@{}", scene.host) },
             qualified,
-            size,
-            accepted: 0,
-        });
-        Ok(())
+            size: None,
+            from: Vec::new(),
+            spam: None,
+            queue_id: None,
+            wanted: None,
+            accepted: Vec::new(),
+        };
+        loop {
+            if words.skip("size") {
+                open.size = Some(words.parse("octets")?);
+            } else if words.skip("from") {
+                let list = words.next("addresses")?.split(',');
+                open.from = list.map(str::to_owned).collect();
+            } else if words.skip("spam") {
+                open.spam = Some(match words.next("yes or no")? {
+                    "yes" => true,
+                    "no" => false,
+                    word => return Err(format!("{word:?} is neither yes nor no")),
+                });
+            } else if words.skip("id") {
+                open.queue_id = Some(words.next("a queue id")?.to_owned());
+            } else if words.skip("fate") {
+                open.wanted = Some(Wanted::read(words)?);
+            } else {
+                self.open = Some(open);
+                return Ok(());
+            }
+        }
     }
 
     fn recipient(
@@ -181,7 +212,7 @@ impl Client {
                         "{address}: expected {expected}, but it was accepted: pass"
                     ));
                 }
-                open.accepted += 1;
+                open.accepted.push(address.to_owned());
                 Ok(Answer::Accepted)
             }
             (Verdict::Refuse(reply), Some(expected)) if has_words(&reply.to_string(), expected) => {
@@ -198,30 +229,35 @@ impl Client {
 
     fn end(&mut self, scene: &mut Scene<'_>) -> Outcome<String> {
         let open = self.open.take().ok_or("no transaction is open")?;
+        let queue_id = open.queue_id.unwrap_or_else(|| scene.fates.next_queue_id());
         let message = Message {
             sender: if open.sender == "<>" {
                 Sender::Null
             } else {
                 Sender::Address { address: &open.sender, qualified: open.qualified }
             },
-            queue_id: Some("4fXyZ12AbCz"),
+            queue_id: Some(&queue_id),
             message_id: None,
-            from: &[],
-            spam: None,
+            from: &open.from,
+            spam: open.spam,
             size: open.size,
             host: Some(scene.host),
         };
         let verdict = scene.engine.at_end(&mut self.session, open.transaction, &message, scene.now);
         let counted = !self.session.is_ignored();
+        let accepted = open.accepted.len() as u64;
+        if let (Verdict::Pass, Some(wanted)) = (&verdict, open.wanted) {
+            scene.fates.promise(&queue_id, open.accepted, wanted, scene.now);
+        }
         let sent = &mut *scene.sent;
         Ok(match verdict {
             Verdict::Pass => {
                 sent.messages += u64::from(counted);
-                sent.recipients += if counted { open.accepted } else { 0 };
+                sent.recipients += if counted { accepted } else { 0 };
                 "pass".into()
             }
             Verdict::Refuse(reply) => {
-                sent.refused += open.accepted;
+                sent.refused += accepted;
                 format!("{reply} at end")
             }
             Verdict::Hold(reason) => {

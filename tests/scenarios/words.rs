@@ -78,6 +78,21 @@ pub(crate) fn substitute(text: &str, n: u64) -> Outcome<String> {
     Ok(out + rest)
 }
 
+/// Recipients apart, with `3 of a{k}@x.test` for three.
+pub(crate) fn expand(recipients: &str) -> Outcome<Vec<String>> {
+    let mut all = Vec::new();
+    for recipient in recipients.split(',').map(str::trim) {
+        match recipient.split_once(" of ") {
+            Some((count, each)) => {
+                let count = parse::<u64>(count)?;
+                all.extend((1..=count).map(|k| each.replace("{k}", &k.to_string())));
+            }
+            None => all.push(recipient.to_owned()),
+        }
+    }
+    Ok(all)
+}
+
 /// Whether every word of `expected` is a word of `actual`.
 pub(crate) fn has_words(actual: &str, expected: &str) -> bool {
     let trim = |word: &'_ str| word.trim_matches([',', ':', ';', '.']).to_owned();

@@ -4,17 +4,18 @@
 use crate::{
     config::Config,
     expect,
+    fates::{Fates, deliver},
     mail::{Client, Scene, Sent},
     words::{Outcome, Words, has_words, parse, substitute},
 };
 use connguard::{
     connector::Entity,
-    engine::{Blocked, Engine, Moves, Notice},
+    engine::{Blocked, Engine, Memory, Notice},
     record::{Actor, Live, Record, Snapshot, Trust},
     restriction,
     timestamp::{Timestamp, parse_span},
 };
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Midnight of day 1.
 const FIRST_DAY: u64 = 20_600;
@@ -23,13 +24,14 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// All of it.
 pub(crate) struct World {
     config: Config,
-    engine: Option<Engine>,
+    engine: Option<Arc<Engine>>,
     pub(crate) now: Timestamp,
     midnight: Timestamp,
     sessions: HashMap<String, Client>,
     journal: Vec<Record>,
     pub(crate) notices: Vec<Notice>,
     sent: Sent,
+    fates: Fates,
 }
 
 impl Default for World {
@@ -44,6 +46,7 @@ impl Default for World {
             journal: Vec::new(),
             notices: Vec::new(),
             sent: Sent::default(),
+            fates: Fates::default(),
         }
     }
 }
@@ -55,6 +58,7 @@ impl World {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
+        self.fates.begin();
         let line = self.tell_time(line)?;
         let (action, outcome) = match line.split_once("->") {
             Some((action, outcome)) => (action.trim(), Some(outcome.trim())),
@@ -82,13 +86,13 @@ impl World {
     }
 
     pub(crate) fn engine(&self) -> Outcome<&Engine> {
-        self.engine.as_ref().ok_or_else(|| "nothing runs yet".into())
+        self.engine.as_deref().ok_or_else(|| "nothing runs yet".into())
     }
 
     fn tell_time<'a>(&mut self, line: &'a str) -> Outcome<&'a str> {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
         if let Some(span) = first.strip_prefix('+') {
-            self.now = self.now.plus(span_of(span)?);
+            self.go_to(self.now.plus(span_of(span)?))?;
             return Ok(rest.trim());
         }
         let digits = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -114,6 +118,9 @@ impl World {
             return Err(format!("time runs backwards, from {} to {at}", self.now));
         }
         self.now = at;
+        if let Some(engine) = &self.engine {
+            self.fates.tell(engine, at);
+        }
         // `+1d` may have left the day.
         while DAY <= self.now.since(self.midnight) {
             self.midnight = self.midnight.plus(DAY);
@@ -146,9 +153,17 @@ impl World {
                 self.engine()?.sweep(self.now);
                 words.end()
             }
+            "deliver" => deliver(self.engine()?, words, self.now),
             "operator" => self.operator(words, outcome),
             "reload" => self.reload(outcome),
-            "restart" => self.restart(outcome),
+            "restart" => {
+                let forgetful = words.skip("without");
+                if forgetful && !words.skip("history") {
+                    return Err("without what?".into());
+                }
+                words.end()?;
+                self.restart(forgetful, outcome)
+            }
             "session" => {
                 let name = words.next("a name")?.to_owned();
                 let mut client = Client::default();
@@ -174,9 +189,28 @@ impl World {
 
     fn start(&mut self) -> Outcome {
         if self.engine.is_none() {
-            let settings = self.config.settings()?;
-            self.engine = Some(Engine::new(settings, self.config.max_connectors()?, self.now));
+            self.engine = Some(Arc::new(self.new_engine()?));
+            self.set_feedback()?;
         }
+        Ok(())
+    }
+
+    fn new_engine(&self) -> Outcome<Engine> {
+        let settings = self.config.settings()?;
+        let mut engine = Engine::new(settings, self.config.max_connectors()?, self.now);
+        // Under one key at all times: what a Bloom filter takes for known must
+        // not change from run to run.
+        let memory = Memory {
+            key: *b"the same always.",
+            filters: Some(engine.filters()),
+            muted_until: None,
+        };
+        engine.recall(Some(memory), [], self.now);
+        Ok(engine)
+    }
+
+    fn set_feedback(&self) -> Outcome {
+        self.engine()?.set_feedback(self.config.feedback()?);
         Ok(())
     }
 
@@ -211,10 +245,11 @@ impl World {
         }
         let host = self.config.host();
         let scene = &mut Scene {
-            engine: self.engine.as_ref().ok_or("nothing runs yet")?,
+            engine: self.engine.as_deref().ok_or("nothing runs yet")?,
             now: self.now,
             host: &host,
             sent: &mut self.sent,
+            fates: &mut self.fates,
         };
         let answer = client.act(scene, words.rest(), outcome)?;
         match (answer, outcome) {
@@ -282,19 +317,30 @@ impl World {
 
     fn reload(&mut self, outcome: Option<&str>) -> Outcome {
         let moves = self.engine()?.reload(self.config.settings()?, self.now);
-        moved(&moves, outcome)
+        self.set_feedback()?;
+        expect::moved(&moves, outcome)
     }
 
-    fn restart(&mut self, outcome: Option<&str>) -> Outcome {
+    /// As the daemon does it: history first, then what the journal was told.
+    fn restart(&mut self, forgetful: bool, outcome: Option<&str>) -> Outcome {
         self.settle_accounts()?;
         let snapshot = restriction::replay(Snapshot::default(), self.journal.clone());
-        let engine = Engine::new(self.config.settings()?, self.config.max_connectors()?, self.now);
+        let mut engine = self.new_engine()?;
+        if let Some(old) = self.engine.as_ref().filter(|_| !forgetful) {
+            let (filters, muted_until) = (Some(old.filters()), old.muted_until(self.now));
+            let memory = Memory { key: old.key(), filters, muted_until };
+            let recalled = engine.recall(Some(memory), old.histories(), self.now);
+            if recalled.left_out > 0 || !recalled.faults.is_empty() {
+                return Err(format!("not all came back: {recalled:?}"));
+            }
+        }
         let moves = engine.restore(snapshot, self.now);
-        self.engine = Some(engine);
+        self.engine = Some(Arc::new(engine));
+        self.set_feedback()?;
         self.sessions.clear();
         self.notices.clear();
         self.sent = Sent::default();
-        moved(&moves, outcome)
+        expect::moved(&moves, outcome)
     }
 
     /// Takes what the engine has to tell.
@@ -334,37 +380,4 @@ fn live(snapshot: Snapshot, now: Timestamp) -> Vec<Live> {
         .collect();
     all.sort_by(|a, b| a.entity.cmp(&b.entity));
     all
-}
-
-fn moved(moves: &Moves, outcome: Option<&str>) -> Outcome {
-    let Some(outcome) = outcome else {
-        return Ok(());
-    };
-    let mut lines: Vec<String> = Vec::new();
-    for (from, to) in &moves.moved {
-        let to: Vec<String> = to.iter().map(ToString::to_string).collect();
-        lines.push(format!("moved {from} to {}", to.join(" ")));
-    }
-    for (from, to) in &moves.split {
-        let to: Vec<String> = to.iter().map(ToString::to_string).collect();
-        lines.push(format!("split {from} from {}", to.join(" ")));
-    }
-    for (from, networks) in &moves.freed {
-        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
-        lines.push(format!("freed {} of {from}", networks.join(" ")));
-    }
-    for (word, entities) in
-        [("lost", &moves.lost), ("idle", &moves.idle), ("unmarked", &moves.unmarked)]
-    {
-        lines.extend(entities.iter().map(|entity| format!("{word} {entity}")));
-    }
-    let mut expected: Vec<&str> = outcome.split(';').map(str::trim).collect();
-    expected.retain(|line| *line != "nothing");
-    expected.sort_unstable();
-    lines.sort();
-    if lines == expected {
-        Ok(())
-    } else {
-        Err(format!("expected {outcome}, but this happened: {}", lines.join("; ")))
-    }
 }
