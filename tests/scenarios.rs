@@ -189,6 +189,7 @@ scenarios! {
     null_sender
     observe_mode
     observe_one_connector
+    observe_results
     odd_domains
     refused_late
     registered_mail
