@@ -33,6 +33,12 @@ impl Scores {
         self.0.get(signal as usize).copied().unwrap_or(0.0)
     }
 
+    /// Only these signals.
+    fn only(&self, signals: &[SignalName]) -> Self {
+        let keep = |all: Self, signal: &SignalName| all.with(*signal, self.of(*signal));
+        signals.iter().fold(Self::default(), keep)
+    }
+
     /// These with another score of one signal.
     #[must_use]
     pub fn with(mut self, signal: SignalName, score: f32) -> Self {
@@ -71,7 +77,7 @@ pub struct Past<'a> {
     pub was: Judgement,
     /// A declared forwarder in its first week is never more than suspicious.
     pub learning: bool,
-    /// In grace twice the level is needed, or the level by a signal that made
+    /// In grace twice the level is needed, or the level by the signals that made
     /// the case before; after a block by hand, which no signal made, one and a
     /// half times the level.
     pub grace: Option<&'a Grace>,
@@ -87,7 +93,7 @@ pub fn judge(scores: &Scores, past: &Past<'_>, model: &Model) -> Judgement {
         Some(grace) if grace.signals.is_empty() => z >= model.grace_by_hand,
         Some(grace) => {
             z >= model.grace_times * model.compromised
-                || grace.signals.iter().any(|signal| scores.of(*signal) >= model.compromised)
+                || fuse(&scores.only(&grace.signals)) >= model.compromised
         }
     };
     if compromised && !past.learning {

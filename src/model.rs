@@ -47,6 +47,8 @@ pub struct Model {
     pub strong_domains: u32,
     /// A: networks of a new connector that are free.
     pub free_networks: u32,
+    /// A: so many new networks in a row count a quarter each.
+    pub journey: u32,
     /// A: new networks from which on the evidence is strong.
     pub strong_networks: u32,
     /// X: what makes a crowd.
@@ -82,6 +84,7 @@ impl Default for Model {
             repeated_domain: domains::REPEATED,
             strong_domains: domains::STRONG_FROM,
             free_networks: networks::FREE,
+            journey: networks::JOURNEY,
             strong_networks: networks::STRONG_FROM,
             crowd: crowds::CROWD,
             refusals_a_message: refused::A_MESSAGE,

@@ -109,6 +109,14 @@ impl Shape {
         (p0 + above).min(times * p0).max(least).min(most)
     }
 
+    /// The constants for senders of this profile: of a forwarder even all of them
+    /// may be foreign.
+    #[must_use]
+    pub fn for_senders_of(self, profile: Profile) -> Self {
+        let p0_max = if profile == Profile::Forwarder { self.p1.most } else { self.p0_max };
+        Self { p0_max, ..self }
+    }
+
     /// What a trial adds to the score of an entity with this usual share, in
     /// nats.
     pub fn weight(&self, bad: bool, usual: f32) -> f32 {
@@ -211,7 +219,8 @@ impl Signals {
     pub fn observe(&self, seen: &Observation, life: Life, context: &Context<'_>) -> bool {
         let Context { model, now, .. } = context;
         let domains = |domains: &Domains, shape: &Shape, origin| {
-            domains.trial(shape, model, origin, life.learning, *now)
+            let shape = shape.for_senders_of(context.profile);
+            domains.trial(&shape, model, origin, life.learning, *now)
         };
         let mut bad = domains(&self.unregistered, &model.unregistered, seen.sender);
         bad |= domains(&self.foreign, &model.foreign, seen.from);
@@ -321,8 +330,13 @@ impl Signals {
     /// Ends a day: see [`crate::baseline::Baseline::commit`] and
     /// [`Volume::commit`].
     pub fn commit(&self, roll: &Roll, life: Life, context: &Context<'_>) {
-        // A declared forwarder learns all of its first week.
-        let share = if life.learning && !roll.restricted { 1.0 } else { roll.share };
+        if life.learning && !roll.restricted {
+            // What a declared forwarder forwards in its first week is usual,
+            // however little it is.
+            self.unregistered.ledger.declare(&context.model.unregistered);
+            self.foreign.ledger.declare(&context.model.foreign);
+        }
+        let share = roll.share;
         for ledger in self.ledgers() {
             ledger.commit(roll.days, share);
         }

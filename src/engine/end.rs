@@ -21,11 +21,15 @@ use crate::{
 use std::{
     borrow::Cow,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 /// What a message counts against the limit of the hold queue, in octets,
 /// whose client did not declare its size.
 const UNDECLARED_SIZE: u64 = 100_000;
+/// Room in the hold queue that a hard limit took is given back after an hour
+/// below it: each message that the limit lets through must not begin anew.
+const HOUR: Duration = Duration::from_secs(3600);
 /// Longest text kept of what a client chose, in octets.
 const SAMPLE_TEXT: usize = 256;
 
@@ -100,7 +104,7 @@ impl End<'_> {
                     ("connguard: hourly limit of this relay client", LIMIT_TEXT),
                 );
             }
-        } else {
+        } else if tally.over_limit.last().is_none_or(|last| now.since(last) >= HOUR) {
             tally.over_limit.forget_held();
         }
         let throttle = engine.throttle(settings, &counted.key, terms, tally, now);
@@ -284,7 +288,7 @@ impl End<'_> {
 
     /// The answer to a message that goes beyond a hard limit or the throttle.
     /// Who has no queue of its own is held, as far as there is room; `texts` are
-    /// for Postfix's log and for the client.
+    /// the reason of the hold and what the client reads.
     fn keep_back(
         &self,
         counted: &Counted,

@@ -2,6 +2,8 @@
 //!
 //! A: one trial a message, bad if the login never used the network. The first
 //! three networks of a connector that is known for less than a week are free.
+//! The first two new ones since the score left zero count a quarter each: that
+//! is what a journey brings.
 //! Weak evidence, and strong once there were 14 new ones since the score left
 //! zero and the connector is known for a week.
 //!
@@ -41,6 +43,11 @@ pub const SHAPE: Shape = Shape {
 
 /// Networks of a new connector that are free.
 pub const FREE: u32 = 3;
+/// So many new networks in a row are what a journey brings: a phone's and a
+/// hotel's. Each counts a quarter.
+pub const JOURNEY: u32 = 2;
+/// What one of these counts.
+pub const JOURNEY_WEIGHT: f32 = 0.25;
 /// New networks from which on the evidence is strong.
 pub const STRONG_FROM: u32 = 14;
 /// A2 at the most, in nats.
@@ -124,7 +131,11 @@ impl Networks {
         let shape = &model.networks;
         let strong = is_old && self.distinct.load(Relaxed) >= model.strong_networks;
         let cap = if strong { shape.strong_cap } else { shape.weak_cap };
-        if self.ledger.trial(shape, is_new, cap, *now) <= NEARLY_ZERO {
+        let mut delta = shape.weight(is_new, self.ledger.usual(shape));
+        if is_new && self.distinct.load(Relaxed) <= model.journey {
+            delta *= JOURNEY_WEIGHT;
+        }
+        if self.ledger.weigh(shape, is_new, 1.0, delta, cap, *now) <= NEARLY_ZERO {
             self.distinct.store(0, Relaxed);
         }
         is_new
@@ -318,14 +329,14 @@ mod tests {
         for number in 1..=3 {
             assert_eq!(trial(&networks, number, false, at(number)), 0.0);
         }
-        assert!(trial(&networks, 4, false, at(10)) > 2.0);
+        assert!(trial(&networks, 4, false, at(10)) > 0.5);
     }
 
     #[test]
     fn a_network_is_new_once() {
         let networks = Networks::default();
         let first = trial(&networks, 1, true, at(0));
-        assert!(first > 2.0);
+        assert!(first > 0.5);
         assert!(trial(&networks, 1, true, at(1)) < first);
     }
 

@@ -11,7 +11,7 @@
 //! - *The last hour* is a count that decays with a time constant of an hour.
 //! - *The busiest hour* is the largest clock hour of the weeks 4 to 19 ago; of
 //!   younger weeks too in a connector's first 6 weeks; and what an operator
-//!   declared. The delay is the defence against ramping up. A day raises it to
+//!   declared. The delay is the defence against ramping up. A week raises it to
 //!   at the most 4 times what it was, and a day with a restriction not at all.
 //! - *class* is 1 for a login and 8 for all others.
 //!
@@ -61,7 +61,7 @@ pub struct VolumeModel {
     pub repeated: f32,
     /// Weeks until an hour counts as history.
     pub delay_weeks: u32,
-    /// A day raises the busiest hour to so many times at the most.
+    /// A week raises the busiest hour to so many times at the most.
     pub growth: f32,
     /// Whether the signal counts at all. Off only to measure what it is worth.
     pub on: bool,
@@ -198,11 +198,14 @@ impl Volume {
             if life.settling {
                 unit.learn(last.wrapping_sub(delay_weeks), day);
             } else if !roll.restricted {
-                let most = growth * prior(name, context).max(self.busiest(name));
+                let youngest = if life.is_young { 1 } else { delay_weeks };
+                let most = growth * prior(name, context).max(unit.busiest_from(last, youngest));
                 unit.learn(last, day.min(most));
             }
             unit.forget(last, present);
-            unit.find_busiest(present, if life.is_young { 0 } else { delay_weeks });
+            let youngest = if life.is_young { 0 } else { delay_weeks };
+            let busiest = unit.busiest_from(present, youngest);
+            unit.busiest.store(busiest.to_bits(), Relaxed);
         }
     }
 
@@ -286,11 +289,10 @@ impl Counts {
         }
     }
 
-    fn find_busiest(&self, present: u32, youngest: u32) {
-        let ages = youngest..WEEKS;
-        let hours = ages.filter_map(|age| self.week(present.wrapping_sub(age)));
-        let busiest = hours.map(|slot| slot.load(Relaxed)).max().unwrap_or(0);
-        self.busiest.store(decode(busiest).to_bits(), Relaxed);
+    /// The busiest hour of the weeks that are at least `youngest` weeks old.
+    fn busiest_from(&self, present: u32, youngest: u32) -> f32 {
+        let weeks = (youngest..WEEKS).filter_map(|age| self.week(present.wrapping_sub(age)));
+        decode(weeks.map(|slot| slot.load(Relaxed)).max().unwrap_or(0))
     }
 
     fn week(&self, number: u32) -> Option<&AtomicU8> {
@@ -415,12 +417,16 @@ mod tests {
     }
 
     #[test]
-    fn a_day_raises_the_reference_four_times_at_the_most() {
+    fn a_week_raises_the_reference_four_times_at_the_most() {
         let model = Model::default();
         let volume = Volume::default();
-        send(&volume, 5000, &context(&model, Profile::Login, at(10 * 3600)));
-        end_of_day(&volume, 1, true, false);
-        assert!((volume.busiest(Unit::Messages) - 60.0).abs() < 4.0);
+        for day in 0..8 {
+            let time = at(day * DAY + 10 * 3600);
+            send(&volume, 5000, &context(&model, Profile::Login, time));
+            end_of_day(&volume, day + 1, true, false);
+            let most = if day < 7 { 60.0 } else { 240.0 };
+            assert!((volume.busiest(Unit::Messages) / most - 1.0).abs() < 0.06, "day {day}");
+        }
     }
 
     #[test]

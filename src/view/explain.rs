@@ -165,7 +165,7 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
     let life = tally.life(&context);
     let scores = tally.scores(&context);
     let past = Past { was: tally.judgement(), learning: life.learning, grace: grace.as_ref() };
-    let judged = Judged { scores, past, life, model: context.model };
+    let judged = Judged { scores, past, life, profile: context.profile, model: context.model };
     let entries = engine.table().list(now);
     let standing = entries.iter().find(|entry| entry.entity == *entity);
     let standing = standing.map(|entry| ListView::of_entry(engine, entry, now));

@@ -11,10 +11,11 @@
 //! be. Of volume it is a level: 2^(score / slope) times what is allowed.
 
 use crate::{
+    connector::Profile,
     judge::{self, Judgement, Past, Scores},
     model::Model,
     record::{Finding, SignalName},
-    signal::{Life, Shape},
+    signal::{Life, Shape, networks::JOURNEY_WEIGHT},
 };
 
 /// Rises are known to this many nats.
@@ -26,6 +27,7 @@ pub(super) struct Judged<'a> {
     pub(super) scores: Scores,
     pub(super) past: Past<'a>,
     pub(super) life: Life,
+    pub(super) profile: Profile,
     pub(super) model: &'a Model,
 }
 
@@ -50,7 +52,7 @@ impl Judged<'_> {
 
     /// The largest score that a signal can have, in nats.
     pub(super) fn cap(&self, signal: SignalName) -> f32 {
-        match (signal, shape(signal, self.model)) {
+        match (signal, shape(signal, self.model, self.profile)) {
             (SignalName::NewNetworks, Some(shape)) if !self.life.is_old => shape.weak_cap,
             (_, Some(shape)) => shape.strong_cap,
             (SignalName::ShiftedNetworks, None) => self.model.shift,
@@ -85,7 +87,7 @@ impl Judged<'_> {
         if found.signal == SignalName::Volume {
             return format!("{:.1} x allowed", (target / model.volume.slope).exp2());
         }
-        let shape = shape(found.signal, model);
+        let shape = shape(found.signal, model, self.profile);
         let weight = shape.map_or(0.0, |shape| shape.weight(true, found.usual));
         let Some(shape) = shape.filter(|_| weight > 0.0) else {
             return format!("+{nats:.1}");
@@ -98,7 +100,12 @@ impl Judged<'_> {
             _ => ("domain", model.strong_domains),
         };
         let different = if target > shape.weak_cap { strong_from } else { 0 };
-        let trials = whole(nats / weight).max(different.saturating_sub(found.distinct));
+        let journey = match found.signal {
+            SignalName::NewNetworks => model.journey.saturating_sub(found.distinct),
+            _ => 0,
+        };
+        let discount = journey as f32 * (1.0 - JOURNEY_WEIGHT);
+        let trials = whole(nats / weight + discount).max(different.saturating_sub(found.distinct));
         format!("{trials} more {what}{}", if trials == 1 { "" } else { "s" })
     }
 }
@@ -115,17 +122,17 @@ enum Rise {
 }
 
 /// The constants of a signal that is a sequential test.
-fn shape(signal: SignalName, model: &Model) -> Option<&Shape> {
-    match signal {
-        SignalName::UnregisteredSender => Some(&model.unregistered),
-        SignalName::ForeignFrom => Some(&model.foreign),
-        SignalName::NewNetworks => Some(&model.networks),
-        SignalName::UnknownCrowds => Some(&model.crowds),
-        SignalName::MostRefused => Some(&model.most_refused),
-        SignalName::ManyRefused => Some(&model.many_refused),
-        SignalName::SpamVerdict => Some(&model.spam),
-        SignalName::ShiftedNetworks | SignalName::Volume => None,
-    }
+fn shape(signal: SignalName, model: &Model, profile: Profile) -> Option<Shape> {
+    Some(match signal {
+        SignalName::UnregisteredSender => model.unregistered.for_senders_of(profile),
+        SignalName::ForeignFrom => model.foreign.for_senders_of(profile),
+        SignalName::NewNetworks => model.networks,
+        SignalName::UnknownCrowds => model.crowds,
+        SignalName::MostRefused => model.most_refused,
+        SignalName::ManyRefused => model.many_refused,
+        SignalName::SpamVerdict => model.spam,
+        SignalName::ShiftedNetworks | SignalName::Volume => return None,
+    })
 }
 
 #[expect(
@@ -159,7 +166,7 @@ mod tests {
         let scores = scores.iter().fold(Scores::default(), |all, one| all.with(one.0, one.1));
         let life = Life { is_old: true, ..Life::default() };
         let found = Finding { score: scores.of(found.signal), ..found };
-        Judged { scores, past, life, model: &model }.needed(&found, level)
+        Judged { scores, past, life, profile: Profile::Login, model: &model }.needed(&found, level)
     }
 
     fn found(signal: SignalName, distinct: u32) -> Finding {
