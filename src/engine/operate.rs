@@ -229,8 +229,9 @@ impl Engine {
         let settings = Arc::new(settings);
         let new = &settings.directory;
         let plan = self.plan(Some(&old.directory), new, now);
-        // Whoever inherits a restriction has it before anybody is known by the
-        // new name, and the source until nobody is known by the old one.
+        // Whoever inherits a restriction or a history has it before anybody is
+        // known by the new name, and the source until nobody is known by the old
+        // one.
         self.share(&plan, new, now);
         self.settings.store(Arc::clone(&settings));
         let mut moves = self.carry_out(plan, new, now);
@@ -304,6 +305,9 @@ impl Engine {
             let mut to = step.to.clone();
             to.push(step.from.clone());
             self.table.transfer(&step.from, &to, &keys_of, now);
+            if let (false, Some(first)) = (step.keeps, step.to.first()) {
+                self.roster.share(step.from.connector(), first.connector());
+            }
         }
     }
 
