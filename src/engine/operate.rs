@@ -193,7 +193,16 @@ impl Engine {
             }
             _ => {
                 self.forget_evidence(entity);
-                Ok(self.table.exempt(entity, trust))
+                let now = trust.since;
+                let seq = self.table.exempt(entity, trust);
+                // A message may have tipped the scale since we looked.
+                match self.table.in_force(entity, now) {
+                    Some(held) if !held.restriction.mark => {
+                        self.table.end_trust(entity, now, Actor::Daemon, "it is restricted");
+                        Err(TrustError::Restricted(entity.clone(), held.restriction.case))
+                    }
+                    _ => Ok(seq),
+                }
             }
         }
     }
