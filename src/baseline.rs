@@ -38,13 +38,15 @@ impl Baseline {
     }
 
     /// Ends a day, `days` after the last one that was ended; `share` is g.
-    /// Only the thread that won the roll of the day may call this.
+    /// Each day is to be ended once.
     pub fn commit(&self, days: u32, share: f32) {
         let (pending_bad, pending_total) = split(self.pending.swap(0, Relaxed));
-        let (bad, total) = split(self.committed.load(Relaxed));
         let fade = (-(days as f32) / HALFLIFE_DAYS).exp2();
-        let word = join(bad * fade + share * pending_bad, total * fade + share * pending_total);
-        self.committed.store(word, Relaxed);
+        // An operator may declare the day usual at the moment in which it ends.
+        let _ = self.committed.fetch_update(Relaxed, Relaxed, |word| {
+            let (bad, total) = split(word);
+            Some(join(bad * fade + share * pending_bad, total * fade + share * pending_total))
+        });
     }
 
     /// What came today is usual, said somebody who knows: it is committed at

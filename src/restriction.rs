@@ -47,6 +47,11 @@ impl Entry {
         let restriction = self.standing.restriction.as_ref();
         restriction.filter(|restriction| restriction.until.is_none_or(|until| now < until))
     }
+
+    fn in_force(&self, now: Timestamp) -> Option<InForce> {
+        let restriction = Arc::clone(self.restriction(now)?);
+        Some(InForce { restriction, attempts: Arc::clone(&self.attempts) })
+    }
 }
 
 /// One line of [`Table::list`].
@@ -96,12 +101,7 @@ impl Table {
 
     /// The restriction or mark of `entity` at `now`.
     pub fn in_force(&self, entity: &Entity, now: Timestamp) -> Option<InForce> {
-        self.read(entity, |entry| {
-            entry.restriction(now).map(|restriction| InForce {
-                restriction: Arc::clone(restriction),
-                attempts: Arc::clone(&entry.attempts),
-            })
-        })
+        self.read(entity, |entry| entry.in_force(now))
     }
 
     /// The exemption of `entity` at `now`.
@@ -140,23 +140,35 @@ impl Table {
         make: impl FnOnce(CaseId) -> Restriction,
     ) -> (InForce, Option<u64>) {
         let mut entry = self.entry(entity);
-        if let Some(restriction) = entry.restriction(now) {
-            let restriction = Arc::clone(restriction);
-            let attempts = Arc::clone(&entry.attempts);
-            return (InForce { restriction, attempts }, None);
+        match entry.in_force(now) {
+            Some(held) => (held, None),
+            None => {
+                let (held, seq) = self.begin(&mut entry, now, make);
+                (held, Some(seq))
+            }
         }
-        self.expire(&mut entry, now);
-        let case = CaseId(self.next_case.fetch_add(1, SeqCst));
-        let restriction = Arc::new(make(case));
-        entry.attempts = Arc::default();
-        entry.standing.restriction = Some(Arc::clone(&restriction));
-        // An exemption and a grace end where a restriction begins.
-        entry.standing.trust = None;
-        entry.standing.grace = None;
-        let by = restriction.by.clone();
-        let attempts = Arc::clone(&entry.attempts);
-        let seq = self.record(&mut entry, now, by, Event::Restricted(Arc::clone(&restriction)));
-        (InForce { restriction, attempts }, Some(seq))
+    }
+
+    /// The same, if `stands` says so at a moment in which nobody else restricts
+    /// or lifts: an operator may have forgiven meanwhile what is to be
+    /// restricted for.
+    pub fn restrict_if(
+        &self,
+        entity: &Entity,
+        now: Timestamp,
+        stands: impl FnOnce() -> bool,
+        make: impl FnOnce(CaseId) -> Restriction,
+    ) -> Option<InForce> {
+        let mut entry = self.entry(entity);
+        let held = match entry.in_force(now) {
+            Some(held) => Some(held),
+            None => stands().then(|| self.begin(&mut entry, now, make).0),
+        };
+        drop(entry);
+        if held.is_none() {
+            self.forget_if_empty(entity);
+        }
+        held
     }
 
     /// Notes the present keys of a restricted connector.
@@ -378,6 +390,26 @@ impl Table {
                 entry.insert(Entry::default())
             }
         }
+    }
+
+    fn begin(
+        &self,
+        entry: &mut Entry,
+        now: Timestamp,
+        make: impl FnOnce(CaseId) -> Restriction,
+    ) -> (InForce, u64) {
+        self.expire(entry, now);
+        let case = CaseId(self.next_case.fetch_add(1, SeqCst));
+        let restriction = Arc::new(make(case));
+        let attempts = Arc::<Attempts>::default();
+        entry.attempts = Arc::clone(&attempts);
+        entry.standing.restriction = Some(Arc::clone(&restriction));
+        // An exemption and a grace end where a restriction begins.
+        entry.standing.trust = None;
+        entry.standing.grace = None;
+        let by = restriction.by.clone();
+        let seq = self.record(entry, now, by, Event::Restricted(Arc::clone(&restriction)));
+        (InForce { restriction, attempts }, seq)
     }
 
     fn forget_if_empty(&self, entity: &Entity) {

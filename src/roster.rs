@@ -89,6 +89,10 @@ impl Roster {
             let room = |parents: usize| (parents < self.cap / 4).then_some(parents + 1);
             if self.parents.fetch_update(SeqCst, SeqCst, room).is_ok() {
                 let (tally, new) = self.insert(&parent, now);
+                if !new {
+                    // Another thread was faster.
+                    self.parents.fetch_sub(1, SeqCst);
+                }
                 return (parent, tally, new);
             }
         }
@@ -117,21 +121,35 @@ impl Roster {
         true
     }
 
-    /// Counts what `from` was counted under as `to`, where that is free.
-    pub fn rename(&self, from: &ConnectorKey, to: &ConnectorKey) {
-        let Some((_, tally)) = self.tallies.remove(from) else {
+    /// Counts what `from` is counted under as `to` as well, until
+    /// [`Roster::rename`] ends that: under one tally, whoever comes by which
+    /// key. Where both have one, the longer history goes on.
+    pub fn share(&self, from: &ConnectorKey, to: &ConnectorKey) {
+        let Some(tally) = self.get(from) else {
             return;
         };
-        self.len.fetch_sub(1, SeqCst);
-        if let Entry::Vacant(entry) = self.tallies.entry(to.clone()) {
-            entry.insert(tally);
-            self.len.fetch_add(1, SeqCst);
-        } else {
-            return;
+        match self.tallies.entry(to.clone()) {
+            Entry::Occupied(mut entry) => {
+                if tally.first_seen() < entry.get().first_seen() {
+                    entry.insert(tally);
+                }
+                return;
+            }
+            Entry::Vacant(entry) => drop(entry.insert(tally)),
         }
+        self.len.fetch_add(1, SeqCst);
         // Without its name it can be evicted again.
         if !is_configured(to) {
             self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push_back(to.clone());
+        }
+    }
+
+    /// Counts as `to` what was counted under `from`. Where both have a tally,
+    /// the longer history goes on.
+    pub fn rename(&self, from: &ConnectorKey, to: &ConnectorKey) {
+        self.share(from, to);
+        if self.tallies.remove(from).is_some() {
+            self.len.fetch_sub(1, SeqCst);
         }
     }
 

@@ -20,7 +20,7 @@ pub use image::Image;
 use crate::{
     connector::Profile,
     day::Days,
-    judge::{Judgement, Scores},
+    judge::{self, Judgement, Scores},
     known::Share,
     own_domains::OwnDomains,
     record::{Finding, Sample, Unit},
@@ -225,6 +225,10 @@ impl Tally {
         let suspicious = judgement != Judgement::Normal;
         let was = self.suspicious.swap(suspicious, SeqCst);
         if !suspicious {
+            // Of several at once the one that saw less may come last.
+            if was && judge::fuse(&self.scores(context)) >= context.model.normal_again {
+                self.suspicious.store(true, SeqCst);
+            }
             return false;
         }
         if !was {

@@ -138,5 +138,9 @@ impl Engine {
         trials(&context);
         let judging = Judging { engine: self, settings: &settings, terms, key, tally, context };
         judging.act(judging.outcome());
+        if self.table.in_force(&entity, now).is_some() {
+            // Our trials may have come after the evidence was dealt with.
+            tally.reset(true);
+        }
     }
 }

@@ -148,6 +148,10 @@ impl End<'_> {
         }
         // Another message of it may have tipped the scale since we looked.
         if let Held::Refused(held) = engine.held(settled, now) {
+            if held.restriction.entity.connector() == key {
+                // Our trials may have come after the evidence was dealt with.
+                tally.reset(true);
+            }
             return self.refuse(&held);
         }
         if over || made.is_some() {

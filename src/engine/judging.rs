@@ -57,7 +57,7 @@ impl Judging<'_> {
     /// in force; or tells of a suspicion.
     pub(super) fn act(&self, outcome: Outcome) -> Option<InForce> {
         if outcome.restricts {
-            return Some(self.restrict());
+            return self.restrict();
         }
         let Self { engine, key, tally, context, .. } = self;
         if tally.set_judgement(outcome.judgement, outcome.z, context) {
@@ -72,7 +72,8 @@ impl Judging<'_> {
         None
     }
 
-    fn restrict(&self) -> InForce {
+    /// Nothing where an operator forgave the evidence meanwhile.
+    fn restrict(&self) -> Option<InForce> {
         let Self { engine, settings, terms, key, tally, context } = self;
         let now = context.now;
         let entity = Entity::from((*key).clone());
@@ -83,7 +84,8 @@ impl Judging<'_> {
             engine.table.lift_mark(&entity, now, ENFORCED_NOW);
         }
         let keys = keys_of(&settings.directory, entity.connector());
-        let (held, new) = engine.table.restrict(&entity, now, |case| Restriction {
+        let stands = || judge::fuse(&tally.scores(context)) >= context.model.suspicious;
+        let held = engine.table.restrict_if(&entity, now, stands, |case| Restriction {
             entity: entity.clone(),
             case,
             action: terms.action,
@@ -99,10 +101,10 @@ impl Judging<'_> {
             passed_messages: passed_messages.into(),
             passed_recipients: passed_recipients.into(),
             keys,
-        });
-        if new.is_some() {
-            tally.reset(true);
-        }
-        held
+        })?;
+        // Not only where it is new: of several that tip the scale together each
+        // may have left evidence behind the others.
+        tally.reset(true);
+        Some(held)
     }
 }

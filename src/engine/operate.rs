@@ -193,7 +193,16 @@ impl Engine {
             }
             _ => {
                 self.forget_evidence(entity);
-                Ok(self.table.exempt(entity, trust))
+                let now = trust.since;
+                let seq = self.table.exempt(entity, trust);
+                // A message may have tipped the scale since we looked.
+                match self.table.in_force(entity, now) {
+                    Some(held) if !held.restriction.mark => {
+                        self.table.end_trust(entity, now, Actor::Daemon, "it is restricted");
+                        Err(TrustError::Restricted(entity.clone(), held.restriction.case))
+                    }
+                    _ => Ok(seq),
+                }
             }
         }
     }
@@ -229,8 +238,9 @@ impl Engine {
         let settings = Arc::new(settings);
         let new = &settings.directory;
         let plan = self.plan(Some(&old.directory), new, now);
-        // Whoever inherits a restriction has it before anybody is known by the
-        // new name, and the source until nobody is known by the old one.
+        // Whoever inherits a restriction or a history has it before anybody is
+        // known by the new name, and the source until nobody is known by the old
+        // one.
         self.share(&plan, new, now);
         self.settings.store(Arc::clone(&settings));
         let mut moves = self.carry_out(plan, new, now);
@@ -304,6 +314,9 @@ impl Engine {
             let mut to = step.to.clone();
             to.push(step.from.clone());
             self.table.transfer(&step.from, &to, &keys_of, now);
+            if let (false, Some(first)) = (step.keeps, step.to.first()) {
+                self.roster.share(step.from.connector(), first.connector());
+            }
         }
     }
 

@@ -127,3 +127,18 @@ fn it_survives_its_image() {
     assert_eq!(again.scores(&context), tally.scores(&context));
     assert_eq!(again.all_findings(&context), tally.all_findings(&context));
 }
+
+#[test]
+fn who_saw_less_and_comes_last_ends_no_suspicion() {
+    let model = Model::default();
+    let context = context(&model, at(0));
+    let tally = Tally::new(1, at(0));
+    let seen = Observation { recipients: 10, unseen: 10, fresh: 10, ..Observation::default() };
+    for _ in 0..4 {
+        tally.observe(&seen, &context);
+    }
+    assert!(crate::judge::fuse(&tally.scores(&context)) >= 7.0);
+    tally.set_judgement(Judgement::Suspicious, 8.0, &context);
+    tally.set_judgement(Judgement::Normal, 5.6, &context);
+    assert_eq!(tally.judgement(), Judgement::Suspicious);
+}
