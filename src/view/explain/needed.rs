@@ -50,11 +50,13 @@ impl Judged<'_> {
 
     /// The largest score that a signal can have, in nats.
     pub(super) fn cap(&self, signal: SignalName) -> f32 {
-        match (signal, shape(signal, self.model)) {
-            (SignalName::NewNetworks, Some(shape)) if !self.life.is_old => shape.weak_cap,
-            (_, Some(shape)) => shape.strong_cap,
-            (SignalName::ShiftedNetworks, None) => self.model.shift,
-            (_, None) => self.model.volume.cap,
+        match Kind::of(signal, self.model) {
+            Kind::Test(shape, ..) if signal == SignalName::NewNetworks && !self.life.is_old => {
+                shape.weak_cap
+            }
+            Kind::Test(shape, ..) => shape.strong_cap,
+            Kind::Bonus => self.model.shift,
+            Kind::Level => self.model.volume.cap,
         }
     }
 
@@ -82,21 +84,17 @@ impl Judged<'_> {
     fn in_words(&self, found: &Finding, nats: f32) -> String {
         let model = self.model;
         let target = found.score + nats;
-        if found.signal == SignalName::Volume {
-            return format!("{:.1} x allowed", (target / model.volume.slope).exp2());
-        }
-        let shape = shape(found.signal, model);
-        let weight = shape.map_or(0.0, |shape| shape.weight(true, found.usual));
-        let Some(shape) = shape.filter(|_| weight > 0.0) else {
+        let (shape, what, strong_from) = match Kind::of(found.signal, model) {
+            Kind::Test(shape, what, strong_from) => (shape, what, strong_from),
+            Kind::Bonus => return format!("+{nats:.1}"),
+            Kind::Level => {
+                return format!("{:.1} x allowed", (target / model.volume.slope).exp2());
+            }
+        };
+        let weight = shape.weight(true, found.usual);
+        if weight <= 0.0 {
             return format!("+{nats:.1}");
-        };
-        let (what, strong_from) = match found.signal {
-            SignalName::NewNetworks => ("network", model.strong_networks),
-            SignalName::UnknownCrowds => ("crowd", 0),
-            SignalName::MostRefused | SignalName::ManyRefused => ("refusal", 0),
-            SignalName::SpamVerdict => ("verdict", 0),
-            _ => ("domain", model.strong_domains),
-        };
+        }
         let different = if target > shape.weak_cap { strong_from } else { 0 };
         let trials = whole(nats / weight).max(different.saturating_sub(found.distinct));
         format!("{trials} more {what}{}", if trials == 1 { "" } else { "s" })
@@ -114,17 +112,34 @@ enum Rise {
     NotAlone,
 }
 
-/// The constants of a signal that is a sequential test.
-fn shape(signal: SignalName, model: &Model) -> Option<&Shape> {
-    match signal {
-        SignalName::UnregisteredSender => Some(&model.unregistered),
-        SignalName::ForeignFrom => Some(&model.foreign),
-        SignalName::NewNetworks => Some(&model.networks),
-        SignalName::UnknownCrowds => Some(&model.crowds),
-        SignalName::MostRefused => Some(&model.most_refused),
-        SignalName::ManyRefused => Some(&model.many_refused),
-        SignalName::SpamVerdict => Some(&model.spam),
-        SignalName::ShiftedNetworks | SignalName::Volume => None,
+/// What kind of signal it is.
+enum Kind<'a> {
+    /// A sequential test: its constants, what a bad trial shows, and how many
+    /// different ones of these make the evidence strong.
+    Test(&'a Shape, &'static str, u32),
+    /// A flat bonus.
+    Bonus,
+    /// How far a level is beyond what is allowed.
+    Level,
+}
+
+impl Kind<'_> {
+    fn of(signal: SignalName, model: &Model) -> Kind<'_> {
+        match signal {
+            SignalName::UnregisteredSender => {
+                Kind::Test(&model.unregistered, "domain", model.strong_domains)
+            }
+            SignalName::ForeignFrom => Kind::Test(&model.foreign, "domain", model.strong_domains),
+            SignalName::NewNetworks => {
+                Kind::Test(&model.networks, "network", model.strong_networks)
+            }
+            SignalName::ShiftedNetworks => Kind::Bonus,
+            SignalName::UnknownCrowds => Kind::Test(&model.crowds, "crowd", 0),
+            SignalName::MostRefused => Kind::Test(&model.most_refused, "refusal", 0),
+            SignalName::ManyRefused => Kind::Test(&model.many_refused, "refusal", 0),
+            SignalName::SpamVerdict => Kind::Test(&model.spam, "verdict", 0),
+            SignalName::Volume => Kind::Level,
+        }
     }
 }
 
