@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often the history of connectors is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
 /// To be raised whenever [`tally::Image`] or [`engine::Filters`] change.
-const HISTORY_SCHEMA: u32 = 1;
+const HISTORY_SCHEMA: u32 = 2;
 /// How long messages in hand may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Log lines in one period of the housekeeping that clients can cause.

@@ -59,15 +59,22 @@ pub fn fuse(scores: &Scores) -> f32 {
         ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
         UnknownCrowds, UnregisteredSender, Volume,
     };
-    let of = |signal| scores.of(signal);
-    let larger = |one, other| of(one).max(of(other));
-    let networks = of(NewNetworks);
-    larger(UnregisteredSender, ForeignFrom)
-        + networks.max(networks.min(WEAK_CAP) / 2.0 + of(ShiftedNetworks))
-        + larger(MostRefused, ManyRefused)
-        + of(SpamVerdict)
-        + larger(UnknownCrowds, Volume)
-        + of(UnknownCrowds).min(of(Volume)) / 2.0
+    let (mut domains, mut refusals, mut alone) = (0.0_f32, 0.0_f32, 0.0_f32);
+    for signal in SignalName::ALL {
+        let score = scores.of(signal);
+        match signal {
+            UnregisteredSender | ForeignFrom => domains = domains.max(score),
+            MostRefused | ManyRefused => refusals = refusals.max(score),
+            SpamVerdict => alone += score,
+            // Each of a pair in a way of its own, below.
+            NewNetworks | ShiftedNetworks | UnknownCrowds | Volume => {}
+        }
+    }
+    let networks = scores.of(NewNetworks);
+    let networks = networks.max(networks.min(WEAK_CAP) / 2.0 + scores.of(ShiftedNetworks));
+    let (crowds, volume) = (scores.of(UnknownCrowds), scores.of(Volume));
+    let amount = crowds.max(volume) + crowds.min(volume) / 2.0;
+    domains + networks + refusals + alone + amount
 }
 
 /// What of an entity's past matters to its judgement.

@@ -96,61 +96,57 @@ impl<'de> Deserialize<'de> for Actor {
     }
 }
 
-/// What is observed of an entity.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum SignalName {
-    /// U: the domain of MAIL FROM is not registered.
-    #[default]
-    UnregisteredSender,
-    /// F: the domain of the From header is not registered, or foreign.
-    ForeignFrom,
-    /// A: client networks that this login never used.
-    NewNetworks,
-    /// A2: most of the last hour's mail comes from networks first seen today.
-    ShiftedNetworks,
-    /// X: many recipients that this connector never wrote to, in one message.
-    UnknownCrowds,
-    /// R1: most recipients are refused.
-    MostRefused,
-    /// R2: many recipients are refused.
-    ManyRefused,
-    /// Q: a filter before us calls the message spam.
-    SpamVerdict,
-    /// V: more than in the busiest hour so far.
-    Volume,
+/// Makes [`SignalName`] of one row a signal: what it is, its name here, and its
+/// name in the journal, in JSON and on a terminal.
+macro_rules! signal_names {
+    ($($(#[$what:meta])* $name:ident = $text:literal,)*) => {
+        /// What is observed of an entity.
+        #[derive(
+            Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+        )]
+        pub enum SignalName {
+            $($(#[$what])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl SignalName {
+            /// All of them, in the order in which they are shown.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
+
+            /// Its name outside of this program.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
 }
 
-impl SignalName {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
-        Self::UnregisteredSender,
-        Self::ForeignFrom,
-        Self::NewNetworks,
-        Self::ShiftedNetworks,
-        Self::UnknownCrowds,
-        Self::MostRefused,
-        Self::ManyRefused,
-        Self::SpamVerdict,
-        Self::Volume,
-    ];
+signal_names! {
+    /// U: the domain of MAIL FROM is not registered.
+    #[default]
+    UnregisteredSender = "unregistered_sender",
+    /// F: the domain of the From header is not registered, or foreign.
+    ForeignFrom = "foreign_from",
+    /// A: client networks that this login never used.
+    NewNetworks = "new_networks",
+    /// A2: most of the last hour's mail comes from networks first seen today.
+    ShiftedNetworks = "shifted_networks",
+    /// X: many recipients that this connector never wrote to, in one message.
+    UnknownCrowds = "unknown_crowds",
+    /// R1: most recipients are refused.
+    MostRefused = "most_refused",
+    /// R2: many recipients are refused.
+    ManyRefused = "many_refused",
+    /// Q: a filter before us calls the message spam.
+    SpamVerdict = "spam_verdict",
+    /// V: more than in the busiest hour so far.
+    Volume = "volume",
 }
 
 impl fmt::Display for SignalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UnregisteredSender => "unregistered_sender",
-            Self::ForeignFrom => "foreign_from",
-            Self::NewNetworks => "new_networks",
-            Self::ShiftedNetworks => "shifted_networks",
-            Self::UnknownCrowds => "unknown_crowds",
-            Self::MostRefused => "most_refused",
-            Self::ManyRefused => "many_refused",
-            Self::SpamVerdict => "spam_verdict",
-            Self::Volume => "volume",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -13,18 +13,19 @@
 //! Two signals are no such test: volume ([`volume`]) compares a level with the
 //! busiest hours, and the shift of networks ([`networks`]) is a flat bonus.
 //!
-//! **To add a signal without memory of its own**: a file here with its
-//! [`Shape`] and the trial that a message is to it, its ledger in [`Signals`],
-//! its row in [`crate::model::Model`], its name in `record::SignalName`, its
-//! place in `judge::fuse`, its sentence in `view`.
+//! A signal without memory of its own is a file with its [`Shape`] and its
+//! trial, and a row in `plain.rs`; `docs/adding-a-signal.md` leads through it.
 
 pub mod crowds;
 pub mod domains;
 pub mod foreign;
 mod ledger;
 pub mod networks;
+mod plain;
 pub mod refused;
 pub mod spam;
+#[cfg(test)]
+mod tests;
 pub mod unregistered;
 pub mod volume;
 
@@ -41,6 +42,7 @@ use crate::{
 };
 use domains::Domains;
 use networks::Networks;
+use plain::Plain;
 use refused::Refused;
 use serde::{Deserialize, Serialize};
 use volume::Volume;
@@ -207,9 +209,8 @@ pub struct Signals {
     unregistered: Domains,
     foreign: Domains,
     networks: Networks,
-    crowds: Ledger,
     refused: Refused,
-    spam: Ledger,
+    plain: plain::Ledgers,
     /// Volume.
     pub volume: Volume,
 }
@@ -227,17 +228,10 @@ impl Signals {
         if let (Profile::Login, Some(network)) = (context.profile, seen.network) {
             bad |= self.networks.trial(network, volume::weight(seen, model), life.is_old, context);
         }
-        let crowd = !context.muted && !life.settling && context.profile != Profile::Bulk;
-        if crowd && seen.recipients > 0 {
-            bad |= crowds::trial(&self.crowds, seen, life.is_old, model, *now);
-        }
         if !context.feedback {
             self.refused.accepted(seen.recipients, model, *now);
         }
-        if let Some(spam) = seen.spam {
-            self.spam.trial(&model.spam, spam, model.spam.strong_cap, *now);
-            bad |= spam;
-        }
+        bad |= self.plain.observe(seen, life, context);
         self.volume.arrive(seen, context);
         bad
     }
@@ -260,16 +254,16 @@ impl Signals {
     /// All scores.
     pub fn scores(&self, life: Life, context: &Context<'_>) -> Scores {
         let Context { model, now, .. } = context;
-        let mut scores = Scores::default()
+        let mut scores = self
+            .plain
+            .add_to(Scores::default(), model, *now)
             .with(
                 SignalName::UnregisteredSender,
                 self.unregistered.score(&model.unregistered, *now),
             )
             .with(SignalName::ForeignFrom, self.foreign.score(&model.foreign, *now))
-            .with(SignalName::UnknownCrowds, self.crowds.score(&model.crowds, *now))
             .with(SignalName::MostRefused, self.refused.most.score(&model.most_refused, *now))
-            .with(SignalName::ManyRefused, self.refused.many.score(&model.many_refused, *now))
-            .with(SignalName::SpamVerdict, self.spam.score(&model.spam, *now));
+            .with(SignalName::ManyRefused, self.refused.many.score(&model.many_refused, *now));
         if context.profile == Profile::Login {
             let messages = self.volume.level(Unit::Messages, *now);
             scores = scores
@@ -287,7 +281,7 @@ impl Signals {
 
     /// What is to be shown of every signal, in the order of
     /// [`SignalName::ALL`].
-    pub fn findings(&self, life: Life, context: &Context<'_>) -> [Finding; 9] {
+    pub fn findings(&self, life: Life, context: &Context<'_>) -> [Finding; SignalName::ALL.len()] {
         let Context { model, now, .. } = context;
         let scores = self.scores(life, context);
         SignalName::ALL.map(|signal| {
@@ -307,10 +301,11 @@ impl Signals {
                     let messages = self.volume.level(Unit::Messages, *now);
                     self.networks.describe_shift(messages, *now, found)
                 }
-                SignalName::UnknownCrowds => self.crowds.describe(&model.crowds, found),
                 SignalName::MostRefused => self.refused.most.describe(&model.most_refused, found),
                 SignalName::ManyRefused => self.refused.many.describe(&model.many_refused, found),
-                SignalName::SpamVerdict => self.spam.describe(&model.spam, found),
+                SignalName::UnknownCrowds | SignalName::SpamVerdict => {
+                    self.plain.describe(model, found)
+                }
                 SignalName::Volume => self.volume.describe(context, found),
             }
         })
@@ -321,9 +316,8 @@ impl Signals {
         self.unregistered.reset();
         self.foreign.reset();
         self.networks.reset();
-        for ledger in self.ledgers() {
-            ledger.reset();
-        }
+        self.refused.reset();
+        self.plain.reset();
         self.volume.reset();
     }
 
@@ -337,9 +331,8 @@ impl Signals {
             self.foreign.ledger.declare(&context.model.foreign);
         }
         let share = roll.share;
-        for ledger in self.ledgers() {
-            ledger.commit(roll.days, share);
-        }
+        self.refused.commit(roll.days, share);
+        self.plain.commit(roll.days, share);
         self.unregistered.ledger.commit(roll.days, share);
         self.foreign.ledger.commit(roll.days, share);
         self.networks.commit(roll.days, share);
@@ -353,10 +346,8 @@ impl Signals {
         self.unregistered.ledger.declare(&model.unregistered);
         self.foreign.ledger.declare(&model.foreign);
         self.networks.declare(&model.networks);
-        self.crowds.declare(&model.crowds);
-        self.refused.most.declare(&model.most_refused);
-        self.refused.many.declare(&model.many_refused);
-        self.spam.declare(&model.spam);
+        self.refused.declare(model);
+        self.plain.declare(model);
         self.volume.declare(*now);
         self.reset();
     }
@@ -367,10 +358,8 @@ impl Signals {
             unregistered: self.unregistered.image(),
             foreign: self.foreign.image(),
             networks: self.networks.image(),
-            crowds: self.crowds.image(),
-            most_refused: self.refused.most.image(),
-            many_refused: self.refused.many.image(),
-            spam: self.spam.image(),
+            refused: self.refused.image(),
+            plain: self.plain.image(),
             volume: self.volume.image(),
         }
     }
@@ -381,19 +370,10 @@ impl Signals {
             unregistered: Domains::of_image(&image.unregistered),
             foreign: Domains::of_image(&image.foreign),
             networks: Networks::of_image(&image.networks),
-            crowds: Ledger::of_image(&image.crowds),
-            refused: Refused {
-                most: Ledger::of_image(&image.most_refused),
-                many: Ledger::of_image(&image.many_refused),
-            },
-            spam: Ledger::of_image(&image.spam),
+            refused: Refused::of_image(&image.refused),
+            plain: plain::Ledgers::of_image(&image.plain),
             volume: Volume::of_image(&image.volume),
         }
-    }
-
-    /// The ledgers of signals that have no memory of their own.
-    fn ledgers(&self) -> [&Ledger; 4] {
-        [&self.crowds, &self.refused.most, &self.refused.many, &self.spam]
     }
 }
 
@@ -403,10 +383,8 @@ pub struct Image {
     unregistered: domains::Image,
     foreign: domains::Image,
     networks: networks::Image,
-    crowds: ledger::Image,
-    most_refused: ledger::Image,
-    many_refused: ledger::Image,
-    spam: ledger::Image,
+    refused: refused::Image,
+    plain: plain::Image,
     volume: volume::Image,
 }
 

@@ -23,7 +23,7 @@ use crate::{
     judge::{self, Judgement, Scores},
     known::Share,
     own_domains::OwnDomains,
-    record::{Finding, Sample, Unit},
+    record::{Finding, Sample, SignalName, Unit},
     restriction::Attempts,
     signal::{Context, Life, Observation, Signals},
     throttle::{Bucket, Rate, in_flight_limit},
@@ -200,7 +200,7 @@ impl Tally {
 
     /// What is to be shown of every signal, in the order in which they are
     /// shown.
-    pub fn all_findings(&self, context: &Context<'_>) -> [Finding; 9] {
+    pub fn all_findings(&self, context: &Context<'_>) -> [Finding; SignalName::ALL.len()] {
         self.signals.findings(self.life(context), context)
     }
 

@@ -3,8 +3,12 @@
 //! week), of which at least 80 % are new to it. Weak evidence: a first
 //! newsletter looks the same.
 
-use super::{Alternative, Ledger, Observation, Prior, Shape};
-use crate::{model::Model, timestamp::Timestamp};
+use super::{Alternative, Context, Life, Observation, Plain, Prior, Shape};
+use crate::{connector::Profile, record::SignalName};
+
+/// Its row.
+pub(super) const SIGNAL: Plain =
+    Plain { name: SignalName::UnknownCrowds, shape: |model| &model.crowds, trial };
 
 /// The constants.
 pub const SHAPE: Shape = Shape {
@@ -33,17 +37,15 @@ pub struct Crowd {
 /// The constants of a crowd.
 pub const CROWD: Crowd = Crowd { recipients: 5, of_new: 8, unseen: 0.8 };
 
-/// One message; says whether it went to a crowd.
-pub(super) fn trial(
-    ledger: &Ledger,
-    seen: &Observation,
-    is_old: bool,
-    model: &Model,
-    now: Timestamp,
-) -> bool {
-    let least = if is_old { model.crowd.recipients } else { model.crowd.of_new };
-    let unseen = seen.unseen as f32 >= model.crowd.unseen * seen.recipients as f32;
-    let bad = seen.recipients >= least && unseen;
-    ledger.trial(&model.crowds, bad, model.crowds.strong_cap, now);
-    bad
+/// Whether a message went to a crowd. None is looked for of who sends to crowds
+/// by trade, nor while it is not known or being learned who is new.
+fn trial(seen: &Observation, life: Life, context: &Context<'_>) -> Option<bool> {
+    let off = context.muted || life.settling || context.profile == Profile::Bulk;
+    if off || seen.recipients == 0 {
+        return None;
+    }
+    let crowd = context.model.crowd;
+    let least = if life.is_old { crowd.recipients } else { crowd.of_new };
+    let unseen = seen.unseen as f32 >= crowd.unseen * seen.recipients as f32;
+    Some(seen.recipients >= least && unseen)
 }

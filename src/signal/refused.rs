@@ -8,8 +8,9 @@
 //! results come, every accepted recipient is a good trial instead, so that
 //! these refusals have something to be compared with.
 
-use super::{Alternative, Ledger, Prior, Shape};
+use super::{Alternative, Ledger, Prior, Shape, ledger};
 use crate::{model::Model, timestamp::Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// The constants of R1.
 pub const MOST: Shape = Shape {
@@ -45,6 +46,13 @@ pub(super) struct Refused {
     pub(super) many: Ledger,
 }
 
+/// What is kept of both across a restart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Image {
+    most: ledger::Image,
+    many: ledger::Image,
+}
+
 impl Refused {
     /// The first result of one of the `of` recipients of a message.
     pub(super) fn result(&self, refused: bool, of: u32, model: &Model, now: Timestamp) {
@@ -72,5 +80,33 @@ impl Refused {
             self.most.trial(shape, false, shape.strong_cap, now);
             self.many.pend(false);
         }
+    }
+
+    /// Evidence starts again from zero.
+    pub(super) fn reset(&self) {
+        self.most.reset();
+        self.many.reset();
+    }
+
+    /// Ends a day.
+    pub(super) fn commit(&self, days: u32, share: f32) {
+        self.most.commit(days, share);
+        self.many.commit(days, share);
+    }
+
+    /// What came today is usual.
+    pub(super) fn declare(&self, model: &Model) {
+        self.most.declare(&model.most_refused);
+        self.many.declare(&model.many_refused);
+    }
+
+    /// What is kept of both.
+    pub(super) fn image(&self) -> Image {
+        Image { most: self.most.image(), many: self.many.image() }
+    }
+
+    /// Both tests of an image.
+    pub(super) fn of_image(image: &Image) -> Self {
+        Self { most: Ledger::of_image(&image.most), many: Ledger::of_image(&image.many) }
     }
 }

@@ -1,7 +1,15 @@
 //! Q: a filter before us calls the message spam. One trial a message that a
 //! filter has judged.
 
-use super::{Alternative, Prior, Shape};
+use super::{Alternative, Plain, Prior, Shape};
+use crate::record::SignalName;
+
+/// Its row.
+pub(super) const SIGNAL: Plain = Plain {
+    name: SignalName::SpamVerdict,
+    shape: |model| &model.spam,
+    trial: |seen, _, _| seen.spam,
+};
 
 /// The constants.
 pub const SHAPE: Shape = Shape {

@@ -52,11 +52,13 @@ impl Judged<'_> {
 
     /// The largest score that a signal can have, in nats.
     pub(super) fn cap(&self, signal: SignalName) -> f32 {
-        match (signal, shape(signal, self.model, self.profile)) {
-            (SignalName::NewNetworks, Some(shape)) if !self.life.is_old => shape.weak_cap,
-            (_, Some(shape)) => shape.strong_cap,
-            (SignalName::ShiftedNetworks, None) => self.model.shift,
-            (_, None) => self.model.volume.cap,
+        match Kind::of(signal, self.model, self.profile) {
+            Kind::Test(shape, ..) if signal == SignalName::NewNetworks && !self.life.is_old => {
+                shape.weak_cap
+            }
+            Kind::Test(shape, ..) => shape.strong_cap,
+            Kind::Bonus => self.model.shift,
+            Kind::Level => self.model.volume.cap,
         }
     }
 
@@ -84,21 +86,17 @@ impl Judged<'_> {
     fn in_words(&self, found: &Finding, nats: f32) -> String {
         let model = self.model;
         let target = found.score + nats;
-        if found.signal == SignalName::Volume {
-            return format!("{:.1} x allowed", (target / model.volume.slope).exp2());
-        }
-        let shape = shape(found.signal, model, self.profile);
-        let weight = shape.map_or(0.0, |shape| shape.weight(true, found.usual));
-        let Some(shape) = shape.filter(|_| weight > 0.0) else {
+        let (shape, what, strong_from) = match Kind::of(found.signal, model, self.profile) {
+            Kind::Test(shape, what, strong_from) => (shape, what, strong_from),
+            Kind::Bonus => return format!("+{nats:.1}"),
+            Kind::Level => {
+                return format!("{:.1} x allowed", (target / model.volume.slope).exp2());
+            }
+        };
+        let weight = shape.weight(true, found.usual);
+        if weight <= 0.0 {
             return format!("+{nats:.1}");
-        };
-        let (what, strong_from) = match found.signal {
-            SignalName::NewNetworks => ("network", model.strong_networks),
-            SignalName::UnknownCrowds => ("crowd", 0),
-            SignalName::MostRefused | SignalName::ManyRefused => ("refusal", 0),
-            SignalName::SpamVerdict => ("verdict", 0),
-            _ => ("domain", model.strong_domains),
-        };
+        }
         let different = if target > shape.weak_cap { strong_from } else { 0 };
         let journey = match found.signal {
             SignalName::NewNetworks => model.journey.saturating_sub(found.distinct),
@@ -121,18 +119,37 @@ enum Rise {
     NotAlone,
 }
 
-/// The constants of a signal that is a sequential test.
-fn shape(signal: SignalName, model: &Model, profile: Profile) -> Option<Shape> {
-    Some(match signal {
-        SignalName::UnregisteredSender => model.unregistered.for_senders_of(profile),
-        SignalName::ForeignFrom => model.foreign.for_senders_of(profile),
-        SignalName::NewNetworks => model.networks,
-        SignalName::UnknownCrowds => model.crowds,
-        SignalName::MostRefused => model.most_refused,
-        SignalName::ManyRefused => model.many_refused,
-        SignalName::SpamVerdict => model.spam,
-        SignalName::ShiftedNetworks | SignalName::Volume => return None,
-    })
+/// What kind of signal it is.
+enum Kind {
+    /// A sequential test: its constants, what a bad trial shows, and how many
+    /// different ones of these make the evidence strong.
+    Test(Shape, &'static str, u32),
+    /// A flat bonus.
+    Bonus,
+    /// How far a level is beyond what is allowed.
+    Level,
+}
+
+impl Kind {
+    fn of(signal: SignalName, model: &Model, profile: Profile) -> Self {
+        match signal {
+            SignalName::UnregisteredSender => Self::Test(
+                model.unregistered.for_senders_of(profile),
+                "domain",
+                model.strong_domains,
+            ),
+            SignalName::ForeignFrom => {
+                Self::Test(model.foreign.for_senders_of(profile), "domain", model.strong_domains)
+            }
+            SignalName::NewNetworks => Self::Test(model.networks, "network", model.strong_networks),
+            SignalName::ShiftedNetworks => Self::Bonus,
+            SignalName::UnknownCrowds => Self::Test(model.crowds, "crowd", 0),
+            SignalName::MostRefused => Self::Test(model.most_refused, "refusal", 0),
+            SignalName::ManyRefused => Self::Test(model.many_refused, "refusal", 0),
+            SignalName::SpamVerdict => Self::Test(model.spam, "verdict", 0),
+            SignalName::Volume => Self::Level,
+        }
+    }
 }
 
 #[expect(
