@@ -18,10 +18,10 @@
 mod arena;
 mod args;
 mod attacks;
-mod constants;
 mod draw;
 mod fixed;
 mod legit;
+mod model;
 mod ordinary;
 mod random;
 mod replay;

@@ -2,11 +2,9 @@
 //! less detail, with the engine changed.
 
 use crate::{
-    Bench,
-    arena::Variant,
-    attacks,
-    constants::CONSTANTS,
-    legit, ordinary,
+    Bench, attacks, legit,
+    model::{CONSTANTS, Variant},
+    ordinary,
     replay::{Outcome, Rules},
     report::{Report, or_dash, percent},
     scenarios::Goal,
