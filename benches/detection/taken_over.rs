@@ -165,7 +165,7 @@ pub(crate) fn measure(b: &Bench<'_>, report: &mut Report) {
             .map(|one| {
                 eprintln!("  {name}: {}", one.name);
                 // Forty days of growth are long.
-                let count = victim.count(b) / if one.days > 1.0 { 5 } else { 1 };
+                let count = (victim.count(b) / if one.days > 1.0 { 5 } else { 1 }).max(1);
                 let outcomes = attack(b, &Rules::default(), one, victim, count);
                 if victim == Victim::Person || one.everywhere {
                     goal(report, one, name, &outcomes);
