@@ -58,7 +58,7 @@ fn turn_off(model: &mut Model, signal: SignalName) {
 type Change = fn(&mut Model, f32);
 
 /// What can be multiplied.
-pub(crate) const CONSTANTS: [(&str, Change); 32] = [
+pub(crate) const CONSTANTS: [(&str, Change); 35] = [
     ("level of compromised 14", |m, x| m.compromised *= x),
     ("level of suspicious 7", |m, x| {
         m.suspicious *= x;
@@ -84,10 +84,12 @@ pub(crate) const CONSTANTS: [(&str, Change); 32] = [
     ("U, F repeated domain .25", |m, x| m.repeated_domain *= x),
     ("U, F strong from 3 domains", |m, x| m.strong_domains = whole(m.strong_domains, x)),
     ("A floor .05", |m, x| m.networks.floor *= x),
+    ("A p1 .5", |m, x| m.networks.p1.least *= x),
     ("A strong from 14 networks", |m, x| m.strong_networks = whole(m.strong_networks, x)),
     ("A free networks 3", |m, x| m.free_networks = whole(m.free_networks, x)),
     ("A2 2", |m, x| m.shift *= x),
     ("X floor .03", |m, x| m.crowds.floor *= x),
+    ("X p1 .5", |m, x| m.crowds.p1.least *= x),
     ("X crowd of 5, of a new one 8", |m, x| {
         m.crowd.recipients = whole(m.crowd.recipients, x);
         m.crowd.of_new = whole(m.crowd.of_new, x);
@@ -96,6 +98,7 @@ pub(crate) const CONSTANTS: [(&str, Change); 32] = [
     ("R2 floor .20", |m, x| m.many_refused.floor *= x),
     ("R recipients a message 5", |m, x| m.refusals_a_message = whole(m.refusals_a_message, x)),
     ("Q floor .02", |m, x| m.spam.floor *= x),
+    ("Q p1 .4", |m, x| m.spam.p1.least *= x),
     ("V slope 4", |m, x| m.volume.slope *= x),
     ("V priors 15, 40, 20", |m, x| m.volume.prior = m.volume.prior.map(|prior| prior * x)),
     ("V relay x8", |m, x| m.volume.class *= x),
