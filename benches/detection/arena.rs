@@ -2,79 +2,40 @@
 //! the daemon takes. All that depends on the engine's interface is here.
 
 use crate::{
-    constants,
+    model::Variant,
     stream::{Draft, Kind, Stream, Target},
 };
 use connguard::{
     connector::{ConnectorKey, Entity, Identities},
     directory::{Params, Terms},
     domain::DomainSet,
-    engine::{Engine, Notice, RestrictionTerms, Session, Settings},
+    engine::{Engine, Memory, Notice, RestrictionTerms, Session, Settings},
     judge::Judgement,
     message::{Delivery, Fate, Message, Outcome, Recipient, Sender},
-    model::Model,
     record::{Actor, SignalName},
     timestamp::Timestamp,
     verdict::{Mode, Throttle, Verdict},
 };
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-/// How the engine differs from the one that is delivered.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Variant {
-    /// It does not.
-    Delivered,
-    /// These signals are off.
-    Without(&'static [SignalName]),
-    /// Suspicious connectors are not slowed down.
-    NoThrottle,
-    /// The mail log is not read.
-    NoFeedback,
-    /// A constant is multiplied.
-    Times(&'static str, f32),
-}
+/// Under which everything is hashed: always the same, so that the errors of the
+/// filters are.
+const KEY: [u8; 16] = *b"detection bench.";
+/// The daemon looks after what is over by the clock every second.
+const SWEEP: u64 = 60_000;
 
-impl Variant {
-    fn model(&self) -> Model {
-        let mut model = Model::default();
-        match self {
-            Self::Without(signals) => {
-                for signal in *signals {
-                    switch_off(&mut model, *signal);
-                }
-            }
-            Self::Times(constant, times) => constants::multiply(&mut model, constant, *times),
-            Self::Delivered | Self::NoThrottle | Self::NoFeedback => {}
-        }
-        model
-    }
-
-    fn settings(&self, terms: Terms) -> Settings {
-        let restriction = RestrictionTerms { grace: Duration::ZERO, ..RestrictionTerms::default() };
-        let directory = Settings::with_directory(Params {
-            discovered: Arc::new(terms),
-            relay_networks: "10.0.0.0/8".parse().into_iter().collect(),
-            discover: true,
-            ..Params::default()
-        })
-        .directory;
-        let throttle = *self != Self::NoThrottle;
-        let model = self.model();
-        Settings { directory, restriction, throttle, model, ..Settings::default() }
-    }
-}
-
-fn switch_off(model: &mut Model, signal: SignalName) {
-    match signal {
-        SignalName::UnregisteredSender => model.unregistered.on = false,
-        SignalName::ForeignFrom => model.foreign.on = false,
-        SignalName::NewNetworks => model.networks.on = false,
-        SignalName::ShiftedNetworks => model.shift = 0.0,
-        SignalName::UnknownCrowds => model.crowds.on = false,
-        SignalName::MostRefused => model.most_refused.on = false,
-        SignalName::ManyRefused => model.many_refused.on = false,
-        SignalName::SpamVerdict => model.spam.on = false,
-        SignalName::Volume => model.volume.on = false,
+fn settings(terms: Terms, variant: &Variant) -> Settings {
+    let params = Params {
+        discovered: Arc::new(terms),
+        relay_networks: "10.0.0.0/8".parse().into_iter().collect(),
+        discover: true,
+        ..Params::default()
+    };
+    Settings {
+        restriction: RestrictionTerms { grace: Duration::ZERO, ..RestrictionTerms::default() },
+        throttle: *variant != Variant::NoThrottle,
+        model: variant.model(),
+        ..Settings::with_directory(params)
     }
 }
 
@@ -105,6 +66,7 @@ pub(crate) struct Arena {
     login: Option<Arc<str>>,
     feedback: bool,
     next_queue: u64,
+    swept: u64,
 }
 
 impl Arena {
@@ -120,7 +82,11 @@ impl Arena {
         };
         let start = stream.mails.first().map_or(0, |mail| mail.at);
         let start = Timestamp::from_millis(start);
-        let engine = Engine::new(variant.settings(terms), 8, start);
+        let mut engine = Engine::new(settings(terms, variant), 8, start);
+        // Nothing was lost, but the key is to be the same in every run: what
+        // this mutes is long over.
+        let memory = Memory { key: KEY, filters: None, muted_until: None };
+        engine.recall(Some(memory), [], Timestamp::default());
         let feedback = *variant != Variant::NoFeedback;
         engine.set_feedback(feedback);
         let (key, login): (ConnectorKey, Option<Arc<str>>) = match stream.kind {
@@ -128,13 +94,18 @@ impl Arena {
             Kind::Relay => ("client:10.0.0.1".parse().unwrap(), None),
         };
         let entity = Entity::from(key.clone());
-        Self { engine, kind: stream.kind, key, entity, login, feedback, next_queue: 0 }
+        let kind = stream.kind;
+        Self { engine, kind, key, entity, login, feedback, next_queue: 0, swept: 0 }
     }
 
     /// A message from MAIL to its end; gives the number of its queue file too.
     pub(crate) fn send(&mut self, draft: &Draft, to: &[Target], at: u64) -> (Answer, u64) {
         let now = Timestamp::from_millis(at);
         self.next_queue += 1;
+        if at >= self.swept + SWEEP {
+            self.swept = at;
+            self.engine.sweep(now);
+        }
         let mut session = Session::default();
         session.identify(self.identities(draft.client));
         let mut transaction = self.engine.begin(&mut session);

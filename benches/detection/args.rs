@@ -6,7 +6,7 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench detection -- [options]
   --traces DIR   edge lists of real mail (default ../shared/traces)
   --draws N      how often the synthetic attributes are drawn (default 15)
-  --quick        a few of each, in less than a minute
+  --quick        a few of each, and no sensitivity, in less than a minute
   --only PART    legit, scenarios, attacks, ablation or sensitivity (may be repeated)
   --seed N       seed of all random numbers (default 1)
   --date TEXT    date for the head of the tables; no clock is read

@@ -22,12 +22,16 @@ pub(crate) enum Goal {
     /// At least this share is blocked, the median and the 95th percentile of
     /// what is accepted before are at most these messages.
     Blocked { share: f64, median: u64, p95: u64 },
-    /// Blocked in every run, after at most this many recipients.
+    /// Blocked in every run, the 95th percentile after at most this many
+    /// recipients.
     Recipients(u64),
     /// The median of what is accepted in a day is at most these messages.
     Contained(u64),
     /// Suspicious in every run.
     Suspicious,
+    /// The median of what is accepted before it is suspicious is at most these
+    /// messages.
+    Noticed(u64),
     /// Told as it is.
     Shown,
 }
@@ -44,11 +48,21 @@ pub(crate) struct Attack {
     pub(crate) acquaintances: u32,
     /// When it is over, in days.
     pub(crate) days: f64,
+    /// How long the connector has been at work, at least and at most, in days.
+    pub(crate) age: (f64, f64),
 }
 
 impl Attack {
     const fn new(name: &'static str, goal: Goal, make: fn(&mut Random) -> Vec<Draft>) -> Self {
-        Self { name, goal, everywhere: false, make, acquaintances: 0, days: 1.0 }
+        Self {
+            name,
+            goal,
+            everywhere: false,
+            make,
+            acquaintances: 0,
+            days: 1.0,
+            age: (14.0, f64::INFINITY),
+        }
     }
 
     const fn everywhere(self) -> Self {
@@ -59,8 +73,14 @@ impl Attack {
         Self { acquaintances: 500, ..self }
     }
 
+    /// In its first six weeks a connector has no busiest hour of long ago, and
+    /// may grow faster.
     const fn grows(self) -> Self {
-        Self { days: 40.0, ..self }
+        Self { days: 40.0, age: (60.0, f64::INFINITY), ..self }
+    }
+
+    const fn young(self) -> Self {
+        Self { age: (14.0, 28.0), ..self }
     }
 
     /// Its messages on a connector of this kind; `stranger` says that the
@@ -84,7 +104,7 @@ impl Attack {
 const BLATANT: Goal = Goal::Blocked { share: 1.0, median: 2, p95: 4 };
 
 /// All of them.
-pub(crate) const ALL: [Attack; 26] = [
+pub(crate) const ALL: [Attack; 27] = [
     Attack::new("blatant, 1,200/h: random odd domains, 70 % refused", BLATANT, |r| {
         blatant(r, 1200.0)
     })
@@ -92,8 +112,7 @@ pub(crate) const ALL: [Attack; 26] = [
     Attack::new("blatant, 50/h", BLATANT, |r| blatant(r, 50.0)).everywhere(),
     Attack::new("33 addresses, 10-11 recipients, 93 % refused, 54/h", Goal::Recipients(25), |r| {
         incident(r)
-    })
-    .everywhere(),
+    }),
     Attack::new("verified list, 100 x 10 new, from a new address", Goal::Contained(8), |r| {
         verified(r, NETWORK)
     }),
@@ -140,9 +159,12 @@ pub(crate) const ALL: [Attack; 26] = [
     Attack::new("slow, from the usual address, 100 % refused", Goal::Shown, |r| slow(r, 1.0, 1)),
     Attack::new("slow, from the usual address, 0 % refused", Goal::Shown, |r| slow(r, 0.0, 1)),
     Attack::new("1 in 5 messages spam by a filter's verdict, 20/h", Goal::Shown, judged_spam),
-    Attack::new("growth x1.1 a day, 40 days", Goal::Suspicious, |r| ramp(r, 1.1)).grows(),
-    Attack::new("growth x1.3 a day, 40 days", Goal::Suspicious, |r| ramp(r, 1.3)).grows(),
-    Attack::new("growth x2 a day, 40 days", Goal::Suspicious, |r| ramp(r, 2.0)).grows(),
+    Attack::new("growth x1.1 a day, 40 days", Goal::Noticed(3900), |r| ramp(r, 1.1)).grows(),
+    Attack::new("growth x1.3 a day, 40 days", Goal::Noticed(1570), |r| ramp(r, 1.3)).grows(),
+    Attack::new("growth x2 a day, 40 days", Goal::Noticed(710), |r| ramp(r, 2.0)).grows(),
+    Attack::new("growth x2 a day, 40 days, known for 2 to 4 weeks", Goal::Shown, |r| ramp(r, 2.0))
+        .grows()
+        .young(),
 ];
 
 /// `count` messages at random moments, so many an hour, each made by `make`.

@@ -2,9 +2,9 @@
 
 use crate::{
     Bench,
-    arena::Variant,
     draw::{Climate, Draw},
     fixed,
+    model::Variant,
     replay::{Rules, run},
     report::{Report, Sum, causes},
     stats::quantile,

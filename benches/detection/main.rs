@@ -18,10 +18,10 @@
 mod arena;
 mod args;
 mod attacks;
-mod constants;
 mod draw;
 mod fixed;
 mod legit;
+mod model;
 mod ordinary;
 mod random;
 mod replay;
@@ -74,7 +74,8 @@ fn measure(args: &Args) -> Result<(), String> {
     if args.does(Part::Ablation) {
         variants::ablation(&bench, &mut report);
     }
-    if args.does(Part::Sensitivity) {
+    // It takes longer than all the rest.
+    if args.does(Part::Sensitivity) && !(args.quick && args.only.is_empty()) {
         variants::sensitivity(&bench, &mut report);
     }
     let text = report.finish();

@@ -9,7 +9,8 @@
 //! and ends with the block.
 
 use crate::{
-    arena::{Arena, Block, Variant},
+    arena::{Arena, Block},
+    model::Variant,
     random::Random,
     stream::{Mail, Stream, Target},
 };

@@ -12,6 +12,7 @@ use crate::{
     scenarios::{DAY, FIRST_DAY, office},
     stats::quantile,
     stream::{Draft, Kind, Stream, To, assemble},
+    traces::TraceMail,
     work::on_threads,
 };
 
@@ -48,14 +49,13 @@ impl Victim {
 
 /// History before the attack.
 const HISTORY: f64 = 180.0 * DAY;
-const YOUNGEST: f64 = 14.0 * DAY;
 
 /// The mail of victim `number` with the attack in it.
 fn stream(b: &Bench<'_>, attack: &Attack, victim: Victim, number: usize) -> Stream {
     let mut random = random_of(b, "victim", number);
     let (mut drafts, begin) = match victim {
         Victim::New => (Vec::new(), (FIRST_DAY + 100.0) * DAY + 36_000.0),
-        Victim::Person | Victim::Relay => own(b, victim, number, &mut random),
+        Victim::Person | Victim::Relay => own(b, attack, victim, number, &mut random),
     };
     let end = begin + attack.days * DAY;
     drafts.retain(|draft| (begin - HISTORY..end).contains(&draft.at));
@@ -73,14 +73,21 @@ fn stream(b: &Bench<'_>, attack: &Attack, victim: Victim, number: usize) -> Stre
 }
 
 /// The victim's own mail, and when the attack begins.
-fn own(b: &Bench<'_>, victim: Victim, number: usize, random: &mut Random) -> (Vec<Draft>, f64) {
+fn own(
+    b: &Bench<'_>,
+    attack: &Attack,
+    victim: Victim,
+    number: usize,
+    random: &mut Random,
+) -> (Vec<Draft>, f64) {
     let traces = &b.found.traces;
     let climate = Climate::default();
+    let (least, most) = (attack.age.0 * DAY, attack.age.1 * DAY);
     let draw = Draw { seed: b.args.seed, number: 1000 + number as u64, climate };
     if traces.is_empty() {
         // Without traces, somebody at work.
         let mail = office(random, 240, if victim == Victim::Relay { 300.0 } else { 15.0 });
-        let begin = (FIRST_DAY + random.between(100.0, 235.0)) * DAY;
+        let begin = FIRST_DAY * DAY + random.between(least, most.min(235.0 * DAY));
         return (mail, begin);
     }
     let drafts = match victim {
@@ -90,13 +97,13 @@ fn own(b: &Bench<'_>, victim: Victim, number: usize, random: &mut Random) -> (Ve
                 let senders = traces[trace].senders.iter().enumerate();
                 senders.map(move |(sender, mails)| (trace, sender, mails))
             };
-            let old = |mails: &[crate::traces::TraceMail]| {
-                let ends = mails.first().zip(mails.last());
-                ends.is_some_and(|(first, last)| (last.at - first.at) as f64 >= YOUNGEST)
+            let fits = |mails: &[TraceMail]| {
+                let first = mails.first().map_or(0, |mail| mail.at);
+                mails.iter().any(|mail| (least..=most).contains(&((mail.at - first) as f64)))
             };
             let persons: Vec<(usize, usize)> = (0..traces.len())
                 .flat_map(trace)
-                .filter(|(.., mails)| old(mails))
+                .filter(|(.., mails)| fits(mails))
                 .map(|(trace, sender, _)| (trace, sender))
                 .collect();
             let (trace, sender) = random.choose(&persons);
@@ -104,8 +111,11 @@ fn own(b: &Bench<'_>, victim: Victim, number: usize, random: &mut Random) -> (Ve
         }
     };
     let first = drafts[0].at;
-    let late: Vec<f64> =
-        drafts.iter().map(|draft| draft.at).filter(|at| *at >= first + YOUNGEST).collect();
+    let late: Vec<f64> = drafts
+        .iter()
+        .map(|draft| draft.at)
+        .filter(|at| (least..=most).contains(&(at - first)))
+        .collect();
     let begin = random.choose(&late) + 0.5;
     (drafts, begin)
 }
@@ -155,7 +165,7 @@ pub(crate) fn measure(b: &Bench<'_>, report: &mut Report) {
             .map(|one| {
                 eprintln!("  {name}: {}", one.name);
                 // Forty days of growth are long.
-                let count = victim.count(b) / if one.days > 1.0 { 5 } else { 1 };
+                let count = (victim.count(b) / if one.days > 1.0 { 5 } else { 1 }).max(1);
                 let outcomes = attack(b, &Rules::default(), one, victim, count);
                 if victim == Victim::Person || one.everywhere {
                     goal(report, one, name, &outcomes);
@@ -207,14 +217,27 @@ fn goal(report: &mut Report, attack: &Attack, victim: &str, outcomes: &[Outcome]
         ),
         Goal::Recipients(most) => (
             format!("100 %, recipients <= {most}"),
-            format!("{}, at most {}", percent(blocked, all), at(&recipients, 1.0)),
-            blocked == all && at(&recipients, 1.0) <= most,
+            format!("{}, {}", percent(blocked, all), both(&recipients)),
+            blocked == all && at(&recipients, 0.95) <= most,
         ),
         Goal::Contained(most) => (
             format!("median <= {most} messages"),
             format!("{median}/{p95}, {} blocked", percent(blocked, all)),
             median <= most,
         ),
+        Goal::Noticed(most) => {
+            // Who never notices has seen all of it pass.
+            let before: Vec<u64> = outcomes
+                .iter()
+                .map(|outcome| outcome.unnoticed.unwrap_or(outcome.leaked).messages)
+                .collect();
+            let median = at(&before, 0.5);
+            (
+                format!("suspicious, median <= {most} messages"),
+                format!("{}, {}", percent(noticed(outcomes).len(), all), both(&before)),
+                median <= most,
+            )
+        }
         Goal::Suspicious => {
             let noticed = noticed(outcomes);
             let before: Vec<u64> = noticed.iter().map(|amount| amount.messages).collect();

@@ -2,11 +2,9 @@
 //! less detail, with the engine changed.
 
 use crate::{
-    Bench,
-    arena::Variant,
-    attacks,
-    constants::CONSTANTS,
-    legit, ordinary,
+    Bench, attacks, legit,
+    model::{CONSTANTS, Variant},
+    ordinary,
     replay::{Outcome, Rules},
     report::{Report, or_dash, percent},
     scenarios::Goal,
@@ -71,7 +69,7 @@ pub(crate) fn sensitivity(b: &Bench<'_>, report: &mut Report) {
 }
 
 fn table(b: &Bench<'_>, report: &mut Report, title: &str, variants: &[(String, Variant)]) {
-    let (persons, runs) = (b.args.amount(60, 3), b.args.amount(8, 1));
+    let (persons, runs) = (b.args.amount(40, 2), b.args.amount(4, 1));
     report.section(
         title,
         &format!(
