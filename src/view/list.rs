@@ -12,7 +12,10 @@ use crate::{
     verdict::{Action, Scope},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 /// What an entity is, for a list.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -64,11 +67,12 @@ pub struct ListView {
     pub passed_messages: u64,
     /// Relayed recipients of those.
     pub passed_recipients: u64,
-    /// Recipients that were refused since (of a mark: would have been).
+    /// Recipients that were refused since (of a mark: would have been; of a
+    /// suspicion: by the throttle, since the daemon began to count).
     pub refused: u64,
     /// Messages that went to the hold queue since.
     pub held: u64,
-    /// When it last tried.
+    /// When it last tried (of a suspicion: when it was last slowed down).
     pub last_attempt: Option<Timestamp>,
 }
 
@@ -76,9 +80,6 @@ impl ListView {
     /// A restriction or mark.
     pub fn of_restriction(engine: &Engine, held: &InForce, now: Timestamp) -> Self {
         let restriction = &held.restriction;
-        let load = |counter: &std::sync::atomic::AtomicU64| {
-            counter.load(std::sync::atomic::Ordering::Relaxed)
-        };
         let state = if restriction.mark {
             State::Marked
         } else if engine.settings().directory.refuses(restriction) {
@@ -98,8 +99,8 @@ impl ListView {
             findings: restriction.findings.iter().map(FindingView::from).collect(),
             passed_messages: restriction.passed_messages,
             passed_recipients: restriction.passed_recipients,
-            refused: load(&held.attempts.refused),
-            held: load(&held.attempts.held_messages),
+            refused: held.attempts.refused.load(Relaxed),
+            held: held.attempts.held_messages.load(Relaxed),
             last_attempt: held.attempts.last(),
             ..Self::empty(engine, restriction.entity.clone(), State::Restricted)
         }
@@ -132,9 +133,18 @@ impl ListView {
         }
     }
 
-    fn suspicious(engine: &Engine, entity: Entity, tally: &Tally, now: Timestamp) -> Self {
+    pub(super) fn suspicious(
+        engine: &Engine,
+        entity: Entity,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> Self {
         let findings = engine.findings(entity.connector(), tally, now);
+        let throttled = &tally.throttled;
         Self {
+            refused: throttled.refused.load(Relaxed),
+            held: throttled.held_messages.load(Relaxed),
+            last_attempt: throttled.last(),
             since: findings.first().map(|finding| finding.since),
             reason: findings.first().map(sentence).unwrap_or_default(),
             findings: findings.iter().map(FindingView::from).collect(),

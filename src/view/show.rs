@@ -5,10 +5,11 @@ use crate::{
     connector::{ConnectorKey, Entity},
     directory::{Directory, Limits, Named},
     engine::Engine,
-    record::{CaseId, Event, Record, Restriction, Sample},
+    judge::Judgement,
+    record::{CaseId, Event, Record, Restriction, Sample, SignalName},
     tally::{Tally, Totals},
     timestamp::Timestamp,
-    verdict::Mode,
+    verdict::{Mode, Throttle},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,10 @@ pub fn show(
     let held = standing.and_then(|entry| entry.standing.restriction.clone());
     let over = last_restriction(history).filter(|_| held.is_none());
     let case = held.as_ref().or(over);
+    let suspicious = tally
+        .as_ref()
+        .filter(|tally| held.is_none() && tally.judgement() == Judgement::Suspicious)
+        .map(|tally| ListView::suspicious(engine, entity.clone(), tally, now));
     Some(ShowView {
         entity: entity.clone(),
         mode: directory.terms(key).mode,
@@ -152,8 +157,12 @@ pub fn show(
             since: case.since,
             findings: case.findings.iter().map(FindingView::from).collect(),
         }),
-        next: held.as_ref().map(|held| next_steps(held)).unwrap_or_default(),
-        standing: standing.map(|entry| ListView::of_entry(engine, entry, now)),
+        next: match (&held, &suspicious) {
+            (Some(held), _) => next_steps(held),
+            (None, Some(suspicious)) => steps_of_suspicion(engine, suspicious),
+            (None, None) => Vec::new(),
+        },
+        standing: standing.map(|entry| ListView::of_entry(engine, entry, now)).or(suspicious),
         findings: tally
             .iter()
             .flat_map(|tally| engine.findings(key, tally, now))
@@ -209,15 +218,63 @@ fn next_steps(restriction: &Restriction) -> Vec<String> {
         steps.push(format!("Look at what it sent, in the log of Postfix: grep {queue_id} /var/log/mail.log, or journalctl -g {queue_id}"));
     }
     if !restriction.findings.is_empty() {
-        steps.push(
-            "If these sender domains are yours: add them to registered_domains, then connguard reload".into(),
-        );
-        steps.push("If not, find and stop what sends this mail: change the password, revoke the certificate, clean the host".into());
+        steps.extend(explanations(restriction.findings.iter().map(|finding| finding.signal)));
+        steps.push("If nothing of this is meant to be, find and stop what sends this mail: change the password, revoke the certificate, clean the host".into());
     }
     steps.push(if restriction.mark {
         format!("To take the mark away: connguard unblock {entity} --reason \"...\"")
     } else {
         format!("To let it relay again: connguard unblock {entity} --reason \"...\"")
     });
+    steps
+}
+
+fn steps_of_suspicion(engine: &Engine, suspicious: &ListView) -> Vec<String> {
+    let entity = &suspicious.entity;
+    let settings = engine.settings();
+    let terms = settings.directory.terms(entity.connector());
+    let mut steps = Vec::new();
+    if settings.throttle && terms.mode == Mode::Enforce {
+        steps.extend(match terms.throttle(entity.connector()) {
+            Throttle::Tempfail => Some("It is slowed down: mail beyond its rate is refused with 451, and its client tries again".to_owned()),
+            Throttle::Hold => Some("It is slowed down: mail beyond its rate waits in the hold queue of Postfix (postqueue -j shows it); postsuper -H QUEUE_ID lets a message go".to_owned()),
+            Throttle::Off => None,
+        });
+    }
+    let signals = suspicious.findings.iter().map(|found| found.finding.signal);
+    steps.extend(explanations(signals));
+    steps.push(format!(
+        "If what it sends now is wanted: connguard normal {entity} --reason \"...\""
+    ));
+    steps.push(format!("How far it is from being restricted: connguard explain {entity}"));
+    steps
+}
+
+/// What may be behind these signals and is no attack, each with what to do.
+fn explanations(signals: impl Iterator<Item = SignalName>) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    for signal in signals {
+        let texts: &[&str] = match signal {
+            SignalName::UnregisteredSender | SignalName::ForeignFrom => &[
+                "If these sender domains are yours: add them to registered_domains, then connguard reload",
+                "If it forwards mail or runs mailing lists: give it a [[connector]] with profile = \"forwarder\"",
+            ],
+            SignalName::UnknownCrowds | SignalName::Volume => &[
+                "If it sends newsletters or invoices: give it a [[connector]] with profile = \"bulk\" and usual = { messages_per_hour = N }, or trust it for a time",
+            ],
+            SignalName::NewNetworks | SignalName::ShiftedNetworks => {
+                &["If somebody travels or a program moved: ask them before you let it go on"]
+            }
+            SignalName::MostRefused | SignalName::ManyRefused => {
+                &["If its list of recipients is old: have it cleaned"]
+            }
+            SignalName::SpamVerdict => &["See what the filter found: the spam headers of its mail"],
+        };
+        for text in texts {
+            if !steps.iter().any(|step| step == text) {
+                steps.push((*text).to_owned());
+            }
+        }
+    }
     steps
 }
