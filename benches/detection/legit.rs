@@ -173,7 +173,7 @@ fn other_rules() -> Vec<(&'static str, Rules, Climate)> {
 fn goals(b: &Bench<'_>, report: &mut Report, logins: &[Drawn]) {
     let sum = total(logins);
     report.goal(
-        "false blocks of persons, 15 draws",
+        &format!("false blocks of persons, {} draws (15 are asked for)", b.args.draws),
         "0",
         &format!("{} in {:.0} sender-years", sum.blocks, sum.years),
         sum.blocks == 0,

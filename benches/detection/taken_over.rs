@@ -116,7 +116,12 @@ fn own(
         .map(|draft| draft.at)
         .filter(|at| (least..=most).contains(&(at - first)))
         .collect();
-    let begin = random.choose(&late) + 0.5;
+    // An organization may have been silent for so long.
+    let begin = if late.is_empty() {
+        first + random.between(least, most.min(2.0 * least))
+    } else {
+        random.choose(&late) + 0.5
+    };
     (drafts, begin)
 }
 
