@@ -272,7 +272,11 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
     let muted_until = loaded.mute(now);
     let saved_at = loaded.saved_at;
     let memory = loaded.key.map(|key| engine::Memory { key, filters: loaded.filters, muted_until });
+    let all_is_lost = memory.is_none() && muted_until.is_some();
     let recalled = engine.recall(memory, loaded.connectors, now);
+    if all_is_lost {
+        engine.mute(now);
+    }
     for fault in &recalled.faults {
         tracing::warn!("history: {fault}");
     }

@@ -28,7 +28,7 @@
 //! mutex, which is held for a few look-ups, never while anything waits, and
 //! always taken before a shard: under it, map and order hold the same messages.
 
-use crate::timestamp::Timestamp;
+use crate::{message::Outcome, timestamp::Timestamp};
 use dashmap::DashMap;
 use std::{
     collections::BTreeMap,
@@ -60,6 +60,28 @@ pub struct First<T> {
     pub last: bool,
     /// Whether the message still counted as in flight.
     pub on_time: bool,
+    /// What its listed recipients have had so far, this one included.
+    pub so_far: Results,
+}
+
+/// What the recipients of a message have had.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Results {
+    /// Recipients that were refused.
+    pub refused: u32,
+    /// Recipients that were delivered.
+    pub delivered: u32,
+}
+
+/// A message that stops to count as in flight because its time is over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Landed<T> {
+    /// Whose message it is.
+    pub owner: T,
+    /// Recipients of the message.
+    pub of: u32,
+    /// What they have had so far.
+    pub so_far: Results,
 }
 
 impl<T> First<T> {
@@ -93,6 +115,7 @@ struct Slot<T> {
     /// Hashes of the listed recipients and of strangers that were heard of,
     /// sorted. The lowest bit of a hash is replaced by [`HEARD`].
     recipients: Vec<u64>,
+    so_far: Results,
 }
 
 /// Set in a hash: its first result has come.
@@ -180,6 +203,7 @@ impl<T: Clone> Pending<T> {
             open: of,
             unheard: recipients.len(),
             recipients,
+            so_far: Results::default(),
         };
         if let Some(old) = self.slots.insert(Arc::clone(&place.queue_id), slot) {
             order.remove(old.number);
@@ -195,12 +219,18 @@ impl<T: Clone> Pending<T> {
 
     /// The result of `recipient` (a hash as in [`Pending::accept`]) of the
     /// message `queue_id`, if it is the first one of this recipient.
-    pub fn result(&self, queue_id: &str, recipient: u64, now: Timestamp) -> Option<First<T>> {
+    pub fn result(
+        &self,
+        queue_id: &str,
+        recipient: u64,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Option<First<T>> {
         let mut slot = self.slots.get_mut(queue_id)?;
         if now.since(slot.accepted) >= KEPT {
             return None;
         }
-        let first = slot.hear(recipient)?;
+        let first = slot.hear(recipient, outcome)?;
         let (number, is_over) = (slot.number, slot.is_over());
         drop(slot);
         if is_over {
@@ -211,11 +241,11 @@ impl<T: Clone> Pending<T> {
         Some(first)
     }
 
-    /// Ends what is over at `now`. Gives the owners, once for each message, of
-    /// those that count as in flight no longer because ten minutes are over.
-    /// To be called every few seconds.
+    /// Ends what is over at `now`. Gives the messages, each once, that count as
+    /// in flight no longer because ten minutes are over. To be called every few
+    /// seconds.
     #[must_use = "their messages no longer count as in flight"]
-    pub fn expire(&self, now: Timestamp) -> Vec<T> {
+    pub fn expire(&self, now: Timestamp) -> Vec<Landed<T>> {
         let mut landed = Vec::new();
         let is_due = |place: &Place, span| now.since(place.accepted) >= span;
         self.in_batches(|order| {
@@ -273,7 +303,7 @@ impl<T: Clone> Pending<T> {
 
 impl<T: Clone> Slot<T> {
     /// Hears of a recipient; `None` where that is nothing new.
-    fn hear(&mut self, recipient: u64) -> Option<First<T>> {
+    fn hear(&mut self, recipient: u64, outcome: Outcome) -> Option<First<T>> {
         let hash = recipient & !HEARD;
         let listed = match self.recipients.binary_search_by_key(&hash, |it| it & !HEARD) {
             Ok(at) => {
@@ -291,17 +321,25 @@ impl<T: Clone> Slot<T> {
                 false
             }
         };
+        match outcome {
+            Outcome::Refused if listed => self.so_far.refused += 1,
+            Outcome::Delivered if listed => self.so_far.delivered += 1,
+            _ => {}
+        }
         let (on_time, last) = (self.in_flight, self.open == 1);
         self.open = self.open.saturating_sub(1);
         if last {
             self.in_flight = false;
         }
-        Some(First { owner: self.owner.clone(), of: self.of, listed, last, on_time })
+        let (owner, of, so_far) = (self.owner.clone(), self.of, self.so_far);
+        Some(First { owner, of, listed, last, on_time, so_far })
     }
 
-    /// Ends its flight; gives the owner if that was not over yet.
-    fn land(&mut self) -> Option<T> {
-        std::mem::take(&mut self.in_flight).then(|| self.owner.clone())
+    /// Ends its flight, if that was not over yet.
+    fn land(&mut self) -> Option<Landed<T>> {
+        let (of, so_far) = (self.of, self.so_far);
+        let was_in_flight = std::mem::take(&mut self.in_flight);
+        was_in_flight.then(|| Landed { owner: self.owner.clone(), of, so_far })
     }
 
     fn is_over(&self) -> bool {

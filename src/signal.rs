@@ -44,6 +44,7 @@ use domains::Domains;
 use networks::Networks;
 use plain::Plain;
 use refused::Refused;
+pub use refused::{Stage, Told};
 use serde::{Deserialize, Serialize};
 use volume::Volume;
 
@@ -241,9 +242,9 @@ impl Signals {
         self.refused.unknown(context.model, context.now);
     }
 
-    /// The first delivery result of a recipient, of a message with `of` ones.
-    pub fn result(&self, refused: bool, of: u32, context: &Context<'_>) {
-        self.refused.result(refused, of, context.model, context.now);
+    /// What delivery results tell of a message.
+    pub fn result(&self, told: &Told, context: &Context<'_>) {
+        self.refused.result(told, context.model, context.now);
     }
 
     /// A message passed: what it brings is part of its history.
@@ -273,7 +274,7 @@ impl Signals {
                     self.networks.shift(messages, life.is_old, model, *now),
                 );
         }
-        if !life.settling {
+        if !life.settling && !context.muted {
             scores = scores.with(SignalName::Volume, self.volume.score(context).0);
         }
         scores

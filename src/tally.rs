@@ -25,7 +25,7 @@ use crate::{
     own_domains::OwnDomains,
     record::{Finding, Sample, SignalName, Unit},
     restriction::Attempts,
-    signal::{Context, Life, Observation, Signals},
+    signal::{Context, Life, Observation, Signals, Told},
     throttle::{Bucket, Rate, in_flight_limit},
     timestamp::Timestamp,
     window::Window,
@@ -153,9 +153,9 @@ impl Tally {
         }
     }
 
-    /// The first delivery result of one of the `of` recipients of a message.
-    pub fn result(&self, refused: bool, of: u32, context: &Context<'_>) {
-        self.signals.result(refused, of, context);
+    /// What delivery results tell of a message.
+    pub fn result(&self, told: &Told, context: &Context<'_>) {
+        self.signals.result(told, context);
     }
 
     /// Counts a message as passed. It becomes part of the history if it was

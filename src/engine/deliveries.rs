@@ -6,7 +6,8 @@ use crate::{
     connector::{ConnectorKey, Entity},
     directory::Resolution,
     message::{Delivery, Outcome},
-    signal::Context,
+    pending::{Landed, Results},
+    signal::{Context, Stage, Told},
     tally::Tally,
     timestamp::Timestamp,
 };
@@ -56,27 +57,38 @@ impl Engine {
     /// What became of a recipient of a message that was accepted.
     pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) {
         let recipient = self.fingerprints.of_recipient(delivery.recipient);
-        let Some(first) = self.pending.result(delivery.queue_id, recipient, now) else {
+        let Delivery { queue_id, outcome, .. } = *delivery;
+        let Some(first) = self.pending.result(queue_id, recipient, outcome, now) else {
             return;
         };
         if first.landed() {
             first.owner.tally.landed();
         }
-        // Whom Postfix added, as `always_bcc` does, the client did not choose.
-        if !first.listed {
-            return;
-        }
-        let refused = match delivery.outcome {
-            Outcome::Delivered => false,
-            Outcome::Refused => true,
-            Outcome::Deferred => return,
+        let stage = match (first.on_time, first.last) {
+            (false, _) => Stage::Late,
+            (true, false) => Stage::Waiting,
+            (true, true) => Stage::Complete,
         };
-        let Owner { key, tally, resets } = first.owner;
-        // Mail from before a restriction, an unblock, a trust: dealt with.
-        if resets != tally.counters.resets.load(SeqCst) {
-            return;
+        let this = match outcome {
+            // Whom Postfix added, as `always_bcc` does, the client did not choose.
+            _ if !first.listed => None,
+            Outcome::Delivered => Some(false),
+            Outcome::Refused => Some(true),
+            Outcome::Deferred => None,
+        };
+        if this.is_some() || stage == Stage::Complete {
+            let told = Told { this, of: first.of, so_far: first.so_far, stage };
+            self.tell(&first.owner, &told, now);
         }
-        self.judge_apart(&key, &tally, now, |context| tally.result(refused, first.of, context));
+    }
+
+    /// Judges by what delivery results tell.
+    fn tell(&self, owner: &Owner, told: &Told, now: Timestamp) {
+        let Owner { key, tally, resets } = owner;
+        // Mail from before a restriction, an unblock, a trust: dealt with.
+        if *resets == tally.counters.resets.load(SeqCst) {
+            self.judge_apart(key, tally, now, |context| tally.result(told, context));
+        }
     }
 
     /// A transaction that never reached its end: Postfix refused recipients of
@@ -110,8 +122,12 @@ impl Engine {
 
     /// Messages whose fate counts as known since their time is over.
     pub(super) fn expire_deliveries(&self, now: Timestamp) {
-        for owner in self.pending.expire(now) {
+        for Landed { owner, of, so_far } in self.pending.expire(now) {
             owner.tally.landed();
+            if so_far != Results::default() {
+                let told = Told { this: None, of, so_far, stage: Stage::Complete };
+                self.tell(&owner, &told, now);
+            }
         }
     }
 

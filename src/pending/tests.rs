@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 use super::*;
+use crate::message::Outcome;
 use proptest::prelude::*;
 use std::{
     collections::BTreeSet,
@@ -40,17 +41,45 @@ fn accept(
     pending.accept(queue_id, owner, list(recipients), count, at(seconds))
 }
 
+fn owners<T>(landed: Vec<Landed<T>>) -> Vec<T> {
+    landed.into_iter().map(|landed| landed.owner).collect()
+}
+
+#[test]
+fn what_recipients_have_had_is_told_with_each_result_and_when_time_is_over() {
+    let pending = Pending::default();
+    assert!(
+        pending.accept("A1", "erp", Box::new([hash(1), hash(2), hash(3)]), 3, at(0)).is_empty()
+    );
+    let so_far = |refused, delivered| Results { refused, delivered };
+    let first = pending.result("A1", hash(1), Outcome::Refused, at(1)).unwrap();
+    assert_eq!(first.so_far, so_far(1, 0));
+    let stranger = pending.result("A1", hash(9), Outcome::Refused, at(2)).unwrap();
+    assert_eq!(stranger.so_far, so_far(1, 0), "whom nobody listed does not count");
+    let landed = pending.expire(at(10 * MINUTE));
+    assert_eq!(landed, [Landed { owner: "erp", of: 3, so_far: so_far(1, 0) }]);
+    let late = pending.result("A1", hash(2), Outcome::Delivered, at(HOUR)).unwrap();
+    assert_eq!((late.so_far, late.on_time), (so_far(1, 1), false));
+}
+
 #[test]
 fn each_recipient_has_one_first_result_and_the_last_one_lands_the_message() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
-    let first = pending.result("A1", hash(1), at(16)).unwrap();
-    let expected = First { owner: "erp", of: 2, listed: true, last: false, on_time: true };
+    let first = pending.result("A1", hash(1), Outcome::Deferred, at(16)).unwrap();
+    let expected = First {
+        owner: "erp",
+        of: 2,
+        listed: true,
+        last: false,
+        on_time: true,
+        so_far: Results::default(),
+    };
     assert_eq!(first, expected);
     assert!(!first.landed());
-    assert_eq!(pending.result("A1", hash(1), at(300)), None, "a retry");
-    assert_eq!(pending.result("A2", hash(2), at(300)), None, "another message");
-    assert!(pending.result("A1", hash(2), at(300)).unwrap().landed());
+    assert_eq!(pending.result("A1", hash(1), Outcome::Deferred, at(300)), None, "a retry");
+    assert_eq!(pending.result("A2", hash(2), Outcome::Deferred, at(300)), None, "another message");
+    assert!(pending.result("A1", hash(2), Outcome::Deferred, at(300)).unwrap().landed());
     assert!(pending.is_empty());
     assert!(pending.expire(at(HOUR)).is_empty());
 }
@@ -60,12 +89,12 @@ fn after_ten_minutes_a_message_counts_no_longer_but_its_results_are_told_for_fou
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
     assert!(pending.expire(at(10 * MINUTE - 1)).is_empty());
-    assert_eq!(pending.expire(at(10 * MINUTE)), ["erp"]);
+    assert_eq!(owners(pending.expire(at(10 * MINUTE))), ["erp"]);
     assert!(pending.expire(at(11 * MINUTE)).is_empty(), "once");
-    let late = pending.result("A1", hash(1), at(3 * HOUR)).unwrap();
+    let late = pending.result("A1", hash(1), Outcome::Deferred, at(3 * HOUR)).unwrap();
     assert!(!late.on_time && !late.landed());
     assert_eq!(pending.len(), 1);
-    assert_eq!(pending.result("A1", hash(2), at(4 * HOUR)), None);
+    assert_eq!(pending.result("A1", hash(2), Outcome::Deferred, at(4 * HOUR)), None);
     assert!(pending.expire(at(4 * HOUR)).is_empty());
     assert!(pending.is_empty());
 }
@@ -74,11 +103,15 @@ fn after_ten_minutes_a_message_counts_no_longer_but_its_results_are_told_for_fou
 fn rewritten_recipients_take_the_open_places() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
-    let first = pending.result("A1", hash(8), at(1)).unwrap();
+    let first = pending.result("A1", hash(8), Outcome::Deferred, at(1)).unwrap();
     assert!(!first.listed && !first.last);
-    assert_eq!(pending.result("A1", hash(8), at(2)), None, "a retry");
-    assert!(pending.result("A1", hash(9), at(3)).unwrap().landed());
-    assert_eq!(pending.result("A1", hash(10), at(4)), None, "there are only two places");
+    assert_eq!(pending.result("A1", hash(8), Outcome::Deferred, at(2)), None, "a retry");
+    assert!(pending.result("A1", hash(9), Outcome::Deferred, at(3)).unwrap().landed());
+    assert_eq!(
+        pending.result("A1", hash(10), Outcome::Deferred, at(4)),
+        None,
+        "there are only two places"
+    );
     assert!(pending.expire(at(10 * MINUTE)).is_empty());
 }
 
@@ -86,9 +119,9 @@ fn rewritten_recipients_take_the_open_places() {
 fn an_added_recipient_hides_no_listed_one() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1], 0).is_empty());
-    let archive = pending.result("A1", hash(7), at(1)).unwrap();
+    let archive = pending.result("A1", hash(7), Outcome::Deferred, at(1)).unwrap();
     assert!(archive.landed() && !archive.listed);
-    let refused = pending.result("A1", hash(1), at(16)).unwrap();
+    let refused = pending.result("A1", hash(1), Outcome::Deferred, at(16)).unwrap();
     assert!(refused.listed && !refused.landed());
     assert!(pending.is_empty());
 }
@@ -97,16 +130,16 @@ fn an_added_recipient_hides_no_listed_one() {
 fn a_recipient_that_stands_twice_is_one() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 1, 2], 0).is_empty());
-    assert_eq!(pending.result("A1", hash(1), at(1)).unwrap().of, 2);
-    assert!(pending.result("A1", hash(2), at(1)).unwrap().landed());
+    assert_eq!(pending.result("A1", hash(1), Outcome::Deferred, at(1)).unwrap().of, 2);
+    assert!(pending.result("A1", hash(2), Outcome::Deferred, at(1)).unwrap().landed());
 }
 
 #[test]
 fn recipients_need_not_all_be_listed() {
     let pending = Pending::default();
     assert!(pending.accept("A1", "erp", list(&[]), 2, at(0)).is_empty());
-    assert!(!pending.result("A1", hash(1), at(1)).unwrap().last);
-    assert!(pending.result("A1", hash(2), at(1)).unwrap().landed());
+    assert!(!pending.result("A1", hash(1), Outcome::Deferred, at(1)).unwrap().last);
+    assert!(pending.result("A1", hash(2), Outcome::Deferred, at(1)).unwrap().landed());
     assert_eq!(pending.accept("A2", "erp", list(&[]), 0, at(0)), ["erp"]);
     assert!(pending.is_empty());
 }
@@ -116,7 +149,7 @@ fn a_queue_id_that_comes_again_is_the_new_message() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "old", &[1], 0).is_empty());
     assert_eq!(accept(&pending, "A1", "new", &[1], 5), ["old"]);
-    assert_eq!(pending.result("A1", hash(1), at(6)).unwrap().owner, "new");
+    assert_eq!(pending.result("A1", hash(1), Outcome::Deferred, at(6)).unwrap().owner, "new");
     assert!(pending.is_empty());
     assert!(pending.expire(at(HOUR)).is_empty());
 }
@@ -133,21 +166,21 @@ fn the_oldest_make_room() {
     assert_eq!(accept(&pending, "A5", "five", &many, 4), ["two", "three"]);
     assert_eq!(pending.len(), 2);
     // What is no longer in flight goes first, and lowers nothing.
-    assert_eq!(pending.expire(at(10 * MINUTE + 3)), ["four"]);
+    assert_eq!(owners(pending.expire(at(10 * MINUTE + 3))), ["four"]);
     assert!(accept(&pending, "A6", "six", &[1], 10 * MINUTE + 3).is_empty());
-    assert_eq!(pending.result("A4", hash(1), at(10 * MINUTE + 4)), None);
+    assert_eq!(pending.result("A4", hash(1), Outcome::Deferred, at(10 * MINUTE + 4)), None);
 }
 
 #[test]
 fn nothing_stays_in_flight_when_results_stop_coming() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "late", &[1], 0).is_empty());
-    assert_eq!(pending.expire(at(10 * MINUTE)), ["late"]);
+    assert_eq!(owners(pending.expire(at(10 * MINUTE))), ["late"]);
     assert!(accept(&pending, "A2", "erp", &[1], 11 * MINUTE).is_empty());
     assert!(accept(&pending, "A3", "crm", &[1], 11 * MINUTE).is_empty());
     assert_eq!(pending.clear(), ["erp", "crm"]);
     assert!(pending.is_empty());
-    assert_eq!(pending.result("A2", hash(1), at(12 * MINUTE)), None);
+    assert_eq!(pending.result("A2", hash(1), Outcome::Deferred, at(12 * MINUTE)), None);
 }
 
 /// What the table is to do, without shards and locks.
@@ -206,7 +239,14 @@ impl Model {
         let on_time = message.in_flight;
         message.open = message.open.saturating_sub(1);
         message.in_flight &= !last;
-        let first = First { owner: message.owner, of: message.of, listed, last, on_time };
+        let first = First {
+            owner: message.owner,
+            of: message.of,
+            listed,
+            last,
+            on_time,
+            so_far: Results::default(),
+        };
         self.remove(|it| it.open == 0 && it.listed.is_subset(&it.heard));
         Some(first)
     }
@@ -272,12 +312,12 @@ proptest! {
                     landed.extend(gone);
                 }
                 Step::Result { id, recipient } => {
-                    let first = pending.result(&format!("Q{id}"), hash(recipient), at(now));
+                    let first = pending.result(&format!("Q{id}"), hash(recipient), Outcome::Deferred, at(now));
                     prop_assert_eq!(first, model.result(id, recipient, now));
                     landed.extend(first.filter(First::landed).map(|first| first.owner));
                 }
                 Step::Expire => {
-                    let gone = pending.expire(at(now));
+                    let gone = owners(pending.expire(at(now)));
                     prop_assert_eq!(&gone, &model.expire(now));
                     landed.extend(gone);
                 }
@@ -324,12 +364,14 @@ fn threads_land_every_message_once() {
                     land(pending.accept(&queue_id, owner, list(&recipients), count, now));
                     for recipient in recipients.iter().chain(&[9]) {
                         let id = format!("Q{}", number.wrapping_sub(thread) % 70);
-                        if let Some(first) = pending.result(&id, hash(*recipient), now) {
+                        if let Some(first) =
+                            pending.result(&id, hash(*recipient), Outcome::Deferred, now)
+                        {
                             land(first.landed().then_some(first.owner).into_iter().collect());
                         }
                     }
                     if number % 64 == 0 {
-                        land(pending.expire(now));
+                        land(owners(pending.expire(now)));
                     }
                     if number % 1024 == 1023 {
                         land(pending.clear());

@@ -69,6 +69,14 @@ impl Ledger {
         after
     }
 
+    /// Adds `delta` nats without a trial.
+    pub fn add(&self, shape: &Shape, delta: f32, now: Timestamp) {
+        let (before, after) = self.score.add(delta, shape.halflife_s, shape.strong_cap, now);
+        if after <= 0.0 && before > 0.0 {
+            self.forget_counts();
+        }
+    }
+
     /// Counts a trial in the history only.
     pub fn pend(&self, bad: bool) {
         self.baseline.pend(bad, 1.0);

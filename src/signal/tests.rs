@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::judge::fuse;
+use crate::pending::Results;
 
 const DAY: u64 = 20_000;
 
@@ -53,7 +54,9 @@ fn provoked(signal: SignalName, model: &Model) -> Signals {
                 Observation { recipients: 9, unseen: 9, fresh: 9, ..usual }
             }
             SignalName::MostRefused | SignalName::ManyRefused => {
-                signals.result(true, 1, &context);
+                let so_far = Results { refused: 1, delivered: 0 };
+                let told = Told { this: Some(true), of: 1, so_far, stage: Stage::Complete };
+                signals.result(&told, &context);
                 usual
             }
             SignalName::SpamVerdict => Observation { spam: Some(true), ..usual },

@@ -298,7 +298,7 @@ fn off_because(
             (life.settling, SETTLING),
         ],
         ManyRefused => &[(!context.feedback, "delivery results are not known")],
-        Volume => &[(life.settling, SETTLING)],
+        Volume => &[(context.muted, MUTED), (life.settling, SETTLING)],
         MostRefused | SpamVerdict => &[],
     };
     reasons.iter().find(|(is_off, _)| *is_off).map(|(_, why)| *why)
