@@ -6,7 +6,7 @@ use super::{
     hold_reason, judging::Judging, over_limit,
 };
 use crate::{
-    connector::{ConnectorKey, parent_network},
+    connector::{ConnectorKey, Profile, parent_network},
     domain,
     judge::Judgement,
     known,
@@ -175,7 +175,7 @@ impl End<'_> {
         Observation {
             sender: self.sender(),
             from: self.from(counted),
-            network: self.network(),
+            network: self.network(&counted.key),
             recipients: transaction.relayed,
             unseen: count(&|recipient| !engine.known.recipients.contains(pair(recipient), now)),
             fresh: count(&|recipient| !engine.known.recent.contains(pair(recipient), now)),
@@ -183,8 +183,11 @@ impl End<'_> {
         }
     }
 
-    /// The client's network.
-    fn network(&self) -> Option<u64> {
+    /// The client's network, where it is part of who it is.
+    fn network(&self, key: &ConnectorKey) -> Option<u64> {
+        if self.settled.resolution.terms.profile(key) != Profile::Login {
+            return None;
+        }
         let client = crate::connector::client_network(self.client?);
         Some(self.engine.fingerprints.of_network(&parent_network(client)))
     }

@@ -185,8 +185,10 @@ fn what_is_never_heard_of_lands_once() {
 /// Bad and all trials of unknown crowds that are committed and pending.
 fn trials(tally: &Tally) -> (f32, f32) {
     let image = serde_json::to_value(tally.image()).unwrap();
+    let rows = image["signals"]["plain"].as_array().unwrap();
+    let crowds = &rows.iter().find(|row| row[0] == "unknown_crowds").unwrap()[1];
     let of = |part: &str| {
-        let word = image["signals"]["crowds"][part].as_u64().unwrap();
+        let word = crowds[part].as_u64().unwrap();
         let half = |bits: u64| f32::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap());
         (half(word >> 32), half(word))
     };
