@@ -18,18 +18,21 @@ const MAX_NAME: usize = 253;
 /// countable, not an error. Borrows where there is nothing to change.
 pub fn fold(name: &str) -> Option<Cow<'_, str>> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.is_empty()
-        || name.len() > MAX_NAME
-        || name.chars().any(|c| c.is_control() || c.is_whitespace() || c == '@')
-    {
+    if name.is_empty() || name.len() > MAX_NAME {
         return None;
     }
     if name.is_ascii() {
+        if name.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'@') {
+            return None;
+        }
         return Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(name.to_ascii_lowercase())
         } else {
             Cow::Borrowed(name)
         });
+    }
+    if name.chars().any(|c| c.is_control() || c.is_whitespace() || c == '@') {
+        return None;
     }
     match idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY) {
         Ok(folded) => {

@@ -300,14 +300,15 @@ impl Engine {
                 let terms = &resolution.terms;
                 // Who has no queue of its own is held, at the end of the message.
                 let over = over_limit(&tally, terms, transaction.relayed + 1, now);
-                let (attempts, text) = if over {
+                let text = if over {
                     self.tell_of_limit(counted, &tally, now);
-                    (&tally.over_limit, (terms.action != Action::Hold).then_some(LIMIT_TEXT))
+                    (terms.action != Action::Hold).then_some(LIMIT_TEXT)
                 } else {
                     let throttle = self.throttle(settings, counted, terms, &tally, now);
-                    (&tally.throttled, (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT))
+                    (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT)
                 };
                 let text = text.filter(|_| terms.mode == Mode::Enforce)?;
+                let attempts = if over { tally.over_limit() } else { tally.throttled() };
                 attempts.refuse(1, now);
                 (Class::Tempfail, text.to_owned())
             }
@@ -364,7 +365,7 @@ impl Engine {
 
     fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
         let trusted = |entity| self.table.trust(entity, now).is_some();
-        resolution.trusted || resolution.exempting.iter().any(trusted)
+        resolution.trusted || !self.table.is_empty() && resolution.exempting.iter().any(trusted)
     }
 
     fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {

@@ -49,6 +49,11 @@ impl Score {
         decayed(self.0.load(SeqCst), halflife_s, now.as_seconds())
     }
 
+    /// Whether it is zero at any time from now on, without trials.
+    pub fn is_zero(&self) -> bool {
+        split(self.0.load(SeqCst)).0 == 0.0
+    }
+
     /// The word that holds it, to be kept across a restart.
     pub fn word(&self) -> u64 {
         self.0.load(SeqCst)

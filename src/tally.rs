@@ -11,11 +11,13 @@
 
 mod counters;
 mod image;
+mod kept_back;
 #[cfg(test)]
 mod tests;
 
 pub use counters::{Counters, Totals};
 pub use image::Image;
+use kept_back::KeptBack;
 
 use crate::{
     connector::Profile,
@@ -23,16 +25,15 @@ use crate::{
     judge::{self, Judgement, Scores},
     known::Share,
     own_domains::OwnDomains,
-    record::{Finding, Sample, SignalName, Unit},
-    restriction::Attempts,
+    record::{Finding, Sample, SignalName},
     signal::{Context, Life, Observation, Signals, Told},
-    throttle::{Bucket, Rate, in_flight_limit},
+    throttle::Bucket,
     timestamp::Timestamp,
     window::Window,
 };
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     },
     time::Duration,
@@ -50,14 +51,11 @@ pub struct Tally {
     pub messages: Window,
     /// Relayed recipients of the last hour.
     pub recipients: Window,
-    /// What went beyond a hard limit of the configuration.
-    pub over_limit: Attempts,
-    /// What the throttle kept back.
-    pub throttled: Attempts,
     /// What this connector put into the shared memory of recipients.
     pub recipients_share: Share,
     /// What it put into that of the last hour.
     pub recent_share: Share,
+    kept_back: OnceLock<Box<KeptBack>>,
     signals: Signals,
     own_domains: OwnDomains,
     bucket: Bucket,
@@ -100,10 +98,9 @@ impl Tally {
             counters: Counters::default(),
             messages: Window::default(),
             recipients: Window::default(),
-            over_limit: Attempts::default(),
-            throttled: Attempts::default(),
             recipients_share: Share::default(),
             recent_share: Share::default(),
+            kept_back: OnceLock::new(),
             signals: Signals::default(),
             own_domains: OwnDomains::default(),
             bucket: Bucket::default(),
@@ -241,53 +238,6 @@ impl Tally {
         let now = context.now.as_seconds();
         let last = self.warned.swap(now, SeqCst);
         last == 0 || now.saturating_sub(last) >= DAY_S
-    }
-
-    /// Whether its mail has to wait: it is suspicious, and the rate that its
-    /// history allows is used up, or too many of its messages have an unknown
-    /// fate.
-    pub fn must_wait(&self, context: &Context<'_>) -> bool {
-        if !self.suspicious.load(SeqCst) || self.life(context).learning {
-            return false;
-        }
-        let busiest = self.signals.volume.usual(Unit::Messages, context);
-        let crowded = context.feedback
-            && self.in_flight.load(SeqCst) >= in_flight_limit(busiest, context.model);
-        crowded || !self.bucket.has(self.rate(context), context.now)
-    }
-
-    /// Charges a message of a suspicious connector to its rate.
-    pub fn charge(&self, recipients: u32, context: &Context<'_>) {
-        if self.suspicious.load(SeqCst) {
-            self.bucket.charge(recipients, self.rate(context), context.now);
-        }
-    }
-
-    /// What the throttle allows a suspicious connector.
-    pub fn rate(&self, context: &Context<'_>) -> Rate {
-        let busiest = self.signals.volume.usual(Unit::Recipients, context);
-        Rate::of(context.profile, busiest, context.model)
-    }
-
-    /// Recipients that a suspicious connector may have at once now; see
-    /// [`Bucket::tokens`].
-    pub fn tokens(&self, context: &Context<'_>) -> f32 {
-        self.bucket.tokens(self.rate(context), context.now)
-    }
-
-    /// A message whose fate is not known was accepted.
-    pub fn took_off(&self) {
-        self.in_flight.fetch_add(1, SeqCst);
-    }
-
-    /// The fate of a message is known, or counts as such.
-    pub fn landed(&self) {
-        let _ = self.in_flight.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
-    }
-
-    /// Accepted messages whose fate is not yet known.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(SeqCst)
     }
 
     /// Whether it is time to tell that a hard limit was reached, which is once

@@ -6,7 +6,7 @@ use super::{
     hold_reason, judging::Judging, over_limit,
 };
 use crate::{
-    connector::{ConnectorKey, parent_network},
+    connector::{ConnectorKey, Profile, parent_network},
     domain,
     judge::Judgement,
     known,
@@ -21,15 +21,11 @@ use crate::{
 use std::{
     borrow::Cow,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 /// What a message counts against the limit of the hold queue, in octets,
 /// whose client did not declare its size.
 const UNDECLARED_SIZE: u64 = 100_000;
-/// Room in the hold queue that a hard limit took is given back after an hour
-/// below it: each message that the limit lets through must not begin anew.
-const HOUR: Duration = Duration::from_secs(3600);
 /// Longest text kept of what a client chose, in octets.
 const SAMPLE_TEXT: usize = 256;
 
@@ -99,26 +95,26 @@ impl End<'_> {
             if terms.mode == Mode::Enforce {
                 return self.keep_back(
                     &counted,
-                    &tally.over_limit,
+                    tally.over_limit(),
                     terms.action == Action::Hold,
                     ("connguard: hourly limit of this relay client", LIMIT_TEXT),
                 );
             }
-        } else if tally.over_limit.last().is_none_or(|last| now.since(last) >= HOUR) {
-            tally.over_limit.forget_held();
+        } else {
+            tally.forget_over_limit(now);
         }
         let throttle = engine.throttle(settings, &counted.key, terms, tally, now);
         if throttle != Throttle::Off {
             return self.keep_back(
                 &counted,
-                &tally.throttled,
+                tally.throttled(),
                 throttle == Throttle::Hold,
                 ("connguard: too much unusual mail from this client", THROTTLE_TEXT),
             );
         }
         // What was held stays in the queue when a token lets a message through.
         if tally.judgement() == Judgement::Normal {
-            tally.throttled.forget_held();
+            tally.forget_throttled();
         }
         self.judge(&counted, over)
     }
@@ -179,7 +175,7 @@ impl End<'_> {
         Observation {
             sender: self.sender(),
             from: self.from(counted),
-            network: self.network(),
+            network: self.network(&counted.key),
             recipients: transaction.relayed,
             unseen: count(&|recipient| !engine.known.recipients.contains(pair(recipient), now)),
             fresh: count(&|recipient| !engine.known.recent.contains(pair(recipient), now)),
@@ -187,8 +183,11 @@ impl End<'_> {
         }
     }
 
-    /// The client's network.
-    fn network(&self) -> Option<u64> {
+    /// The client's network, where it is part of who it is.
+    fn network(&self, key: &ConnectorKey) -> Option<u64> {
+        if self.settled.resolution.terms.profile(key) != Profile::Login {
+            return None;
+        }
         let client = crate::connector::client_network(self.client?);
         Some(self.engine.fingerprints.of_network(&parent_network(client)))
     }

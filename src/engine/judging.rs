@@ -42,7 +42,8 @@ impl Judging<'_> {
     pub(super) fn outcome(&self) -> Outcome {
         let Self { engine, key, tally, context, .. } = self;
         let scores = tally.scores(context);
-        let grace = engine.table.grace(&Entity::from((*key).clone()), context.now);
+        let grace = || engine.table.grace(&Entity::from((*key).clone()), context.now);
+        let grace = if engine.table.is_empty() { None } else { grace() };
         let past = Past {
             was: tally.judgement(),
             learning: tally.life(context).learning,

@@ -54,20 +54,20 @@ impl Domains {
             Origin::Odd(hash) => Some(hash),
         };
         if learning {
-            self.ledger.pend(odd.is_some());
+            self.ledger.pend(odd.is_some(), 1.0);
             return false;
         }
-        let mut delta = shape.weight(odd.is_some(), self.ledger.usual(shape));
+        let mut times = 1.0;
         if let Some(hash) = odd {
             if self.is_recent(hash) {
-                delta *= model.repeated_domain;
+                times = model.repeated_domain;
             } else {
                 self.remember(hash);
             }
         }
         let strong = self.distinct.load(Relaxed) >= model.strong_domains;
         let cap = if strong { shape.strong_cap } else { shape.weak_cap };
-        if self.ledger.weigh(shape, odd.is_some(), 1.0, delta, cap, now) <= 0.0 {
+        if self.ledger.weighted(shape, odd.is_some(), times, cap, now) <= 0.0 {
             self.forget();
         }
         odd.is_some()
@@ -122,7 +122,8 @@ impl Domains {
 
     fn forget(&self) {
         // Not for every good message: most find nothing to forget.
-        if self.distinct.swap(0, Relaxed) > 0 {
+        if self.distinct.load(Relaxed) > 0 {
+            self.distinct.store(0, Relaxed);
             for slot in &self.recent {
                 slot.store(0, Relaxed);
             }

@@ -2,19 +2,25 @@
 //! it.
 
 use super::Shape;
-use crate::{baseline::Baseline, record::Finding, score::Score, timestamp::Timestamp};
+use crate::{
+    baseline::Baseline,
+    halves::{join, split},
+    record::Finding,
+    score::Score,
+    timestamp::Timestamp,
+};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The score and the baseline of one signal of one entity.
 #[derive(Debug, Default)]
 pub struct Ledger {
     score: Score,
     baseline: Baseline,
-    /// Bad trials, all trials, and the second of the first one, since the
-    /// score left zero.
-    bad: AtomicU32,
-    of: AtomicU32,
+    /// Bad trials (upper half) and all trials (lower half) since the score left
+    /// zero.
+    counts: AtomicU64,
+    /// The second of the first of them.
     since: AtomicU32,
 }
 
@@ -37,7 +43,16 @@ impl Ledger {
 
     /// One whole trial under `cap`; gives the score after it.
     pub fn trial(&self, shape: &Shape, bad: bool, cap: f32, now: Timestamp) -> f32 {
-        let delta = shape.weight(bad, self.usual(shape));
+        self.weighted(shape, bad, 1.0, cap, now)
+    }
+
+    /// The same with so many times its weight.
+    pub fn weighted(&self, shape: &Shape, bad: bool, times: f32, cap: f32, now: Timestamp) -> f32 {
+        if !bad && self.is_at_rest() {
+            self.pend(false, 1.0);
+            return 0.0;
+        }
+        let delta = times * shape.weight(bad, self.usual(shape));
         self.weigh(shape, bad, 1.0, delta, cap, now)
     }
 
@@ -57,11 +72,8 @@ impl Ledger {
         self.baseline.pend(bad, share);
         let (before, after) = self.score.add(delta, shape.halflife_s, cap, now);
         if after > 0.0 {
-            if self.of.fetch_add(1, Relaxed) == 0 {
+            if self.counts.fetch_add(join(bad.into(), 1), Relaxed) == 0 {
                 self.since.store(now.as_seconds(), Relaxed);
-            }
-            if bad {
-                self.bad.fetch_add(1, Relaxed);
             }
         } else if before > 0.0 {
             self.forget_counts();
@@ -77,9 +89,26 @@ impl Ledger {
         }
     }
 
-    /// Counts a trial in the history only.
-    pub fn pend(&self, bad: bool) {
-        self.baseline.pend(bad, 1.0);
+    /// So many whole good trials under `cap`.
+    pub fn good_trials(&self, shape: &Shape, count: u32, cap: f32, now: Timestamp) {
+        if self.is_at_rest() {
+            self.pend(false, count as f32);
+            return;
+        }
+        for _ in 0..count {
+            self.trial(shape, false, cap, now);
+        }
+    }
+
+    /// Whether the score is zero, so that good trials count in the history only.
+    /// So are most scores of most connectors.
+    fn is_at_rest(&self) -> bool {
+        self.score.is_zero()
+    }
+
+    /// Counts `share` trials in the history only.
+    pub fn pend(&self, bad: bool, share: f32) {
+        self.baseline.pend(bad, share);
     }
 
     /// The score at `now`.
@@ -89,9 +118,10 @@ impl Ledger {
 
     /// Fills in what the score says.
     pub fn describe(&self, shape: &Shape, found: Finding) -> Finding {
+        let (bad, of) = split(self.counts.load(Relaxed));
         Finding {
-            bad: self.bad.load(Relaxed),
-            of: self.of.load(Relaxed),
+            bad,
+            of,
             usual: self.usual(shape),
             since: Timestamp::from_seconds(self.since.load(Relaxed).into()),
             ..found
@@ -117,12 +147,13 @@ impl Ledger {
     /// What is kept of it.
     pub fn image(&self) -> Image {
         let (committed, pending) = self.baseline.words();
+        let (bad, of) = split(self.counts.load(Relaxed));
         Image {
             score: self.score.word(),
             committed,
             pending,
-            bad: self.bad.load(Relaxed),
-            of: self.of.load(Relaxed),
+            bad,
+            of,
             since: self.since.load(Relaxed),
         }
     }
@@ -132,14 +163,12 @@ impl Ledger {
         Self {
             score: Score::of_word(image.score),
             baseline: Baseline::of_words(image.committed, image.pending),
-            bad: image.bad.into(),
-            of: image.of.into(),
+            counts: join(image.bad, image.of).into(),
             since: image.since.into(),
         }
     }
 
     fn forget_counts(&self) {
-        self.bad.store(0, Relaxed);
-        self.of.store(0, Relaxed);
+        self.counts.store(0, Relaxed);
     }
 }

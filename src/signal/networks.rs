@@ -131,11 +131,11 @@ impl Networks {
         let shape = &model.networks;
         let strong = is_old && self.distinct.load(Relaxed) >= model.strong_networks;
         let cap = if strong { shape.strong_cap } else { shape.weak_cap };
-        let mut delta = shape.weight(is_new, self.ledger.usual(shape));
-        if is_new && self.distinct.load(Relaxed) <= model.journey {
-            delta *= JOURNEY_WEIGHT;
-        }
-        if self.ledger.weigh(shape, is_new, 1.0, delta, cap, *now) <= NEARLY_ZERO {
+        let journey = is_new && self.distinct.load(Relaxed) <= model.journey;
+        let times = if journey { JOURNEY_WEIGHT } else { 1.0 };
+        let score = self.ledger.weighted(shape, is_new, times, cap, *now);
+        // Not for every good message: most find nothing to forget.
+        if score <= NEARLY_ZERO && self.distinct.load(Relaxed) > 0 {
             self.distinct.store(0, Relaxed);
         }
         is_new

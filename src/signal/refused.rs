@@ -128,17 +128,16 @@ impl Refused {
     pub(super) fn unknown(&self, model: &Model, now: Timestamp) {
         let shape = &model.most_refused;
         self.most.trial(shape, true, shape.strong_cap, now);
-        self.many.pend(true);
+        self.many.pend(true, 1.0);
     }
 
     /// Recipients of a message that was accepted, of which nobody will tell
     /// what became.
     pub(super) fn accepted(&self, recipients: u32, model: &Model, now: Timestamp) {
         let shape = &model.most_refused;
-        for _ in 0..recipients.min(model.refusals_a_message) {
-            self.most.trial(shape, false, shape.strong_cap, now);
-            self.many.pend(false);
-        }
+        let count = recipients.min(model.refusals_a_message);
+        self.most.good_trials(shape, count, shape.strong_cap, now);
+        self.many.pend(false, count as f32);
     }
 
     /// Evidence starts again from zero.

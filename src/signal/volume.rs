@@ -122,7 +122,9 @@ impl Volume {
     /// A message comes, whether it will pass or not.
     pub(super) fn arrive(&self, seen: &Observation, context: &Context<'_>) {
         for (unit, count) in self.units.iter().zip(counts(seen, context)) {
-            unit.now.add(count, HALFLIFE_S, f32::MAX, context.now);
+            if count > 0.0 {
+                unit.now.add(count, HALFLIFE_S, f32::MAX, context.now);
+            }
         }
     }
 
@@ -130,7 +132,9 @@ impl Volume {
     pub(super) fn pass(&self, seen: &Observation, context: &Context<'_>) {
         let hour = context.now.as_seconds() / HOUR_S;
         for (unit, count) in self.units.iter().zip(counts(seen, context)) {
-            unit.count(hour, count);
+            if count > 0.0 {
+                unit.count(hour, count);
+            }
         }
     }
 

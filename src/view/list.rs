@@ -140,7 +140,7 @@ impl ListView {
         now: Timestamp,
     ) -> Self {
         let findings = engine.findings(entity.connector(), tally, now);
-        let throttled = &tally.throttled;
+        let throttled = tally.throttled();
         Self {
             refused: throttled.refused.load(Relaxed),
             held: throttled.held_messages.load(Relaxed),

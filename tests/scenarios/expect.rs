@@ -234,8 +234,8 @@ fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> 
         ("would_refuse", totals.would_refuse),
         ("days", tally.days_learned().into()),
         ("hour", tally.messages.estimate(now)),
-        ("throttled", tally.throttled.refused.load(Relaxed)),
-        ("held", tally.throttled.held_messages.load(Relaxed)),
+        ("throttled", tally.throttled().refused.load(Relaxed)),
+        ("held", tally.throttled().held_messages.load(Relaxed)),
         ("in_flight", tally.in_flight().into()),
     ]
     .map(|(name, value)| (name, value.to_string()))
