@@ -227,7 +227,7 @@ impl Signals {
         let mut bad = domains(&self.unregistered, &model.unregistered, seen.sender);
         bad |= domains(&self.foreign, &model.foreign, seen.from);
         if let (Profile::Login, Some(network)) = (context.profile, seen.network) {
-            bad |= self.networks.trial(network, volume::weight(seen, model), life.is_old, context);
+            bad |= self.networks.trial(network, seen, life, context);
         }
         if !context.feedback {
             self.refused.accepted(seen.recipients, model, *now);

@@ -39,7 +39,7 @@ pub const CROWD: Crowd = Crowd { recipients: 5, of_new: 8, unseen: 0.8 };
 
 /// Whether a message went to a crowd. None is looked for of who sends to crowds
 /// by trade, nor while it is not known or being learned who is new.
-fn trial(seen: &Observation, life: Life, context: &Context<'_>) -> Option<bool> {
+pub(super) fn trial(seen: &Observation, life: Life, context: &Context<'_>) -> Option<bool> {
     let off = context.muted || life.settling || context.profile == Profile::Bulk;
     if off || seen.recipients == 0 {
         return None;

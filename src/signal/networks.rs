@@ -2,8 +2,9 @@
 //!
 //! A: one trial a message, bad if the login never used the network. The first
 //! three networks of a connector that is known for less than a week are free.
-//! The first two new ones since the score left zero count a quarter each: that
-//! is what a journey brings.
+//! The first two new ones since the score left zero count a quarter each, unless
+//! the message goes to a crowd ([`super::crowds`]): that is what a journey
+//! brings.
 //! Weak evidence, and strong once there were 14 new ones since the score left
 //! zero and the connector is known for a week.
 //!
@@ -18,7 +19,10 @@
 //! goes unseen; from 400 on the old ones are forgotten.) They are made at the
 //! first message that has a network to be looked at.
 
-use super::{Alternative, Context, Ledger, Prior, STRONG_CAP, Shape, WEAK_CAP, ledger};
+use super::{
+    Alternative, Context, Ledger, Life, Observation, Prior, STRONG_CAP, Shape, WEAK_CAP, crowds,
+    ledger, volume,
+};
 use crate::{
     baseline::Baseline, model::Model, record::Finding, score::Score, timestamp::Timestamp,
 };
@@ -44,7 +48,7 @@ pub const SHAPE: Shape = Shape {
 /// Networks of a new connector that are free.
 pub const FREE: u32 = 3;
 /// So many new networks in a row are what a journey brings: a phone's and a
-/// hotel's. Each counts a quarter.
+/// hotel's. Each counts a quarter, but not with a message to a crowd.
 pub const JOURNEY: u32 = 2;
 /// What one of these counts.
 pub const JOURNEY_WEIGHT: f32 = 0.25;
@@ -97,15 +101,15 @@ pub(super) struct Image {
 }
 
 impl Networks {
-    /// One message from `network`, that counts `weight` in the last hour; says
-    /// whether the network is new.
+    /// One message from `network`; says whether that is new.
     pub(super) fn trial(
         &self,
         network: u64,
-        weight: f32,
-        is_old: bool,
+        seen: &Observation,
+        life: Life,
         context: &Context<'_>,
     ) -> bool {
+        let is_old = life.is_old;
         let Context { model, now, .. } = context;
         let used = self.used.get_or_init(Box::default);
         let fresh = !used.before.contains(network);
@@ -114,7 +118,7 @@ impl Networks {
             return false;
         }
         if fresh {
-            self.fresh_now.add(weight, super::volume::HALFLIFE_S, f32::MAX, *now);
+            self.fresh_now.add(volume::weight(seen, model), volume::HALFLIFE_S, f32::MAX, *now);
         }
         self.fresh.pend(fresh && is_old, 1.0);
         if is_new {
@@ -131,7 +135,9 @@ impl Networks {
         let shape = &model.networks;
         let strong = is_old && self.distinct.load(Relaxed) >= model.strong_networks;
         let cap = if strong { shape.strong_cap } else { shape.weak_cap };
-        let journey = is_new && self.distinct.load(Relaxed) <= model.journey;
+        let journey = is_new
+            && self.distinct.load(Relaxed) <= model.journey
+            && crowds::trial(seen, life, context) != Some(true);
         let times = if journey { JOURNEY_WEIGHT } else { 1.0 };
         let score = self.ledger.weighted(shape, is_new, times, cap, *now);
         // Not for every good message: most find nothing to forget.
@@ -151,7 +157,7 @@ impl Networks {
         if !is_old || messages < SHIFT_MESSAGES || self.fresh.total() < SHIFT_HISTORY {
             return 0.0;
         }
-        let fresh = self.fresh_now.get(super::volume::HALFLIFE_S, now);
+        let fresh = self.fresh_now.get(volume::HALFLIFE_S, now);
         if fresh <= 0.5 * messages {
             return 0.0;
         }
@@ -167,7 +173,7 @@ impl Networks {
 
     /// Fills in what A2 says.
     pub(super) fn describe_shift(&self, messages: f32, now: Timestamp, found: Finding) -> Finding {
-        let fresh = self.fresh_now.get(super::volume::HALFLIFE_S, now);
+        let fresh = self.fresh_now.get(volume::HALFLIFE_S, now);
         Finding {
             bad: super::whole(fresh),
             of: super::whole(messages),
@@ -319,7 +325,9 @@ mod tests {
             muted: false,
             now,
         };
-        networks.trial(network(number), 1.0, is_old, &context);
+        let seen = Observation { recipients: 1, fresh: 1, ..Observation::default() };
+        let life = Life { is_old, ..Life::default() };
+        networks.trial(network(number), &seen, life, &context);
         networks.score(&model.networks, now)
     }
 
