@@ -288,7 +288,7 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
     }
     if let Some(until) = engine.muted_until(now) {
         tracing::warn!(
-            "history: whom connectors wrote to is not known; until {} nothing is concluded from new recipients and networks",
+            "history: whom connectors wrote to is not known; until {} nothing is concluded from new recipients, new networks and volume",
             until.local()
         );
     }

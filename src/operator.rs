@@ -141,7 +141,7 @@ impl Operator {
         }
         if let Some(until) = self.engine.muted_until(now) {
             notes.push(format!(
-                "whom connectors wrote to was lost: until {} nothing is concluded from new recipients and networks",
+                "whom connectors wrote to was lost: until {} nothing is concluded from new recipients, new networks and volume",
                 until.local()
             ));
         }
