@@ -20,7 +20,7 @@ use crate::{
     connector::{CertificateName, ConnectorKey, Profile},
     directory::{Limits, Named, Terms, Usual},
     domain::DomainSet,
-    verdict::Mode,
+    verdict::{Mode, Throttle},
 };
 use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
 
@@ -156,7 +156,10 @@ pub(super) fn connectors(
         let logins = logins(&mut table, &owner, &mut claims, defaults.realm);
         let mut terms = terms(&mut table, organizations, defaults);
         if clients.is_empty() && certificate.is_none() && !logins.is_empty() {
-            terms.profile.get_or_insert(Profile::Login);
+            // Whatever its trade: who logs in is taken to have no queue.
+            if *terms.profile.get_or_insert(Profile::Login) != Profile::Login {
+                terms.throttle.get_or_insert(Throttle::Hold);
+            }
         }
         connectors.push(Named {
             name,
