@@ -53,23 +53,29 @@ impl Scores {
 /// larger counts.
 ///
 ///   Z = max(U, F) + max(A, min(A, weak cap) / 2 + A2) + max(R1, R2) + Q
-///       + max(X, V) + min(X, V) / 2
+///       + max(X, V) + min(X, V) / 2, and min(U, F) / 4 if both are strong
+///
+/// Envelope and header each with many foreign domains is what no honest client
+/// does by mistake: a wrong setting shows one or two.
 pub fn fuse(scores: &Scores) -> f32 {
     use SignalName::{
         ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
         UnknownCrowds, UnregisteredSender, Volume,
     };
-    let (mut domains, mut refusals, mut alone) = (0.0_f32, 0.0_f32, 0.0_f32);
+    let (mut refusals, mut alone) = (0.0_f32, 0.0_f32);
     for signal in SignalName::ALL {
         let score = scores.of(signal);
         match signal {
-            UnregisteredSender | ForeignFrom => domains = domains.max(score),
             MostRefused | ManyRefused => refusals = refusals.max(score),
             SpamVerdict => alone += score,
             // Each of a pair in a way of its own, below.
-            NewNetworks | ShiftedNetworks | UnknownCrowds | Volume => {}
+            UnregisteredSender | ForeignFrom | NewNetworks | ShiftedNetworks | UnknownCrowds
+            | Volume => {}
         }
     }
+    let (sender, from) = (scores.of(UnregisteredSender), scores.of(ForeignFrom));
+    let both = sender.min(from);
+    let domains = sender.max(from) + if both > WEAK_CAP { both / 4.0 } else { 0.0 };
     let networks = scores.of(NewNetworks);
     let networks = networks.max(networks.min(WEAK_CAP) / 2.0 + scores.of(ShiftedNetworks));
     let (crowds, volume) = (scores.of(UnknownCrowds), scores.of(Volume));
@@ -147,6 +153,8 @@ mod tests {
             fuse(&scores.iter().fold(Scores::default(), |all, one| all.with(one.0, one.1)))
         };
         assert_eq!(z(&[(UnregisteredSender, 5.0), (ForeignFrom, 6.0)]), 6.0);
+        assert_eq!(z(&[(UnregisteredSender, 9.1), (ForeignFrom, 12.0)]), 12.0, "one is weak");
+        assert_eq!(z(&[(UnregisteredSender, 10.0), (ForeignFrom, 12.0)]), 14.5);
         assert_eq!(z(&[(MostRefused, 5.0), (ManyRefused, 6.0)]), 6.0);
         assert_eq!(z(&[(UnknownCrowds, 4.0), (Volume, 6.0)]), 8.0);
         assert_eq!(z(&[(NewNetworks, 6.0), (ShiftedNetworks, 2.0)]), 6.0);
