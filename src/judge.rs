@@ -7,7 +7,7 @@
 
 use crate::{
     model::Model,
-    record::{Grace, SignalName},
+    record::{Finding, Grace, SignalName},
     signal::WEAK_CAP,
 };
 
@@ -37,6 +37,13 @@ impl Scores {
     fn only(&self, signals: &[SignalName]) -> Self {
         let keep = |all: Self, signal: &SignalName| all.with(*signal, self.of(*signal));
         signals.iter().fold(Self::default(), keep)
+    }
+
+    /// The scores that findings tell of.
+    pub fn of_findings(findings: &[Finding]) -> Self {
+        findings
+            .iter()
+            .fold(Self::default(), |all, finding| all.with(finding.signal, finding.score))
     }
 
     /// These with another score of one signal.

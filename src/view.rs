@@ -96,8 +96,16 @@ pub fn names(things: &[impl ToString], between: &str) -> String {
 /// Why an entity is restricted: the operator's reason, or the sentence of the
 /// largest finding.
 pub fn why(restriction: &Restriction) -> String {
-    match restriction.findings.first() {
-        Some(finding) if restriction.reason.is_empty() => sentence(finding),
-        _ => restriction.reason.clone(),
+    if !restriction.reason.is_empty() {
+        return restriction.reason.clone();
     }
+    largest(&restriction.findings)
+}
+
+/// The sentences of the findings that say most: the first, and a second one that
+/// says at least half as much.
+fn largest(findings: &[Finding]) -> String {
+    let half = findings.first().map_or(0.0, |first| first.score / 2.0);
+    let telling = findings.iter().take(2).filter(|finding| finding.score >= half);
+    telling.map(sentence).collect::<Vec<_>>().join("; ")
 }

@@ -1,6 +1,6 @@
 //! What is restricted, trusted, in grace or suspicious, an entity a line.
 
-use super::{FindingView, sentence, why};
+use super::{FindingView, largest, sentence, why};
 use crate::{
     connector::Entity,
     engine::Engine,
@@ -146,7 +146,7 @@ impl ListView {
             held: throttled.held_messages.load(Relaxed),
             last_attempt: throttled.last(),
             since: findings.first().map(|finding| finding.since),
-            reason: findings.first().map(sentence).unwrap_or_default(),
+            reason: largest(&findings),
             findings: findings.iter().map(FindingView::from).collect(),
             passed_messages: tally.passed().0.into(),
             passed_recipients: tally.passed().1.into(),

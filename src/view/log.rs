@@ -3,10 +3,12 @@
 use super::names;
 use crate::{
     connector::Entity,
+    judge::{self, Scores},
     record::{Event, Finding, Record},
 };
 
-/// The log line of a restriction, mark or lift: `key=value`, made for grep.
+/// The log line of a restriction, mark or lift: `key=value`, made for grep. The
+/// signal is the one that says most; the score is that of all together.
 pub fn log_line(record: &Record) -> String {
     let entity = record.event.entity();
     match &record.event {
@@ -25,7 +27,7 @@ pub fn log_line(record: &Record) -> String {
                     finding.bad,
                     finding.of,
                     finding.usual,
-                    finding.score,
+                    fused(&held.findings),
                     finding.limit
                 ));
             }
@@ -69,6 +71,11 @@ pub fn suspicion_line(what: &str, entity: &Entity, findings: &[Finding]) -> Stri
         ));
     }
     line
+}
+
+/// The score that is compared with the limit.
+fn fused(findings: &[Finding]) -> f32 {
+    judge::fuse(&Scores::of_findings(findings))
 }
 
 /// A text as one word of a log line.
