@@ -168,7 +168,10 @@ impl Engine {
         now: Timestamp,
     ) -> Verdict {
         match recipient.fate {
-            Fate::Unknown => transaction.unknown = transaction.unknown.saturating_add(1),
+            Fate::Unknown => {
+                transaction.unknown = transaction.unknown.saturating_add(1);
+                self.look_at(recipient, &mut transaction.unknown_recipients);
+            }
             Fate::Refused => {}
             Fate::Accepted => {
                 self.settle(session);
@@ -181,8 +184,8 @@ impl Engine {
                 }
                 session.accepted = true;
                 transaction.accept(direction);
-                if direction == Direction::Relayed && transaction.recipients.len() < MAX_LOOKED_AT {
-                    transaction.recipients.push(self.fingerprints.of_recipient(recipient.address));
+                if direction == Direction::Relayed {
+                    self.look_at(recipient, &mut transaction.recipients);
                 }
             }
         }
@@ -373,6 +376,12 @@ impl Engine {
             let (messages, recipients) =
                 (tally.messages.estimate(now), tally.recipients.estimate(now));
             self.notices.push(Notice::LimitReached(key.clone(), messages, recipients));
+        }
+    }
+
+    fn look_at(&self, recipient: &Recipient<'_>, hashes: &mut Vec<u64>) {
+        if hashes.len() < MAX_LOOKED_AT {
+            hashes.push(self.fingerprints.of_recipient(recipient.address));
         }
     }
 
