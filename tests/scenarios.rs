@@ -199,6 +199,7 @@ scenarios! {
     reject
     reload
     reload_onto_expired
+    registering
     restart
     restart_keeps_history
     restriction_wins

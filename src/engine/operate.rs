@@ -246,6 +246,7 @@ impl Engine {
         self.settings.store(Arc::clone(&settings));
         let mut moves = self.carry_out(plan, new, now);
         self.forget_what_was_observed(&old.directory, new);
+        self.forgive_registered(new);
         self.after_change(new, &mut moves, now);
         moves
     }
