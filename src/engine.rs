@@ -34,7 +34,7 @@ use crate::{
     connector::ConnectorKey,
     directory::{Resolution, Terms},
     fingerprint::Fingerprints,
-    judge::Judgement,
+    judge::{self, Judgement},
     known::Known,
     message::{Direction, Fate, Message, Recipient},
     pending::Pending,
@@ -247,6 +247,18 @@ impl Engine {
     pub fn findings(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> Vec<Finding> {
         let settings = self.settings.load();
         tally.findings(&self.context(&settings, key, settings.directory.terms(key), now))
+    }
+
+    /// What a connector is taken for at `now`: a suspicion fades in those too
+    /// that send nothing any more.
+    pub fn judgement(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> Judgement {
+        if tally.judgement() == Judgement::Normal {
+            return Judgement::Normal;
+        }
+        let settings = self.settings.load();
+        let context = self.context(&settings, key, settings.directory.terms(key), now);
+        let faded = judge::fuse(&tally.scores(&context)) < settings.model.normal_again;
+        if faded { Judgement::Normal } else { Judgement::Suspicious }
     }
 
     /// The answer where something in us failed: a restricted entity stays
