@@ -136,6 +136,11 @@ impl DomainSet {
         self.exact.len() + self.trees.len()
     }
 
+    /// Every name that was put in, without leading dots.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.exact.iter().chain(&self.trees).map(AsRef::as_ref)
+    }
+
     /// Adds every name of `other`.
     pub fn extend(&mut self, other: &DomainSet) {
         self.exact.extend(other.exact.iter().cloned());

@@ -34,7 +34,7 @@ use crate::{
     connector::ConnectorKey,
     directory::{Resolution, Terms},
     fingerprint::Fingerprints,
-    judge::Judgement,
+    judge::{self, Judgement},
     known::Known,
     message::{Direction, Fate, Message, Recipient},
     pending::Pending,
@@ -168,7 +168,10 @@ impl Engine {
         now: Timestamp,
     ) -> Verdict {
         match recipient.fate {
-            Fate::Unknown => transaction.unknown = transaction.unknown.saturating_add(1),
+            Fate::Unknown => {
+                transaction.unknown = transaction.unknown.saturating_add(1);
+                self.look_at(recipient, &mut transaction.unknown_recipients);
+            }
             Fate::Refused => {}
             Fate::Accepted => {
                 self.settle(session);
@@ -181,8 +184,8 @@ impl Engine {
                 }
                 session.accepted = true;
                 transaction.accept(direction);
-                if direction == Direction::Relayed && transaction.recipients.len() < MAX_LOOKED_AT {
-                    transaction.recipients.push(self.fingerprints.of_recipient(recipient.address));
+                if direction == Direction::Relayed {
+                    self.look_at(recipient, &mut transaction.recipients);
                 }
             }
         }
@@ -244,6 +247,18 @@ impl Engine {
     pub fn findings(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> Vec<Finding> {
         let settings = self.settings.load();
         tally.findings(&self.context(&settings, key, settings.directory.terms(key), now))
+    }
+
+    /// What a connector is taken for at `now`: a suspicion fades in those too
+    /// that send nothing any more.
+    pub fn judgement(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> Judgement {
+        if tally.judgement() == Judgement::Normal {
+            return Judgement::Normal;
+        }
+        let settings = self.settings.load();
+        let context = self.context(&settings, key, settings.directory.terms(key), now);
+        let faded = judge::fuse(&tally.scores(&context)) < settings.model.normal_again;
+        if faded { Judgement::Normal } else { Judgement::Suspicious }
     }
 
     /// The answer where something in us failed: a restricted entity stays
@@ -373,6 +388,12 @@ impl Engine {
             let (messages, recipients) =
                 (tally.messages.estimate(now), tally.recipients.estimate(now));
             self.notices.push(Notice::LimitReached(key.clone(), messages, recipients));
+        }
+    }
+
+    fn look_at(&self, recipient: &Recipient<'_>, hashes: &mut Vec<u64>) {
+        if hashes.len() < MAX_LOOKED_AT {
+            hashes.push(self.fingerprints.of_recipient(recipient.address));
         }
     }
 

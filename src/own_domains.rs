@@ -63,7 +63,13 @@ impl OwnDomains {
             });
             return;
         }
-        let least = self.0.iter().min_by_key(|slot| Slot::of(slot.load(Relaxed)).days);
+        // Of several with as few days one that was not seen today, an empty one
+        // above all: two domains in turn must not push each other out.
+        let worth = |slot: &&AtomicU64| {
+            let held = Slot::of(slot.load(Relaxed));
+            (held.days, held.today)
+        };
+        let least = self.0.iter().min_by_key(worth);
         if let Some(slot) = least {
             let _ = slot.fetch_update(Relaxed, Relaxed, |word| {
                 let new = Slot { hash, today: true, ..Slot::default() };
@@ -119,6 +125,18 @@ mod tests {
         }
         assert!(own.contains(5));
         assert!(!own.contains(6));
+    }
+
+    #[test]
+    fn domains_in_turn_become_own_side_by_side() {
+        let own = OwnDomains::default();
+        for day in 0..7 {
+            for hash in [5, 6, 7, 5, 6, 7] {
+                own.note(hash);
+            }
+            own.commit(START + day, true);
+        }
+        assert!([5, 6, 7].into_iter().all(|hash| own.contains(hash)));
     }
 
     #[test]

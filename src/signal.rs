@@ -46,6 +46,7 @@ use plain::Plain;
 use refused::Refused;
 pub use refused::{Stage, Told};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use volume::Volume;
 
 /// Cap of a score that is strong evidence, in nats: 1.5 times the level of
@@ -320,6 +321,16 @@ impl Signals {
         self.refused.reset();
         self.plain.reset();
         self.volume.reset();
+    }
+
+    /// These domains are own ones now: where one of them was held against the
+    /// connector, that evidence starts again from zero.
+    pub fn forgive_domains(&self, hashes: &HashSet<u32>) {
+        for domains in [&self.unregistered, &self.foreign] {
+            if domains.has_any_of(hashes) {
+                domains.reset();
+            }
+        }
     }
 
     /// Ends a day: see [`crate::baseline::Baseline::commit`] and

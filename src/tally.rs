@@ -247,7 +247,8 @@ impl Tally {
     }
 
     /// Evidence starts again from zero. With `restricted` the day is not
-    /// learned.
+    /// learned, and what an operator declared usual is judged again; without,
+    /// the next suspicion is told whenever the last one was.
     pub fn reset(&self, restricted: bool) {
         self.counters.resets.fetch_add(1, SeqCst);
         self.signals.reset();
@@ -255,6 +256,9 @@ impl Tally {
         self.suspicious.store(false, SeqCst);
         if restricted {
             self.days.mark_restricted();
+            self.settling_until.store(0, SeqCst);
+        } else {
+            self.warned.store(0, SeqCst);
         }
     }
 

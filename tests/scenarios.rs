@@ -62,6 +62,8 @@
 //! operator ... -> refused WORDS
 //! reload [-> moved A to B C; split A from B; freed N of A; lost A; idle A; unmarked A | nothing]
 //! restart [without history] [-> the same]     what the journal and the history kept comes back
+//! save                          saves the history, as happens every ten minutes
+//! crash [-> the same]           as restart, but of the history what was saved last
 //! sweep
 //! ```
 //! **What must be true.** Facts follow as pairs of a name and a value; a number
@@ -162,6 +164,7 @@ scenarios! {
     block_by_hand
     bulk
     changed_while_down
+    crash
     crowds
     declared_usual
     disconnect
@@ -196,6 +199,7 @@ scenarios! {
     reject
     reload
     reload_onto_expired
+    registering
     restart
     restart_keeps_history
     restriction_wins

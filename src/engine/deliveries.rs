@@ -5,6 +5,7 @@ use super::{Engine, Session, Transaction, judging::Judging};
 use crate::{
     connector::{ConnectorKey, Entity},
     directory::Resolution,
+    known,
     message::{Delivery, Outcome},
     pending::{Landed, Results},
     signal::{Context, Stage, Told},
@@ -115,9 +116,30 @@ impl Engine {
             return;
         };
         if !self.is_exempt(resolution, now) {
-            let unknown = transaction.unknown;
-            self.judge_apart(key, &tally, now, |context| tally.unknown(unknown, context));
+            self.judge_apart(key, &tally, now, |context| {
+                tally.unknown(self.tried_first(&tally, transaction, now), context);
+            });
         }
+    }
+
+    /// How many of the unknown recipients of a transaction the connector has
+    /// never written to nor tried. Who guesses does not guess the same address
+    /// again; a program that goes on writing to somebody who has left does.
+    pub(super) fn tried_first(
+        &self,
+        tally: &Tally,
+        transaction: &Transaction,
+        now: Timestamp,
+    ) -> u32 {
+        let mut known = 0_u32;
+        for recipient in &transaction.unknown_recipients {
+            let pair = known::pair(tally.id(), *recipient);
+            if self.known.recipients.contains(pair, now) {
+                known = known.saturating_add(1);
+            }
+            self.known.recipients.insert(pair, &tally.recipients_share, now);
+        }
+        transaction.unknown.saturating_sub(known)
     }
 
     /// Messages whose fate counts as known since their time is over.

@@ -128,7 +128,7 @@ impl End<'_> {
         let context = engine.context(settings, key, terms, now);
         let seen = self.observation(counted);
         let judging = Judging { engine, settings, terms, key, tally, context };
-        tally.unknown(transaction.unknown, &context);
+        tally.unknown(engine.tried_first(tally, transaction, now), &context);
         let bad = tally.observe(&seen, &context);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;

@@ -6,7 +6,7 @@ use crate::{
     connector::{ConnectorKey, Entity},
     directory::Directory,
     record::{Actor, CaseId, Restriction, Snapshot, Trust},
-    restriction::InForce,
+    restriction::{InForce, Listed},
     timestamp::Timestamp,
     verdict::{Action, Mode},
 };
@@ -227,6 +227,7 @@ impl Engine {
         self.share(&plan, directory, now);
         let mut moves = self.carry_out(plan, directory, now);
         self.after_change(directory, &mut moves, now);
+        self.forget_what_was_dealt_with(now);
         moves
     }
 
@@ -245,6 +246,7 @@ impl Engine {
         self.settings.store(Arc::clone(&settings));
         let mut moves = self.carry_out(plan, new, now);
         self.forget_what_was_observed(&old.directory, new);
+        self.forgive_registered(new);
         self.after_change(new, &mut moves, now);
         moves
     }
@@ -356,6 +358,19 @@ impl Engine {
                 tally.reset(false);
             }
         });
+    }
+
+    /// After a crash the history may be older than the journal, and have the
+    /// evidence for which somebody is restricted by now, or trusted.
+    fn forget_what_was_dealt_with(&self, now: Timestamp) {
+        for Listed { entity, standing, .. } in self.table.list(now) {
+            let tally = self.roster.get(entity.connector());
+            if let Some(tally) = tally
+                && (standing.restriction.is_some() || standing.trust.is_some())
+            {
+                tally.reset(standing.restriction.is_some());
+            }
+        }
     }
 
     /// What must hold under new settings: no mark where there is enforcement,

@@ -67,6 +67,8 @@ pub struct Transaction {
     /// Hashes of the accepted relayed recipients, of [`MAX_LOOKED_AT`] at the
     /// most.
     pub(super) recipients: Vec<u64>,
+    /// The same of those that Postfix refused as unknown.
+    pub(super) unknown_recipients: Vec<u64>,
 }
 
 /// So many recipients of a message are looked at one by one.

@@ -12,7 +12,10 @@
 use super::{Ledger, Origin, Shape, ledger};
 use crate::{model::Model, record::Finding, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 /// What a repeated domain counts.
 pub const REPEATED: f32 = 0.25;
@@ -82,6 +85,12 @@ impl Domains {
     pub(super) fn describe(&self, shape: &Shape, found: Finding) -> Finding {
         let distinct = self.distinct.load(Relaxed);
         Finding { distinct, ..self.ledger.describe(shape, found) }
+    }
+
+    /// Whether one of the last odd domains is one of these.
+    pub(super) fn has_any_of(&self, hashes: &HashSet<u32>) -> bool {
+        self.distinct.load(Relaxed) > 0
+            && self.recent.iter().any(|slot| hashes.contains(&slot.load(Relaxed)))
     }
 
     /// Evidence starts again from zero.

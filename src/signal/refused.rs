@@ -8,7 +8,8 @@
 //! behind them: a refusal counts at once as far as it would if all the others
 //! were delivered, and the rest follows with the last result, or after ten
 //! minutes. A recipient that Postfix itself refuses as unknown is
-//! a bad trial at once, of R1 only, at the most 5 a message. Where no delivery
+//! a bad trial at once, of R1 only, at the most 5 a message, and none if the
+//! connector wrote to it or tried it before. Where no delivery
 //! results come, every accepted recipient is a good trial instead, so that
 //! these refusals have something to be compared with.
 

@@ -195,7 +195,7 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
     let at: HashMap<Entity, usize> =
         list.iter().enumerate().map(|(at, view)| (view.entity.clone(), at)).collect();
     engine.roster().for_each(|key, tally| {
-        if tally.judgement() != Judgement::Suspicious {
+        if engine.judgement(key, tally, now) != Judgement::Suspicious {
             return;
         }
         let entity = Entity::from(key.clone());

@@ -143,7 +143,9 @@ pub fn show(
     let case = held.as_ref().or(over);
     let suspicious = tally
         .as_ref()
-        .filter(|tally| held.is_none() && tally.judgement() == Judgement::Suspicious)
+        .filter(|tally| {
+            held.is_none() && engine.judgement(key, tally, now) == Judgement::Suspicious
+        })
         .map(|tally| ListView::suspicious(engine, entity.clone(), tally, now));
     Some(ShowView {
         entity: entity.clone(),

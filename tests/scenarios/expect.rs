@@ -220,7 +220,7 @@ fn totals(engine: &Engine) -> Facts {
 fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> {
     let tally = engine.roster().get(entity.connector())?;
     let totals = tally.counters.totals();
-    let judgement = match tally.judgement() {
+    let judgement = match engine.judgement(entity.connector(), &tally, now) {
         Judgement::Normal => "normal",
         _ => "suspicious",
     };

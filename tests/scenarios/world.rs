@@ -9,10 +9,10 @@ use crate::{
     words::{Outcome, Words, has_words, parse, substitute},
 };
 use connguard::{
-    connector::Entity,
+    connector::{ConnectorKey, Entity},
     engine::{Blocked, Engine, Memory, Notice},
     record::{Actor, Live, Record, Snapshot, Trust},
-    restriction,
+    restriction, tally,
     timestamp::{Timestamp, parse_span},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -20,6 +20,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 /// Midnight of day 1.
 const FIRST_DAY: u64 = 20_600;
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// What the history keeps: of all connectors together, and of each.
+type Saved = (Memory, Vec<(ConnectorKey, tally::Image)>);
 
 /// All of it.
 pub(crate) struct World {
@@ -29,6 +32,8 @@ pub(crate) struct World {
     midnight: Timestamp,
     sessions: HashMap<String, Client>,
     journal: Vec<Record>,
+    /// What the history had when it was last saved.
+    saved: Option<Saved>,
     pub(crate) notices: Vec<Notice>,
     sent: Sent,
     fates: Fates,
@@ -44,6 +49,7 @@ impl Default for World {
             midnight,
             sessions: HashMap::new(),
             journal: Vec::new(),
+            saved: None,
             notices: Vec::new(),
             sent: Sent::default(),
             fates: Fates::default(),
@@ -85,8 +91,8 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn engine(&self) -> Outcome<&Engine> {
-        self.engine.as_deref().ok_or_else(|| "nothing runs yet".into())
+    pub(crate) fn engine(&self) -> Outcome<&Arc<Engine>> {
+        self.engine.as_ref().ok_or_else(|| "nothing runs yet".into())
     }
 
     fn tell_time<'a>(&mut self, line: &'a str) -> Outcome<&'a str> {
@@ -156,13 +162,23 @@ impl World {
             "deliver" => deliver(self.engine()?, words, self.now),
             "operator" => self.operator(words, outcome),
             "reload" => self.reload(outcome),
+            "save" => {
+                self.saved = Some(saved(self.engine()?, self.now));
+                words.end()
+            }
+            "crash" => {
+                words.end()?;
+                let saved = self.saved.clone().ok_or("nothing was saved")?;
+                self.restart(Some(saved), outcome)
+            }
             "restart" => {
                 let forgetful = words.skip("without");
                 if forgetful && !words.skip("history") {
                     return Err("without what?".into());
                 }
                 words.end()?;
-                self.restart(forgetful, outcome)
+                let saved = saved(self.engine()?, self.now);
+                self.restart((!forgetful).then_some(saved), outcome)
             }
             "session" => {
                 let name = words.next("a name")?.to_owned();
@@ -322,14 +338,12 @@ impl World {
     }
 
     /// As the daemon does it: history first, then what the journal was told.
-    fn restart(&mut self, forgetful: bool, outcome: Option<&str>) -> Outcome {
+    fn restart(&mut self, saved: Option<Saved>, outcome: Option<&str>) -> Outcome {
         self.settle_accounts()?;
         let snapshot = restriction::replay(Snapshot::default(), self.journal.clone());
         let mut engine = self.new_engine()?;
-        if let Some(old) = self.engine.as_ref().filter(|_| !forgetful) {
-            let (filters, muted_until) = (Some(old.filters()), old.muted_until(self.now));
-            let memory = Memory { key: old.key(), filters, muted_until };
-            let recalled = engine.recall(Some(memory), old.histories(), self.now);
+        if let Some((memory, histories)) = saved {
+            let recalled = engine.recall(Some(memory), histories, self.now);
             if recalled.left_out > 0 || !recalled.faults.is_empty() {
                 return Err(format!("not all came back: {recalled:?}"));
             }
@@ -355,6 +369,13 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What the history keeps.
+fn saved(engine: &Arc<Engine>, now: Timestamp) -> Saved {
+    let (filters, muted_until) = (Some(engine.filters()), engine.muted_until(now));
+    let memory = Memory { key: engine.key(), filters, muted_until };
+    (memory, engine.histories().collect())
 }
 
 fn span_of(text: &str) -> Outcome<Duration> {
