@@ -243,6 +243,13 @@ impl Signals {
         self.refused.unknown(context.model, context.now);
     }
 
+    /// Accepted recipients of a message that relays nothing.
+    pub fn accepted(&self, recipients: u32, context: &Context<'_>) {
+        if recipients > 0 {
+            self.refused.accepted(recipients, context.model, context.now);
+        }
+    }
+
     /// What delivery results tell of a message.
     pub fn result(&self, told: &Told, context: &Context<'_>) {
         self.refused.result(told, context.model, context.now);

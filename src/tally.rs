@@ -150,6 +150,12 @@ impl Tally {
         }
     }
 
+    /// Accepted recipients of a message that relays nothing, where nobody will
+    /// tell what becomes of them.
+    pub fn accepted(&self, recipients: u32, context: &Context<'_>) {
+        self.signals.accepted(recipients, context);
+    }
+
     /// What delivery results tell of a message.
     pub fn result(&self, told: &Told, context: &Context<'_>) {
         self.signals.result(told, context);

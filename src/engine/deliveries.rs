@@ -99,18 +99,22 @@ impl Engine {
             return;
         };
         self.count_unknown(&settled.resolution, transaction);
-        self.judge_unknown(&settled.resolution, transaction, now);
+        self.judge_unrelayed(&settled.resolution, transaction, 0, now);
     }
 
-    /// Judges by recipients that Postfix refused as unknown, of a transaction
-    /// that relays nothing.
-    pub(super) fn judge_unknown(
+    /// Judges by the recipients of a transaction that relays nothing: those that
+    /// Postfix refused as unknown, and, where no delivery results come, those of
+    /// this site that were `accepted`, beside which the others are seen.
+    pub(super) fn judge_unrelayed(
         &self,
         resolution: &Resolution,
         transaction: &Transaction,
+        accepted: u32,
         now: Timestamp,
     ) {
-        let counted = resolution.counted.as_ref().filter(|_| transaction.unknown > 0);
+        let accepted = if self.has_feedback() { 0 } else { accepted };
+        let speaks = transaction.unknown > 0 || accepted > 0;
+        let counted = resolution.counted.as_ref().filter(|_| speaks);
         // Who never relayed anything is no connector yet.
         let Some((key, tally)) = counted.and_then(|key| Some((key, self.roster.get(key)?))) else {
             return;
@@ -118,6 +122,7 @@ impl Engine {
         if !self.is_exempt(resolution, now) {
             self.judge_apart(key, &tally, now, |context| {
                 tally.unknown(self.tried_first(&tally, transaction, now), context);
+                tally.accepted(accepted, context);
             });
         }
     }

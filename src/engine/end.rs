@@ -59,7 +59,7 @@ impl End<'_> {
             return self.refuse(held);
         }
         if transaction.relayed == 0 {
-            engine.judge_unknown(resolution, transaction, now);
+            engine.judge_unrelayed(resolution, transaction, transaction.inbound, now);
             return Verdict::Pass;
         }
         let Some(key) = &resolution.counted else {
