@@ -259,7 +259,7 @@ fn explanations(signals: impl Iterator<Item = SignalName>) -> Vec<String> {
         let texts: &[&str] = match signal {
             SignalName::UnregisteredSender | SignalName::ForeignFrom => &[
                 "If these sender domains are yours: add them to registered_domains, then connguard reload",
-                "If it forwards mail or runs mailing lists: give it a [[connector]] with profile = \"forwarder\"",
+                "If it forwards mail, runs mailing lists or writes as the visitors of a web form: give it a [[connector]] with profile = \"forwarder\"",
             ],
             SignalName::UnknownCrowds | SignalName::Volume => &[
                 "If it sends newsletters or invoices: give it a [[connector]] with profile = \"bulk\" and usual = { messages_per_hour = N }, or trust it for a time",
