@@ -34,7 +34,7 @@ use crate::{
     connector::ConnectorKey,
     directory::{Resolution, Terms},
     fingerprint::Fingerprints,
-    judge::Judgement,
+    judge::{self, Judgement},
     known::Known,
     message::{Direction, Fate, Message, Recipient},
     pending::Pending,
@@ -244,6 +244,15 @@ impl Engine {
     pub fn findings(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> Vec<Finding> {
         let settings = self.settings.load();
         tally.findings(&self.context(&settings, key, settings.directory.terms(key), now))
+    }
+
+    /// Whether a connector is suspicious at `now`. What it was taken for at its last
+    /// message does not last: scores fade while it is silent.
+    pub fn is_suspicious(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) -> bool {
+        let settings = self.settings.load();
+        let context = self.context(&settings, key, settings.directory.terms(key), now);
+        tally.judgement() == Judgement::Suspicious
+            && judge::fuse(&tally.scores(&context)) >= context.model.normal_again
     }
 
     /// The answer where something in us failed: a restricted entity stays

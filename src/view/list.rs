@@ -4,7 +4,6 @@ use super::{FindingView, sentence, why};
 use crate::{
     connector::Entity,
     engine::Engine,
-    judge::Judgement,
     record::{Actor, CaseId},
     restriction::{InForce, Listed as Entry},
     tally::Tally,
@@ -195,7 +194,7 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
     let at: HashMap<Entity, usize> =
         list.iter().enumerate().map(|(at, view)| (view.entity.clone(), at)).collect();
     engine.roster().for_each(|key, tally| {
-        if tally.judgement() != Judgement::Suspicious {
+        if !engine.is_suspicious(key, tally, now) {
             return;
         }
         let entity = Entity::from(key.clone());

@@ -5,7 +5,6 @@ use crate::{
     connector::{ConnectorKey, Entity},
     directory::{Directory, Limits, Named},
     engine::Engine,
-    judge::Judgement,
     record::{CaseId, Event, Record, Restriction, Sample, SignalName},
     tally::{Tally, Totals},
     timestamp::Timestamp,
@@ -143,7 +142,7 @@ pub fn show(
     let case = held.as_ref().or(over);
     let suspicious = tally
         .as_ref()
-        .filter(|tally| held.is_none() && tally.judgement() == Judgement::Suspicious)
+        .filter(|tally| held.is_none() && engine.is_suspicious(key, tally, now))
         .map(|tally| ListView::suspicious(engine, entity.clone(), tally, now));
     Some(ShowView {
         entity: entity.clone(),
