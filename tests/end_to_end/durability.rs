@@ -11,6 +11,7 @@ fn a_restriction_outlives_kill_9() {
     let mut site = Site::start();
     let caught = site.take_over("127.0.0.8");
     let before = site.daemon.listed(ENTITY).expect("an entry");
+    site.daemon.wait_log("WARN restricted entity=client:127.0.0.8", SOON);
     site.daemon.kill9();
     site.daemon.start_again();
     // The first command of the first session after the start.
