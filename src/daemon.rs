@@ -18,6 +18,7 @@ use crate::{
     manager::{Manager, News},
     milter::{self, Milter},
     operator::{self, Operator, ReloadView, Reloader},
+    record::{Actor, Event, Record},
     tally,
     timestamp::Timestamp,
     view,
@@ -240,7 +241,9 @@ fn start_journal(
     let announce = |announced: &journal::Announcement<'_>| {
         for record in announced.records {
             let line = view::log_line(record);
-            if announced.on_disk {
+            if announced.on_disk && is_alarm(record) {
+                tracing::warn!("{line}");
+            } else if announced.on_disk {
                 tracing::info!("{line}");
             } else {
                 tracing::error!("{line} durable=no");
@@ -314,6 +317,11 @@ fn start_history(
     };
     history::spawn(kept.store, SAVE_EVERY, kept.saved_at, collect)
         .map_err(|source| Error::System { what: "start a thread for the history", source })
+}
+
+/// Whether somebody should look: the judgement restricted or marked an entity.
+fn is_alarm(record: &Record) -> bool {
+    matches!(&record.event, Event::Restricted(held) if held.by == Actor::Judgement)
 }
 
 fn tell_notices(engine: &Engine) {

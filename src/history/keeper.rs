@@ -1,4 +1,5 @@
-//! The thread that saves every ten minutes and at the end.
+//! The thread that saves every ten minutes, when somebody asks for it, and at the
+//! end.
 
 use super::{Saved, Store, Written};
 use crate::{
@@ -46,7 +47,7 @@ pub struct Handle {
 }
 
 /// Starts the thread: it calls `collect` and saves what that gives once a
-/// `period` and when it is stopped. `saved_at` is [`super::Loaded::saved_at`].
+/// `period`, after [`Handle::save_soon`] and when it is stopped. `saved_at` is [`super::Loaded::saved_at`].
 ///
 /// `collect` is called in that thread, as is the iterator that it returns; so
 /// this should take no lock for longer than one connector needs.
@@ -76,11 +77,13 @@ where
     let shared = Arc::clone(&state);
     let run = move || {
         loop {
-            let timeout = stopped.recv_timeout(period);
+            let woken = stopped.recv_timeout(period);
+            // Whoever else asked meanwhile gets the same save.
+            while stopped.try_recv().is_ok() {}
             let outcome = save(&mut store, &mut collect);
             let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
             tell(note(&mut state, outcome, period));
-            if timeout != Err(RecvTimeoutError::Timeout) {
+            if woken == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
         }
@@ -98,6 +101,16 @@ impl Handle {
     /// The health of history. Touches no file.
     pub fn status(&self) -> HistoryStatus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets the thread save now, besides once a period: for what must not be
+    /// forgotten. Does not wait for it.
+    pub fn save_soon(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, wake)) = &*running {
+            // A thread that ended has saved, or has logged why not.
+            let _ = wake.send(());
+        }
     }
 
     /// Saves once more and ends the thread. Blocks on the disk; to be called

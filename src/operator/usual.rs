@@ -28,6 +28,8 @@ impl Operator {
             NormalError::NotCounted(entity) => Failure::no(self.why_not_counted(&entity)),
             error => Failure::refused(error.to_string()),
         })?;
+        // The journal has that it was said; what it means is in the history.
+        self.history.save_soon();
         let message = format!(
             "what {entity} sends now is usual and part of its history; for a day its volume and crowds are not judged"
         );

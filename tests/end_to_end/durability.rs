@@ -2,6 +2,7 @@
 
 use super::harness::site::{OURS, REMOTE, Site};
 use super::harness::smtp::{Stage, case_in};
+use super::harness::{SOON, wait_for};
 
 const ENTITY: &str = "client:127.0.0.8";
 
@@ -10,6 +11,7 @@ fn a_restriction_outlives_kill_9() {
     let mut site = Site::start();
     let caught = site.take_over("127.0.0.8");
     let before = site.daemon.listed(ENTITY).expect("an entry");
+    site.daemon.wait_log("WARN restricted entity=client:127.0.0.8", SOON);
     site.daemon.kill9();
     site.daemon.start_again();
     // The first command of the first session after the start.
@@ -48,6 +50,20 @@ fn unblock_acts_on_the_next_recipient_of_an_open_session_and_lasts() {
     assert!(entries.as_array().is_some_and(|it| it.len() >= 2));
     // Nothing is left to lift: the answer is no.
     assert_eq!(site.daemon.cli(&unblock).code, 1);
+}
+
+#[test]
+fn what_was_declared_usual_outlives_kill_9() {
+    let mut site = Site::start();
+    let explain = ["explain", ENTITY];
+    site.send("127.0.0.8", OURS, REMOTE).assert_accepted();
+    site.daemon.cli(&["normal", ENTITY, "--reason", "a newsletter"]).done();
+    let saved = || site.daemon.json(&["status"])["history"]["saved_at"].is_string();
+    wait_for("the history to be saved", SOON, String::new, || saved().then_some(()));
+    site.daemon.kill9();
+    site.daemon.start_again();
+    let explained = site.daemon.cli(&explain).done().stdout;
+    assert!(explained.contains("declared usual"), "{explained}");
 }
 
 #[test]

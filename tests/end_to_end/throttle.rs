@@ -97,8 +97,9 @@ fn a_suspicious_relay_is_told_to_come_back_and_may() {
     }
     site.sink.wait_for(SUSPICIOUS + BURST + 2 + 1 + waiting, SOON);
 
-    // Days later all is forgotten.
+    // Days later all is forgotten, also where it sent nothing meanwhile.
     site.daemon.advance(2 * DAY);
+    assert_eq!(site.daemon.listed(ENTITY), None);
     client.send(OURS, REMOTE).assert_accepted();
     assert_eq!(site.daemon.listed(ENTITY), None);
 }

@@ -65,6 +65,23 @@ fn it_saves_when_it_stops() {
 }
 
 #[test]
+fn it_saves_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (told, collected) = mpsc::channel();
+    let store = Store::open(folder.path(), SCHEMA);
+    let handle = spawn(store, NEVER, None, growing(told)).unwrap();
+    for expected in 1..=2 {
+        handle.save_soon();
+        assert_eq!(collected.recv_timeout(DEADLINE), Ok(expected));
+    }
+    // The second is collected: the first is on disk.
+    assert_eq!(load(&Store::open(folder.path(), SCHEMA)).connectors.len(), 1);
+    handle.stop().unwrap();
+    handle.save_soon();
+    assert_eq!(collected.iter().collect::<Vec<_>>(), [3]);
+}
+
+#[test]
 fn a_failed_last_save_is_told_to_who_stops() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("history/in the way")).unwrap();
