@@ -349,7 +349,9 @@ fn tell_notices(engine: &Engine) {
     }
     left_out += u64::try_from(notices.len() - told).unwrap_or(u64::MAX);
     if left_out > 0 {
-        tracing::warn!("{left_out} more notices of this kind were left out");
+        tracing::warn!(
+            "{left_out} more notices (new, suspicious or limit) were left out: see connguard list --all"
+        );
     }
 }
 

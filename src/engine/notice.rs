@@ -45,9 +45,33 @@ impl Notices {
         }
     }
 
-    /// Takes all that wait, and how many did not fit since the last time.
+    /// Takes all that wait, and how many did not fit since the last time. New
+    /// connectors come last: who can't tell all must not leave out a warning.
     pub fn take(&self) -> (Vec<Notice>, u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        (waiting.drain(..).collect(), self.dropped.swap(0, Relaxed))
+        let mut taken: Vec<Notice> = waiting.drain(..).collect();
+        drop(waiting);
+        taken.sort_by_key(|notice| matches!(notice, Notice::NewConnector(_)));
+        (taken, self.dropped.swap(0, Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_comes_before_new_connectors() {
+        let notices = Notices::default();
+        let named = |name: &str| ConnectorKey::Named(name.into());
+        notices.push(Notice::NewConnector(named("a")));
+        notices.push(Notice::NewConnector(named("b")));
+        notices.push(Notice::LimitReached(named("a"), 1, 1));
+        let expected = [
+            Notice::LimitReached(named("a"), 1, 1),
+            Notice::NewConnector(named("a")),
+            Notice::NewConnector(named("b")),
+        ];
+        assert_eq!(notices.take(), (expected.to_vec(), 0));
     }
 }
