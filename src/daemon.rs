@@ -341,6 +341,12 @@ fn tell_notices(engine: &Engine) {
             Notice::LimitReached(key, messages, recipients) => tracing::warn!(
                 "limit entity={key} messages_last_hour={messages} recipients_last_hour={recipients}"
             ),
+            Notice::Held(key, messages) => tracing::warn!(
+                "held entity={key} messages={messages} what=\"they wait in the hold queue of Postfix: connguard show {key}\""
+            ),
+            Notice::HoldFull(key, messages) => tracing::warn!(
+                "hold_full entity={key} messages={messages} what=\"restriction.hold_limit is reached, more is refused with 451: connguard show {key}\""
+            ),
             Notice::OverflowCompromised(findings) => {
                 let overflow = Entity::from(crate::connector::ConnectorKey::Overflow);
                 tracing::warn!("{}", view::suspicion_line("overflow", &overflow, findings));

@@ -168,6 +168,16 @@ impl Unit {
     pub const ALL: [Self; 3] = [Self::Messages, Self::Recipients, Self::NewRecipients];
 }
 
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Messages => "messages",
+            Self::Recipients => "recipients",
+            Self::NewRecipients => "new_recipients",
+        })
+    }
+}
+
 /// A score made readable.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Finding {

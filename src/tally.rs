@@ -77,6 +77,8 @@ pub struct Tally {
     limit_told: AtomicU32,
     /// Second in which it was first seen as a declared forwarder, 0 for never.
     forwarder_since: AtomicU32,
+    /// Second in which its volume went beyond what is usual, 0 while it is not.
+    volume_since: AtomicU32,
     /// Until this second its volume and shape are learned and not judged, as an
     /// operator declared.
     settling_until: AtomicU32,
@@ -115,6 +117,7 @@ impl Tally {
             warned: AtomicU32::new(0),
             limit_told: AtomicU32::new(0),
             forwarder_since: AtomicU32::new(0),
+            volume_since: AtomicU32::new(0),
             settling_until: AtomicU32::new(0),
             samples: Mutex::new(Vec::new()),
         }
@@ -204,7 +207,23 @@ impl Tally {
     /// What is to be shown of every signal, in the order in which they are
     /// shown.
     pub fn all_findings(&self, context: &Context<'_>) -> [Finding; SignalName::ALL.len()] {
-        self.signals.findings(self.life(context), context)
+        let mut findings = self.signals.findings(self.life(context), context);
+        let since = self.volume_since.load(Relaxed);
+        for finding in &mut findings {
+            if finding.signal == SignalName::Volume && since > 0 {
+                finding.since = Timestamp::from_seconds(since.into());
+            }
+        }
+        findings
+    }
+
+    /// Remembers since when its volume has been more than usual.
+    pub fn note_volume(&self, scores: &Scores, now: Timestamp) {
+        let since = self.volume_since.load(Relaxed);
+        let is_more = scores.of(SignalName::Volume) > 0.0;
+        if is_more != (since > 0) {
+            self.volume_since.store(if is_more { now.as_seconds() } else { 0 }, Relaxed);
+        }
     }
 
     /// Its signals.

@@ -77,7 +77,8 @@
 //! expect no finding ENTITY SIGNAL     (of a restricted entity that of its case, else what it is now)
 //! expect no connector ENTITY    expect total messages 3 connectors 1 ...
 //! expect trusted ENTITY         expect not trusted ENTITY       (and: grace)
-//! expect notices KIND ENTITY 1  new_connector, suspicious, limit_reached
+//! expect notices KIND ENTITY 1  new_connector, suspicious, limit_reached, held,
+//!                               hold_full
 //! ```
 //! At every restart and at the end of every file two more things are checked:
 //! the records that went to the journal, replayed, give the restriction table

@@ -54,7 +54,10 @@ fn text(view: &ShowView) -> String {
         page.findings("Findings of that case", case.findings.iter());
     }
     page.samples(&view.samples);
-    page.findings("Observed now", view.findings.iter());
+    // A suspicion is what is observed now.
+    if !matches!(&view.standing, Some(standing) if standing.state == State::Suspicious) {
+        page.findings("Observed now", view.findings.iter());
+    }
     if let Some(totals) = &view.totals {
         page.totals(totals);
     }

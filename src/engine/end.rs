@@ -299,13 +299,26 @@ impl End<'_> {
         hold: bool,
         texts: (&str, &str),
     ) -> Verdict {
-        if hold && self.hold(attempts) {
-            return Verdict::Hold(texts.0.into());
+        if hold {
+            let has_room = self.hold(attempts);
+            self.tell_of_hold(counted, attempts, !has_room);
+            if has_room {
+                return Verdict::Hold(texts.0.into());
+            }
         }
         let recipients = self.transaction.relayed.saturating_add(self.transaction.inbound);
         attempts.refuse(recipients.into(), self.now);
         counted.tally.counters.refused.fetch_add(recipients.into(), Relaxed);
         Verdict::Refuse(Reply::new(Class::Tempfail, texts.1))
+    }
+
+    fn tell_of_hold(&self, counted: &Counted, attempts: &Attempts, full: bool) {
+        let Counted { key, tally } = counted;
+        if tally.hold_notice_is_due(full, self.now) {
+            let messages = attempts.held_messages.load(Relaxed);
+            let tell = if full { Notice::HoldFull } else { Notice::Held };
+            self.engine.notices.push(tell(key.clone(), messages));
+        }
     }
 
     /// Takes room for this message under the limits of the hold queue.

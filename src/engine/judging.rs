@@ -42,6 +42,7 @@ impl Judging<'_> {
     pub(super) fn outcome(&self) -> Outcome {
         let Self { engine, key, tally, context, .. } = self;
         let scores = tally.scores(context);
+        tally.note_volume(&scores, context.now);
         let grace = || engine.table.grace(&Entity::from((*key).clone()), context.now);
         let grace = if engine.table.is_empty() { None } else { grace() };
         let past = Past {

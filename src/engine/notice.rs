@@ -24,6 +24,12 @@ pub enum Notice {
     ///
     /// With it come the messages and recipients of the last hour.
     LimitReached(ConnectorKey, u64, u64),
+    /// Mail of a connector that is not restricted goes to the hold queue: so many
+    /// messages by now. At most once an hour for each.
+    Held(ConnectorKey, u64),
+    /// There is no more room for it there: it is refused from now on. At most
+    /// once an hour for each.
+    HoldFull(ConnectorKey, u64),
     /// The overflow looks compromised: it can't be restricted.
     OverflowCompromised(Vec<Finding>),
 }

@@ -24,6 +24,7 @@ impl Operator {
     ) -> Result<Value, Failure> {
         let reason = checked_reason(reason)?;
         let entity = self.find(entity, now)?;
+        let held = self.held(&entity);
         let seq = self.engine.normal(&entity, reason, by, now).map_err(|error| match error {
             NormalError::NotCounted(entity) => Failure::no(self.why_not_counted(&entity)),
             error => Failure::refused(error.to_string()),
@@ -31,10 +32,22 @@ impl Operator {
         // The journal has that it was said; what it means is in the history.
         self.history.save_soon();
         let message = format!(
-            "what {entity} sends now is usual and part of its history; for a day its volume and crowds are not judged"
+            "what {entity} sends now is usual and part of its history; for a day its volume and crowds are not judged{held}"
         );
         let view = json!({ "entity": entity });
         self.acknowledge(seq, message, "declared usual", "the history lacks it", view).await
+    }
+
+    /// What to say of mail of an entity that waits in the hold queue.
+    fn held(&self, entity: &Entity) -> String {
+        let tally = self.engine.roster().get(entity.connector());
+        match tally.map_or(0, |tally| tally.held()) {
+            0 => String::new(),
+            1 => ". 1 message of it waits in the hold queue of Postfix: postqueue -j shows it, postsuper -H QUEUE_ID lets it go".to_owned(),
+            held => format!(
+                ". {held} messages of it wait in the hold queue of Postfix: postqueue -j shows them, postsuper -H QUEUE_ID lets one go"
+            ),
+        }
     }
 
     /// Why there is nothing to tell of an entity, and what may have been meant.

@@ -2,7 +2,7 @@
 //! suspicious one sends beyond its rate or with too many messages in flight,
 //! and what goes beyond a hard limit.
 
-use super::Tally;
+use super::{Tally, is_due};
 use crate::{
     record::Unit,
     restriction::Attempts,
@@ -10,7 +10,10 @@ use crate::{
     throttle::{Rate, in_flight_limit},
     timestamp::Timestamp,
 };
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst},
+    time::Duration,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -19,6 +22,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(super) struct KeptBack {
     over_limit: Attempts,
     throttled: Attempts,
+    /// Second of the last notice that mail is held, and that there is no more
+    /// room for it; 0 for none.
+    hold_told: AtomicU32,
+    full_told: AtomicU32,
 }
 
 impl Tally {
@@ -77,6 +84,23 @@ impl Tally {
     /// What the throttle kept back.
     pub fn throttled(&self) -> &Attempts {
         &self.kept_back.get_or_init(Box::default).throttled
+    }
+
+    /// Whether it is time to tell that mail of it is held, or with `full` that
+    /// there is no more room for it, which is once an hour each; of several
+    /// threads one is told so.
+    pub fn hold_notice_is_due(&self, full: bool, now: Timestamp) -> bool {
+        let kept_back = self.kept_back.get_or_init(Box::default);
+        let told = if full { &kept_back.full_told } else { &kept_back.hold_told };
+        is_due(told, 3600, now)
+    }
+
+    /// Its messages in the hold queue, as far as they were put there without a
+    /// restriction.
+    pub fn held(&self) -> u64 {
+        let held = |attempts: &Attempts| attempts.held_messages.load(Relaxed);
+        let kept_back = self.kept_back.get();
+        kept_back.map_or(0, |it| held(&it.over_limit) + held(&it.throttled))
     }
 
     /// A message is within the hard limits: see [`Attempts::forget_held`]. Not

@@ -22,11 +22,8 @@ pub fn log_line(record: &Record) -> String {
             );
             if let Some(finding) = held.findings.first() {
                 line.push_str(&format!(
-                    " signal={} bad={} of={} usual={:.2} score={:.1} limit={:.0}",
-                    finding.signal,
-                    finding.bad,
-                    finding.of,
-                    finding.usual,
+                    "{} score={:.1} limit={:.0}",
+                    measured(finding),
                     fused(&held.findings),
                     finding.limit
                 ));
@@ -65,12 +62,22 @@ pub fn log_line(record: &Record) -> String {
 pub fn suspicion_line(what: &str, entity: &Entity, findings: &[Finding]) -> String {
     let mut line = format!("{what} entity={entity}");
     for finding in findings {
-        line.push_str(&format!(
-            " signal={} bad={} of={} usual={:.2} score={:.1}",
-            finding.signal, finding.bad, finding.of, finding.usual, finding.score
-        ));
+        line.push_str(&format!("{} score={:.1}", measured(finding), finding.score));
     }
     line
+}
+
+/// What a finding measured, beside what is usual.
+fn measured(finding: &Finding) -> String {
+    let Finding { signal, bad, of, distinct, usual, .. } = finding;
+    match finding.unit {
+        Some(unit) => {
+            format!(
+                " signal={signal} unit={unit} last_hour={bad} busiest_hour={of} usual={distinct}"
+            )
+        }
+        None => format!(" signal={signal} bad={bad} of={of} usual={usual:.2}"),
+    }
 }
 
 /// The score that is compared with the limit.

@@ -237,7 +237,9 @@ fn steps_of_suspicion(engine: &Engine, suspicious: &ListView) -> Vec<String> {
     let terms = settings.directory.terms(entity.connector());
     let mut steps = Vec::new();
     if settings.throttle && terms.mode == Mode::Enforce {
+        let is_full = suspicious.held >= settings.restriction.hold_limit.messages;
         steps.extend(match terms.throttle(entity.connector()) {
+            Throttle::Hold if is_full => Some("It is slowed down: so much of its mail waits in the hold queue of Postfix that there is no room for more (restriction.hold_limit), and what it sends now is refused with 451. postqueue -j shows it; postsuper -H QUEUE_ID lets a message go, postsuper -d deletes it".to_owned()),
             Throttle::Tempfail => Some("It is slowed down: mail beyond its rate is refused with 451, and its client tries again".to_owned()),
             Throttle::Hold => Some("It is slowed down: mail beyond its rate waits in the hold queue of Postfix (postqueue -j shows it); postsuper -H QUEUE_ID lets a message go".to_owned()),
             Throttle::Off => None,
