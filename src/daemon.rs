@@ -35,6 +35,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 const TICK: Duration = Duration::from_secs(1);
 /// How often the history of connectors is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// To be raised whenever [`tally::Image`] or [`engine::Filters`] change.
 const HISTORY_SCHEMA: u32 = 2;
 /// How long messages in hand may take when the daemon stops.
@@ -272,7 +273,14 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
     for loss in &loaded.losses {
         tracing::warn!("history: {loss}");
     }
-    let muted_until = loaded.mute(now);
+    if loaded.saved_at.is_some_and(|saved| saved.since(now) > DAY) {
+        tracing::warn!(
+            "history: it was saved at {}, which is yet to come: was the clock wrong? Until then suspicions don't fade and days don't end; to begin afresh, stop, remove the file and start",
+            loaded.saved_at.unwrap_or(now).local()
+        );
+    }
+    // Never longer than from now on, wherever the clock was.
+    let muted_until = loaded.mute(now).map(|until| until.min(now.plus(DAY)));
     let saved_at = loaded.saved_at;
     let memory = loaded.key.map(|key| engine::Memory { key, filters: loaded.filters, muted_until });
     let all_is_lost = memory.is_none() && muted_until.is_some();

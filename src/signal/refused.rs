@@ -30,7 +30,8 @@ pub const MOST: Shape = Shape {
     on: true,
 };
 
-/// The constants of R2.
+/// The constants of R2. (With twice the own share as p0, who bounces a tenth of
+/// its mail anyway was noticed late.)
 pub const MANY: Shape = Shape {
     floor: 0.20,
     times_usual: 1.75,

@@ -1,0 +1,162 @@
+//! What holds for a session before its message is judged: a restriction, a hard
+//! limit, the throttle, an exemption; and the answer to a recipient.
+
+use super::{Engine, Notice, Session, Settings, Transaction, session::Settled};
+use crate::{
+    connector::ConnectorKey,
+    directory::{Resolution, Terms},
+    judge::Judgement,
+    message::Direction,
+    record::CaseId,
+    restriction::InForce,
+    tally::Tally,
+    timestamp::Timestamp,
+    verdict::{Action, Class, Mode, Reply, Scope, Throttle},
+};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Refusals in a session without an accepted recipient, after which it is
+/// ended: a client that only retries must not occupy an smtpd process.
+const REFUSALS_BEFORE_DISCONNECT: u32 = 8;
+
+impl Engine {
+    /// Whether a recipient is refused before it is accepted, and how.
+    pub(super) fn refusal(
+        &self,
+        settled: &Settled,
+        session: &mut Session,
+        transaction: &Transaction,
+        direction: Direction,
+        now: Timestamp,
+    ) -> Option<Reply> {
+        let Settled { settings, resolution } = settled;
+        let relayed = direction == Direction::Relayed;
+        let (class, text) = match self.held(settled, now) {
+            Held::Refused(held) if relayed || held.restriction.scope == Scope::All => {
+                let class = match held.action(now) {
+                    // The whole message is held, at its end.
+                    Action::Hold => return None,
+                    Action::Tempfail => Class::Tempfail,
+                    Action::Reject => Class::Reject,
+                };
+                held.attempts.refuse(1, now);
+                (class, settings.restriction.reply.of(held.restriction.case))
+            }
+            _ => {
+                let counted = resolution.counted.as_ref().filter(|_| relayed)?;
+                if self.is_exempt(resolution, now) {
+                    return None;
+                }
+                let tally = self.roster.get(counted)?;
+                let terms = &resolution.terms;
+                // Who has no queue of its own is held, at the end of the message.
+                let over = over_limit(&tally, terms, transaction.relayed + 1, now);
+                let text = if over {
+                    self.tell_of_limit(counted, &tally, now);
+                    (terms.action != Action::Hold).then_some(LIMIT_TEXT)
+                } else {
+                    let throttle = self.throttle(settings, counted, terms, &tally, now);
+                    (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT)
+                };
+                let text = text.filter(|_| terms.mode == Mode::Enforce)?;
+                let attempts = if over { tally.over_limit() } else { tally.throttled() };
+                attempts.refuse(1, now);
+                (Class::Tempfail, text.to_owned())
+            }
+        };
+        self.counters.refused.fetch_add(1, Relaxed);
+        self.count(resolution, |tally| &tally.counters.refused, 1);
+        session.refusals = session.refusals.saturating_add(1);
+        let only_refused = !session.accepted && session.refusals > REFUSALS_BEFORE_DISCONNECT;
+        Some(Reply::new(if only_refused { Class::Disconnect } else { class }, &text))
+    }
+
+    /// What the session meets. The mode that counts is that of the entity that
+    /// is restricted: a connector in observe mode is no way out for it. A mark,
+    /// or a restriction that observe mode keeps from refusing, means nothing to
+    /// a connector in enforce mode: it is a neighbour's, or from before the mode
+    /// changed, and must not keep the connector from being judged.
+    pub(super) fn held(&self, settled: &Settled, now: Timestamp) -> Held {
+        let Settled { settings, resolution } = settled;
+        if resolution.trusted || self.table.is_empty() {
+            return Held::Nothing;
+        }
+        let mut idle = Held::Nothing;
+        for entity in &resolution.enforced {
+            let Some(held) = self.table.in_force(entity, now) else { continue };
+            if settings.directory.refuses(&held.restriction) {
+                return Held::Refused(held);
+            }
+            if matches!(idle, Held::Nothing) && resolution.terms.mode == Mode::Observe {
+                idle = Held::Idle(held);
+            }
+        }
+        idle
+    }
+
+    /// What mail of a connector meets at present because it is suspicious.
+    pub(super) fn throttle(
+        &self,
+        settings: &Settings,
+        key: &ConnectorKey,
+        terms: &Terms,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> Throttle {
+        let may = settings.throttle && terms.mode == Mode::Enforce;
+        // Many clients that have nothing to do with one another.
+        if !may || *key == ConnectorKey::Overflow || tally.judgement() == Judgement::Normal {
+            return Throttle::Off;
+        }
+        let throttle = terms.throttle(key);
+        let waits =
+            throttle != Throttle::Off && tally.must_wait(&self.context(settings, key, terms, now));
+        if waits { throttle } else { Throttle::Off }
+    }
+
+    pub(super) fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
+        let trusted = |entity| self.table.trust(entity, now).is_some();
+        resolution.trusted || !self.table.is_empty() && resolution.exempting.iter().any(trusted)
+    }
+
+    pub(super) fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {
+        if tally.limit_notice_is_due(now) {
+            let (messages, recipients) =
+                (tally.messages.estimate(now), tally.recipients.estimate(now));
+            self.notices.push(Notice::LimitReached(key.clone(), messages, recipients));
+        }
+    }
+}
+
+/// What a session meets.
+pub(super) enum Held {
+    /// Nothing.
+    Nothing,
+    /// A mark, or a restriction that refuses nothing at present.
+    Idle(InForce),
+    /// A restriction that refuses.
+    Refused(InForce),
+}
+
+/// Why a message is in the hold queue, for the log of Postfix.
+pub(super) fn hold_reason(case: CaseId) -> String {
+    format!("connguard: suspended relay client, case {case}")
+}
+
+/// What a client reads that reached a hard limit.
+pub(super) const LIMIT_TEXT: &str =
+    "Hourly limit of this client reached, try again later or contact your postmaster";
+
+/// What a client reads that is slowed down.
+pub(super) const THROTTLE_TEXT: &str = "Too much unusual mail from this client, slowed down: try again later or contact your postmaster";
+
+pub(super) fn over_limit(tally: &Tally, terms: &Terms, recipients: u32, now: Timestamp) -> bool {
+    let over = |limit: Option<u32>, count: u64, more: u32| {
+        limit.is_some_and(|limit| count + u64::from(more) > u64::from(limit))
+    };
+    let limits = &terms.limits;
+    (limits.messages_per_hour.is_some()
+        && over(limits.messages_per_hour, tally.messages.estimate(now), 1))
+        || (limits.recipients_per_hour.is_some()
+            && over(limits.recipients_per_hour, tally.recipients.estimate(now), recipients))
+}

@@ -1,0 +1,240 @@
+//! What follows a change of the configuration, at a reload and at a start: to
+//! whom restrictions and history go, and which marks and evidence end.
+
+use super::{ENFORCED_NOW, Engine, Settings, keys_of};
+use crate::{
+    connector::{ConnectorKey, Entity},
+    directory::Directory,
+    record::{Actor, Snapshot},
+    restriction::Listed,
+    timestamp::Timestamp,
+    verdict::Mode,
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a reload moved.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Moves {
+    /// Entities whose restriction, trust, grace or history went to others.
+    pub moved: Vec<(Entity, Vec<Entity>)>,
+    /// Restricted connectors that stay so, and the keys that they lost, which
+    /// are restricted by themselves now.
+    pub split: Vec<(Entity, Vec<Entity>)>,
+    /// Restricted entities that no session can be any more. Their restriction
+    /// stays and takes effect again when the name comes back.
+    pub lost: Vec<Entity>,
+    /// Restricted entities that are in observe mode now: nothing is refused.
+    pub idle: Vec<Entity>,
+    /// Marks that ended because their connector is in enforce mode now.
+    pub unmarked: Vec<Entity>,
+    /// Networks of a restricted connector that it lost, and that are free now:
+    /// clients are not restricted by networks of that size.
+    pub freed: Vec<(Entity, Vec<IpNet>)>,
+}
+
+/// What goes from one entity to others when the configuration changes.
+struct Move {
+    from: Entity,
+    to: Vec<Entity>,
+    /// The source keeps what it has.
+    keeps: bool,
+    freed: Vec<IpNet>,
+}
+
+impl Engine {
+    /// Takes over what the journal kept, before the first session. What was
+    /// held for a connector whose name is gone follows its keys, and what the
+    /// judgement held against a key that has a name now goes to the name.
+    pub fn restore(&self, snapshot: Snapshot, now: Timestamp) -> Moves {
+        self.table.restore(snapshot);
+        let settings = self.settings();
+        let directory = &settings.directory;
+        let plan = self.plan(None, directory, now);
+        self.share(&plan, directory, now);
+        let mut moves = self.carry_out(plan, directory, now);
+        self.after_change(directory, &mut moves, now);
+        self.forget_what_was_dealt_with(now);
+        moves
+    }
+
+    /// Replaces the settings. History and restrictions follow a key that got a
+    /// connector's name, and back. Sessions notice at their next command.
+    pub fn reload(&self, settings: Settings, now: Timestamp) -> Moves {
+        let _turn = self.turn();
+        let old = self.settings();
+        let settings = Arc::new(settings);
+        let new = &settings.directory;
+        let plan = self.plan(Some(&old.directory), new, now);
+        // Whoever inherits a restriction or a history has it before anybody is
+        // known by the new name, and the source until nobody is known by the old
+        // one.
+        self.share(&plan, new, now);
+        self.settings.store(Arc::clone(&settings));
+        let mut moves = self.carry_out(plan, new, now);
+        self.forget_what_was_observed(&old.directory, new);
+        self.forgive_registered(new);
+        self.after_change(new, &mut moves, now);
+        moves
+    }
+
+    /// What has to move between two directories, of which the old one is not
+    /// known after a restart.
+    fn plan(&self, old: Option<&Directory>, new: &Directory, now: Timestamp) -> Vec<Move> {
+        let mut seen = self.roster.keys();
+        seen.extend(self.table.list(now).iter().map(|listed| listed.entity.connector().clone()));
+        seen.sort();
+        seen.dedup();
+        seen.iter().filter_map(|key| self.step(key, old, new, now)).collect()
+    }
+
+    fn step(
+        &self,
+        key: &ConnectorKey,
+        old: Option<&Directory>,
+        new: &Directory,
+        now: Timestamp,
+    ) -> Option<Move> {
+        let from = Entity::from(key.clone());
+        let held = self.table.in_force(&from, now).map(|held| held.restriction);
+        let ConnectorKey::Named(name) = key else {
+            // A restriction of one key of a connector stays one, whatever the
+            // name of that connector.
+            let heir = new.heir(key);
+            // After a restart the old configuration is unknown. The judgement
+            // restricts under the key by which it counts, so that this one had
+            // no name; an operator may have meant just this key.
+            let had_none = match old {
+                Some(old) => old.heir(key) == *key,
+                None => match &held {
+                    Some(held) => held.by == Actor::Judgement,
+                    None => self.roster.get(key).is_some(),
+                },
+            };
+            let got_a_name = heir != *key && had_none;
+            let to = vec![heir.into()];
+            return got_a_name.then_some(Move { from, to, keeps: false, freed: Vec::new() });
+        };
+        let named = old.and_then(|old| old.named(name));
+        let (had, had_networks) = match (named, &held) {
+            (Some(named), _) => named.keys(),
+            (None, Some(held)) => (held.keys.clone(), Vec::new()),
+            (None, None) => return None,
+        };
+        if new.named(name).is_none() {
+            let freed = if held.is_some() { had_networks } else { Vec::new() };
+            return Some(Move { to: heirs(new, &had), from, keeps: false, freed });
+        }
+        // It goes on under its name. Keys that it lost take a restriction along.
+        held.filter(|held| !held.mark)?;
+        let is_lost = |other: &ConnectorKey| new.current(other) != *key;
+        let lost: Vec<Entity> = had.into_iter().filter(|key| is_lost(key.connector())).collect();
+        let is_freed = |network: &IpNet| is_lost(&ConnectorKey::Client(*network));
+        let freed: Vec<IpNet> = had_networks.into_iter().filter(is_freed).collect();
+        let mut to = heirs(new, &lost);
+        to.retain(|target| *target != from);
+        (!to.is_empty() || !freed.is_empty()).then_some(Move { from, to, keeps: true, freed })
+    }
+
+    /// Gives the targets of a plan what its sources have, who keep it yet.
+    fn share(&self, plan: &[Move], directory: &Directory, now: Timestamp) {
+        let keys_of = |entity: &Entity| keys_of(directory, entity.connector());
+        for step in plan {
+            let mut to = step.to.clone();
+            to.push(step.from.clone());
+            self.table.transfer(&step.from, &to, &keys_of, now);
+            if let (false, Some(first)) = (step.keeps, step.to.first()) {
+                self.roster.share(step.from.connector(), first.connector());
+            }
+        }
+    }
+
+    /// Takes from the sources of a plan what they don't keep; tells what moved.
+    fn carry_out(&self, plan: Vec<Move>, directory: &Directory, now: Timestamp) -> Moves {
+        let keys_of = |entity: &Entity| keys_of(directory, entity.connector());
+        let mut moves = Moves::default();
+        for step in plan {
+            let Move { from, to, keeps, freed } = step;
+            let moved = match to.first() {
+                None => false,
+                Some(_) if keeps => true,
+                Some(first) => {
+                    let counted = self.roster.get(from.connector()).is_some();
+                    self.roster.rename(from.connector(), first.connector());
+                    self.table.transfer(&from, &to, &keys_of, now) || counted
+                }
+            };
+            // Who holds nothing has nothing to lose either.
+            let frees = !freed.is_empty() && (moved || to.is_empty());
+            if moved {
+                let list = if keeps { &mut moves.split } else { &mut moves.moved };
+                list.push((from.clone(), to));
+            }
+            if frees {
+                moves.freed.push((from, freed));
+            }
+        }
+        moves
+    }
+
+    /// Evidence of a connector that was in observe mode and is in enforce mode
+    /// now starts again: nobody is restricted for the past.
+    fn forget_what_was_observed(&self, old: &Directory, new: &Directory) {
+        self.roster.for_each(|key, tally| {
+            if old.terms(key).mode == Mode::Observe && new.terms(key).mode == Mode::Enforce {
+                tally.reset(false);
+            }
+        });
+    }
+
+    /// After a crash the history may be older than the journal, and have the
+    /// evidence for which somebody is restricted by now, or trusted.
+    fn forget_what_was_dealt_with(&self, now: Timestamp) {
+        for Listed { entity, standing, .. } in self.table.list(now) {
+            let tally = self.roster.get(entity.connector());
+            if let Some(tally) = tally
+                && (standing.restriction.is_some() || standing.trust.is_some())
+            {
+                tally.reset(standing.restriction.is_some());
+            }
+        }
+    }
+
+    /// What must hold under new settings: no mark where there is enforcement,
+    /// and nobody restricted for what was observed before.
+    fn after_change(&self, directory: &Directory, moves: &mut Moves, now: Timestamp) {
+        for listed in self.table.list(now) {
+            let Some(restriction) = &listed.standing.restriction else {
+                continue;
+            };
+            let key = listed.entity.connector();
+            if let ConnectorKey::Named(_) = key {
+                let keys = keys_of(directory, key);
+                if !keys.is_empty() {
+                    self.table.note_keys(&listed.entity, &keys, now);
+                }
+            }
+            if let ConnectorKey::Named(name) = key
+                && directory.named(name).is_none()
+            {
+                moves.lost.push(listed.entity.clone());
+            } else if restriction.mark && directory.terms(key).mode == Mode::Enforce {
+                self.table.lift_mark(&listed.entity, now, ENFORCED_NOW);
+                self.forget_evidence(&listed.entity);
+                moves.unmarked.push(listed.entity.clone());
+            } else if !restriction.mark && !directory.refuses(restriction) {
+                moves.idle.push(listed.entity.clone());
+            }
+        }
+    }
+}
+
+/// Whose these keys are, each heir once.
+fn heirs(directory: &Directory, keys: &[Entity]) -> Vec<Entity> {
+    let heir = |key: &Entity| Entity::from(directory.heir(key.connector()));
+    let mut heirs: Vec<Entity> = keys.iter().map(heir).collect();
+    heirs.sort();
+    heirs.dedup();
+    heirs
+}
