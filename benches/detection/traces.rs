@@ -97,9 +97,7 @@ pub(crate) fn read(folder: &Path) -> Result<Found, String> {
                 found.newsletter = Some(bounces(rows));
                 found.notes.push(format!("{name}: its bounces are used, its times are not"));
             }
-            header => {
-                found.notes.push(format!("{name} is no edge list (columns {header}): left out"));
-            }
+            _ => found.notes.push(format!("{name} is no edge list: left out")),
         }
     }
     Ok(found)
