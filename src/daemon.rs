@@ -279,15 +279,14 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
             loaded.saved_at.unwrap_or(now).local()
         );
     }
-    // Never longer than from now on, wherever the clock was.
-    let muted_until = loaded.mute(now).map(|until| until.min(now.plus(DAY)));
     let saved_at = loaded.saved_at;
-    let memory = loaded.key.map(|key| engine::Memory { key, filters: loaded.filters, muted_until });
-    let all_is_lost = memory.is_none() && muted_until.is_some();
+    let muted_until = loaded.mute(now);
+    let memory = (!loaded.is_empty() || loaded.lost_filters).then(|| engine::Memory {
+        key: loaded.key.unwrap_or_else(|| engine.key()),
+        filters: loaded.filters,
+        muted_until,
+    });
     let recalled = engine.recall(memory, loaded.connectors, now);
-    if all_is_lost {
-        engine.mute(now);
-    }
     for fault in &recalled.faults {
         tracing::warn!("history: {fault}");
     }

@@ -24,7 +24,7 @@ mod usual;
 use admission::{Held, LIMIT_TEXT, THROTTLE_TEXT, hold_reason, over_limit};
 use deliveries::Owner;
 use end::End;
-pub use memory::{Filters, Memory, Recalled};
+pub use memory::{Filters, MUTED, Memory, Recalled};
 pub use notice::{Notice, Notices};
 pub use operate::{BlockError, Blocked, TrustError};
 use operate::{ENFORCED_NOW, keys_of};

@@ -76,7 +76,7 @@ mod tests;
 
 pub use keeper::{Handle, HistoryStatus, NotSaved, spawn};
 
-use crate::{connector::ConnectorKey, timestamp::Timestamp};
+use crate::{connector::ConnectorKey, engine::MUTED, timestamp::Timestamp};
 use disk::{Disk, FileSystem, Unfinished};
 use read::{Contents, Unfit};
 use serde::{Serialize, de::DeserializeOwned};
@@ -84,12 +84,7 @@ use std::{
     fs::File,
     io::{self, BufReader},
     path::{Path, PathBuf},
-    time::Duration,
 };
-
-/// How long signals that need the filters stay silent after these were lost:
-/// after a day, the ordinary recipients are known again.
-pub const MUTE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is to be saved. `connectors` gives one pair of a
 /// [`ConnectorKey`] and what was learned of it after the other.
@@ -148,7 +143,7 @@ impl<C, F> Loaded<C, F> {
     /// saved. A first start mutes nothing. To be saved again.
     pub fn mute(&self, now: Timestamp) -> Option<Timestamp> {
         let saved = self.muted_until.filter(|until| now < *until);
-        saved.max(self.lost_filters.then(|| now.plus(MUTE)))
+        saved.max(self.lost_filters.then(|| now.plus(MUTED)))
     }
 }
 

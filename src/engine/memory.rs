@@ -15,8 +15,9 @@ use std::{
     time::Duration,
 };
 
-/// How long "never wrote to" means nothing after that memory was lost.
-const MUTED: Duration = Duration::from_secs(24 * 3600);
+/// How long "never wrote to" means nothing after that memory was lost: after a
+/// day, the ordinary recipients are known again.
+pub const MUTED: Duration = Duration::from_secs(24 * 3600);
 
 /// Whom connectors wrote to.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -94,7 +95,8 @@ impl Engine {
         };
         self.fingerprints = Fingerprints::from_key(memory.key);
         if let Some(until) = memory.muted_until {
-            self.muted_until.store(until.as_seconds(), Relaxed);
+            // Never longer than from now on, wherever the clock was.
+            self.muted_until.store(until.min(now.plus(MUTED)).as_seconds(), Relaxed);
         }
         let Some(filters) = memory.filters else {
             self.mute(now);
@@ -118,7 +120,7 @@ impl Engine {
     }
 
     /// From now on "never wrote to" means nothing for a day.
-    pub fn mute(&self, now: Timestamp) {
+    fn mute(&self, now: Timestamp) {
         self.muted_until.store(now.plus(MUTED).as_seconds(), Relaxed);
     }
 }
