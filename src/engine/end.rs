@@ -13,7 +13,7 @@ use crate::{
     message::{Message, Sender},
     record::Sample,
     restriction::{Attempts, InForce},
-    signal::{Observation, Origin},
+    signal::{Context, Observation, Origin},
     tally::Tally,
     timestamp::Timestamp,
     verdict::{Action, Class, Mode, Reply, Scope, Throttle, Verdict},
@@ -40,9 +40,10 @@ pub(super) struct End<'a> {
 }
 
 /// What counts a message.
-struct Counted {
+struct Counted<'a> {
     key: ConnectorKey,
     tally: Arc<Tally>,
+    context: Context<'a>,
 }
 
 impl End<'_> {
@@ -74,8 +75,8 @@ impl End<'_> {
             tally.counters.unknown_recipients.fetch_add(transaction.unknown.into(), Relaxed);
             engine.notices.push(Notice::NewConnector(key.clone()));
         }
-        let counted = Counted { key, tally };
-        let context = engine.context(settings, &counted.key, terms, now);
+        let context = engine.context(settings, &key, terms, now);
+        let counted = Counted { key, tally, context };
         let tally = &counted.tally;
         tally.touch(&context);
         if exempt {
@@ -121,15 +122,14 @@ impl End<'_> {
 
     /// Trial, judgement, admission. `over` says that a hard limit would have
     /// refused the message if it could.
-    fn judge(&self, counted: &Counted, over: bool) -> Verdict {
+    fn judge(&self, counted: &Counted<'_>, over: bool) -> Verdict {
         let Self { engine, settled, transaction, now, .. } = *self;
         let Settled { settings, resolution } = settled;
-        let (terms, Counted { key, tally }) = (&*resolution.terms, counted);
-        let context = engine.context(settings, key, terms, now);
+        let (terms, Counted { key, tally, context }) = (&*resolution.terms, counted);
         let seen = self.observation(counted);
-        let judging = Judging { engine, settings, terms, key, tally, context };
-        tally.unknown(engine.tried_first(tally, transaction, now), &context);
-        let bad = tally.observe(&seen, &context);
+        let judging = Judging { engine, settings, terms, key, tally, context: *context };
+        tally.unknown(engine.tried_first(tally, transaction, now), context);
+        let bad = tally.observe(&seen, context);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;
         if bad || outcome.z >= settings.model.normal_again {
@@ -154,14 +154,14 @@ impl End<'_> {
             self.would_refuse(tally);
         }
         tally.weigh(outcome.z, transaction.relayed);
-        tally.charge(transaction.relayed, &context);
+        tally.charge(transaction.relayed, context);
         self.pass(counted, &seen);
         self.await_fate(counted);
         Verdict::Pass
     }
 
     /// What the message shows.
-    fn observation(&self, counted: &Counted) -> Observation {
+    fn observation(&self, counted: &Counted<'_>) -> Observation {
         let Self { engine, transaction, now, .. } = *self;
         let looked_at = &transaction.recipients;
         let count = |is: &dyn Fn(u64) -> bool| {
@@ -209,7 +209,7 @@ impl End<'_> {
     }
 
     /// What the From header is to the signal of foreign ones.
-    fn from(&self, counted: &Counted) -> Origin {
+    fn from(&self, counted: &Counted<'_>) -> Origin {
         let from = self.message.from.iter().filter_map(|address| domain_of(address));
         let origins = from.map(|from| {
             if self.settled.resolution.terms.registered.is_empty() {
@@ -236,7 +236,7 @@ impl End<'_> {
 
     /// What a From domain is where none is registered: own if its owner sends
     /// the envelope too, or if the connector has used it for long.
-    fn compared(&self, from: &str, counted: &Counted) -> Origin {
+    fn compared(&self, from: &str, counted: &Counted<'_>) -> Origin {
         let from = self.owner(from);
         if counted.tally.own_domains().contains(from) {
             return Origin::Own;
@@ -294,7 +294,7 @@ impl End<'_> {
     /// the reason of the hold and what the client reads.
     fn keep_back(
         &self,
-        counted: &Counted,
+        counted: &Counted<'_>,
         attempts: &Attempts,
         hold: bool,
         texts: (&str, &str),
@@ -312,8 +312,8 @@ impl End<'_> {
         Verdict::Refuse(Reply::new(Class::Tempfail, texts.1))
     }
 
-    fn tell_of_hold(&self, counted: &Counted, attempts: &Attempts, full: bool) {
-        let Counted { key, tally } = counted;
+    fn tell_of_hold(&self, counted: &Counted<'_>, attempts: &Attempts, full: bool) {
+        let Counted { key, tally, .. } = counted;
         if tally.hold_notice_is_due(full, self.now) {
             let messages = attempts.held_messages.load(Relaxed);
             let tell = if full { Notice::HoldFull } else { Notice::Held };
@@ -335,12 +335,11 @@ impl End<'_> {
     }
 
     /// The message passes, and becomes part of the connector's history.
-    fn pass(&self, counted: &Counted, seen: &Observation) {
-        let Self { engine, settled, transaction, now, .. } = *self;
-        let Counted { key, tally } = counted;
-        let context = engine.context(&settled.settings, key, &settled.resolution.terms, now);
+    fn pass(&self, counted: &Counted<'_>, seen: &Observation) {
+        let Self { engine, transaction, now, .. } = *self;
+        let Counted { tally, context, .. } = counted;
         self.count_sender(tally, seen.sender);
-        tally.pass(seen, &context);
+        tally.pass(seen, context);
         self.note_domains(tally);
         for recipient in &transaction.recipients {
             let pair = known::pair(tally.id(), *recipient);
@@ -351,9 +350,9 @@ impl End<'_> {
 
     /// From now on the delivery results of the message are waited for, where any
     /// are coming.
-    fn await_fate(&self, counted: &Counted) {
+    fn await_fate(&self, counted: &Counted<'_>) {
         let Self { engine, transaction, now, .. } = *self;
-        let Some(queue_id) = self.message.queue_id.filter(|_| engine.has_feedback()) else {
+        let Some(queue_id) = self.message.queue_id.filter(|_| counted.context.feedback) else {
             return;
         };
         counted.tally.took_off();
@@ -366,7 +365,7 @@ impl End<'_> {
     }
 
     /// The message passes while a mark is in force: nothing is learned.
-    fn pass_unlearned(&self, counted: &Counted) {
+    fn pass_unlearned(&self, counted: &Counted<'_>) {
         let tally = &counted.tally;
         self.count_sender(tally, self.sender());
         tally.count(self.transaction.relayed, self.now);
