@@ -361,14 +361,13 @@ impl Signals {
     /// What it sends now is usual: see [`Ledger::declare`] and
     /// [`Volume::declare`].
     pub fn declare(&self, context: &Context<'_>) {
-        let Context { model, now, .. } = context;
+        let model = context.model;
         self.unregistered.ledger.declare(&model.unregistered);
         self.foreign.ledger.declare(&model.foreign);
         self.networks.declare(&model.networks);
         self.refused.declare(model);
         self.plain.declare(model);
-        self.volume.declare(*now);
-        self.reset();
+        self.volume.declare(context);
     }
 
     /// What is kept of them across a restart.

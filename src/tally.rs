@@ -293,11 +293,8 @@ impl Tally {
     pub fn declare(&self, context: &Context<'_>) {
         let until = context.now.plus(SETTLING).as_seconds();
         self.settling_until.store(until, SeqCst);
-        self.counters.resets.fetch_add(1, SeqCst);
         self.signals.declare(context);
-        self.forget_evidence();
-        self.suspicious.store(false, SeqCst);
-        self.warned.store(0, SeqCst);
+        self.reset(false);
     }
 
     /// Until when what an operator declared usual is learned and not judged.

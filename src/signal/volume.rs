@@ -216,13 +216,13 @@ impl Volume {
     /// The present level is usual: it goes into the week that has just become
     /// history, so that it counts at once and until the weeks to come replace
     /// it.
-    pub(super) fn declare(&self, now: Timestamp) {
-        let delay = super::volume::VOLUME.delay_weeks;
+    pub(super) fn declare(&self, context: &Context<'_>) {
+        let Context { model, now, .. } = *context;
         for unit in &self.units {
             let (_, hour) = split(unit.hour.load(Relaxed));
             let day = f32::from_bits(unit.day.load(Relaxed));
             let level = unit.now.get(HALFLIFE_S, now).max(f32::from_bits(hour)).max(day);
-            unit.learn(week(now.day()).wrapping_sub(delay), level);
+            unit.learn(week(now.day()).wrapping_sub(model.volume.delay_weeks), level);
             unit.busiest.fetch_max(level.to_bits(), Relaxed);
         }
     }
@@ -447,7 +447,7 @@ mod tests {
         let model = Model::default();
         let volume = Volume::default();
         send(&volume, 1000, &context(&model, Profile::Login, at(3600)));
-        volume.declare(at(3601));
+        volume.declare(&context(&model, Profile::Login, at(3601)));
         assert!(volume.busiest(Unit::Messages) > 950.0);
         let last = (1..200).rfind(|day| {
             end_of_day(&volume, *day, false, false);
