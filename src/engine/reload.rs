@@ -4,7 +4,7 @@
 use super::{ENFORCED_NOW, Engine, Settings, keys_of};
 use crate::{
     connector::{ConnectorKey, Entity},
-    directory::Directory,
+    directory::{Directory, Terms},
     record::{Actor, Snapshot},
     restriction::Listed,
     timestamp::Timestamp,
@@ -12,7 +12,10 @@ use crate::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// What a reload moved.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -199,6 +202,19 @@ impl Engine {
                 tally.reset(standing.restriction.is_some());
             }
         }
+    }
+
+    /// What a reload registers is held against nobody any more. (Names below a
+    /// registered one are not looked for: only their hashes are kept.)
+    fn forgive_registered(&self, directory: &Directory) {
+        let mut hashes: HashMap<*const Terms, HashSet<u32>> = HashMap::new();
+        self.roster.for_each(|key, tally| {
+            let terms = directory.terms(key);
+            let registered = hashes.entry(Arc::as_ptr(terms)).or_insert_with(|| {
+                terms.registered.names().map(|name| self.fingerprints.of_domain(name)).collect()
+            });
+            tally.signals().forgive_domains(registered);
+        });
     }
 
     /// What must hold under new settings: no mark where there is enforcement,

@@ -3,15 +3,9 @@
 use super::Engine;
 use crate::{
     connector::Entity,
-    directory::{Directory, Terms},
     record::{Actor, CaseId},
     timestamp::Timestamp,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
-
 /// Why what an entity sends can't be declared usual.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NormalError {
@@ -31,19 +25,6 @@ pub enum NormalError {
 }
 
 impl Engine {
-    /// What a reload registers is held against nobody any more. (Names below a
-    /// registered one are not looked for: only their hashes are kept.)
-    pub(super) fn forgive_registered(&self, directory: &Directory) {
-        let mut hashes: HashMap<*const Terms, HashSet<u32>> = HashMap::new();
-        self.roster.for_each(|key, tally| {
-            let terms = directory.terms(key);
-            let registered = hashes.entry(Arc::as_ptr(terms)).or_insert_with(|| {
-                terms.registered.names().map(|name| self.fingerprints.of_domain(name)).collect()
-            });
-            tally.signals().forgive_domains(registered);
-        });
-    }
-
     /// Declares what `entity` sends now to be usual: it is written into its
     /// history at once, its suspicion ends and its evidence starts again from
     /// zero, see [`crate::tally::Tally::declare`]. Nothing in the restriction table

@@ -7,11 +7,12 @@
 //! come, or two refusals in front of eight deliveries would count more than
 //! behind them: a refusal counts at once as far as it would if all the others
 //! were delivered, and the rest follows with the last result, or after ten
-//! minutes. A recipient that Postfix itself refuses as unknown is
-//! a bad trial at once, of R1 only, at the most 5 a message, and none if the
-//! connector wrote to it or tried it before. Where no delivery
-//! results come, every accepted recipient is a good trial instead, so that
-//! these refusals have something to be compared with.
+//! minutes.
+//!
+//! A recipient that Postfix itself refuses as unknown is a bad trial at once, of
+//! R1 only, at the most 5 a message, and none if the connector wrote to it or
+//! tried it before. Where no delivery results come, every accepted recipient is a
+//! good trial instead, so that these refusals have something to be compared with.
 
 use super::{Alternative, Ledger, Prior, Shape, ledger};
 use crate::{model::Model, pending::Results, timestamp::Timestamp};
