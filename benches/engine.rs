@@ -126,7 +126,7 @@ impl Mail {
     fn deliver(&self, engine: &Engine) {
         for recipient in &self.recipients {
             let outcome = Outcome::Delivered;
-            engine.on_delivery(&Delivery { queue_id: &self.queue_id, recipient, outcome }, NOW);
+            engine.on_delivery(&Delivery::new(&self.queue_id, recipient, outcome), NOW);
         }
     }
 }

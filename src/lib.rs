@@ -11,8 +11,10 @@ pub mod command;
 pub mod connector;
 pub mod domain;
 pub mod header;
+pub mod maillog;
 pub mod message;
 pub mod record;
+pub mod refusal;
 pub mod timestamp;
 pub mod verdict;
 
@@ -27,12 +29,14 @@ pub mod known;
 pub mod model;
 pub mod own_domains;
 pub mod pending;
+pub mod provider;
 pub mod restriction;
 pub mod roster;
 pub mod score;
 pub mod signal;
 pub mod tally;
 pub mod throttle;
+pub mod trail;
 pub mod window;
 
 // Floor 2: the calls that every message takes.
@@ -43,10 +47,12 @@ pub mod view;
 // none imports another.
 pub mod clock;
 pub mod control;
+pub mod feedback;
 pub mod history;
 pub mod journal;
 pub mod manager;
 pub mod milter;
+pub mod replay;
 
 // Floor 4: the configuration, and the commands of operators.
 pub mod config;

@@ -2,7 +2,7 @@
 //! log) tells the engine of a transaction. All of it borrows from the
 //! source's buffers.
 
-use crate::domain;
+use crate::{domain, timestamp::Timestamp};
 use std::borrow::Cow;
 
 /// The envelope sender of a transaction.
@@ -114,10 +114,32 @@ pub enum Outcome {
 /// A delivery result.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
-    /// Queue id of Postfix under which the message was accepted.
+    /// Queue id of Postfix under which the message was accepted from its client.
     pub queue_id: &'a str,
     /// The recipient, as it was given at RCPT.
     pub recipient: &'a str,
     /// What became of it.
     pub outcome: Outcome,
+    /// Who answered for it, where somebody else did.
+    pub by: Option<Provider<'a>>,
+    /// When it was logged, in engine time, where that is known: a result that is
+    /// older than the message is of another one with the same queue id.
+    pub logged: Option<Timestamp>,
+}
+
+/// Who answered for a recipient.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Provider<'a> {
+    /// Its organizational domain, or its address where it has no name.
+    pub name: &'a str,
+    /// A refusal may be about this host's address instead of the client's mail
+    /// (policy, spam, rate limit), as no refusal of an unknown recipient is.
+    pub may_mean_us: bool,
+}
+
+impl<'a> Delivery<'a> {
+    /// A result of which nothing else is known.
+    pub fn new(queue_id: &'a str, recipient: &'a str, outcome: Outcome) -> Self {
+        Self { queue_id, recipient, outcome, by: None, logged: None }
+    }
 }

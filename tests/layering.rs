@@ -26,8 +26,10 @@ const FLOORS: [&[&str]; 6] = [
         "connector",
         "domain",
         "header",
+        "maillog",
         "message",
         "record",
+        "refusal",
         "timestamp",
         "verdict",
     ],
@@ -43,18 +45,20 @@ const FLOORS: [&[&str]; 6] = [
         "model",
         "own_domains",
         "pending",
+        "provider",
         "restriction",
         "roster",
         "score",
         "signal",
         "tally",
         "throttle",
+        "trail",
         "window",
     ],
     // The calls that every message takes, and how what is known is shown.
     &["engine", "view"],
     // Edges.
-    &["clock", "control", "history", "journal", "manager", "milter"],
+    &["clock", "control", "feedback", "history", "journal", "manager", "milter", "replay"],
     // What is configured, and what operators ask for.
     &["config", "operator"],
     // The process. (`lib` is the list of modules.)

@@ -159,11 +159,9 @@ impl Arena {
         if self.feedback {
             let mut address = String::new();
             write_recipient(&mut address, target.id);
-            let delivery = Delivery {
-                queue_id: &queue_id(queue),
-                recipient: &address,
-                outcome: if target.refused { Outcome::Refused } else { Outcome::Delivered },
-            };
+            let outcome = if target.refused { Outcome::Refused } else { Outcome::Delivered };
+            let queue_id = queue_id(queue);
+            let delivery = Delivery::new(&queue_id, &address, outcome);
             self.engine.on_delivery(&delivery, Timestamp::from_millis(at));
         }
     }

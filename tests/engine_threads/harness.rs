@@ -180,7 +180,7 @@ pub(crate) fn deliver(
     outcome: Outcome,
     now: Timestamp,
 ) {
-    engine.on_delivery(&Delivery { queue_id, recipient, outcome }, now);
+    engine.on_delivery(&Delivery::new(queue_id, recipient, outcome), now);
 }
 
 pub(crate) fn one_recipient() -> Vec<String> {

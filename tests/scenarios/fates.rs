@@ -83,7 +83,7 @@ impl Fates {
         let mut due: Vec<_> = self.promised.extract_if(.., is_due).collect();
         due.sort_by_key(|(due, ..)| *due);
         for (at, queue_id, recipient, outcome) in due {
-            let delivery = Delivery { queue_id: &queue_id, recipient: &recipient, outcome };
+            let delivery = Delivery::new(&queue_id, &recipient, outcome);
             engine.on_delivery(&delivery, at);
         }
     }
@@ -94,7 +94,7 @@ pub(crate) fn deliver(engine: &Engine, words: &mut Words<'_>, now: Timestamp) ->
     let (queue_id, recipient) = (words.next("a queue id")?, words.next("a recipient")?);
     let outcome = outcome(words.next("a result")?)?;
     words.end()?;
-    engine.on_delivery(&Delivery { queue_id, recipient, outcome }, now);
+    engine.on_delivery(&Delivery::new(queue_id, recipient, outcome), now);
     Ok(())
 }
 

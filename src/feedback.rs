@@ -1,0 +1,1 @@
+//! Feedback: follows Postfix's log and tells the engine what became of mail.

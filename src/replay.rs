@@ -1,0 +1,1 @@
+//! Replay: old logs of Postfix through the engine.
