@@ -299,12 +299,12 @@ impl<'a> Attempt<'a> {
 
     /// The queue id under which the other host has it, if it says so.
     pub fn queued_as(&self) -> Option<&'a str> {
-        None
+        self.text.rsplit_once("queued as ").map(|(_, id)| id)
     }
 
     /// The queue id under which this host itself takes it in again, because of
     /// an alias or a `.forward`.
     pub fn forwarded_as(&self) -> Option<&'a str> {
-        None
+        self.text.strip_prefix("forwarded as ")
     }
 }

@@ -1,12 +1,76 @@
 //! How the queue files of one host hang together: a message that a content
 //! filter hands back, or that an alias sends on, gets a second queue id.
+//!
+//!   client -> Q1 -> filter -> Q2 -> recipients' servers
+//!
+//! The results of Q2 are those of the message that the client gave: Q1 is its
+//! **root**. Two things in the log tie them, either is enough:
+//!
+//! - Q2 came with the queue id that it had before (`orig_queue_id=`, XFORWARD,
+//!   which Postfix takes from hosts that it trusts only);
+//! - Q1 was sent with a reply `queued as Q2`. Anybody on the internet can reply
+//!   so. It counts only if Q2 came after Q1, is nobody's yet, and came from the
+//!   very address to which Q1 was sent; or if that address is a loopback one.
+//!
+//! Postfix logs the results of Q2 often before the reply that ties it to Q1, so
+//! whoever reads the log keeps results of files that nobody knows for a while.
+//!
+//! What an alias or a `.forward` sends on (`forwarded as Q3`) has no root but
+//! itself: the client did not choose those recipients.
+//!
+//! A queue id is free again once its file is removed, and a new message may get
+//! it. Removed files are remembered for ten minutes, for lines that come late. At
+//! most [`MOST_FILES`] are; the oldest make room, and their results belong to
+//! nobody then.
 
-use crate::{maillog::Attempt, timestamp::Timestamp};
-use std::{net::IpAddr, sync::Arc};
+use crate::{connector::fold_address, maillog, maillog::Attempt, timestamp::Timestamp};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Queue files that are remembered.
+pub const MOST_FILES: usize = 200_000;
+/// How long a removed one is.
+const AFTER_REMOVAL: Duration = Duration::from_secs(600);
+/// Hops that are followed: more than any mail system has.
+const MOST_HOPS: usize = 16;
 
 /// The queue files of a log.
-#[derive(Debug, Default)]
-pub struct Trail {}
+#[derive(Debug)]
+pub struct Trail {
+    files: HashMap<Arc<str>, File>,
+    /// All, and those that are gone; with entries that no longer hold.
+    came: VecDeque<Place>,
+    gone: VecDeque<Place>,
+    next: u64,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct File {
+    /// The how manieth it is: a queue id can come again.
+    number: u64,
+    /// Who gave it to smtpd.
+    client: Option<IpAddr>,
+    /// What it was before a content filter: queue id and number.
+    parent: Option<(Arc<str>, u64)>,
+    /// An alias made it.
+    expansion: bool,
+    /// Files that were made of it and are not removed.
+    children: u32,
+    removed: bool,
+}
+
+/// A file in the order of its coming or going.
+#[derive(Debug)]
+struct Place {
+    queue_id: Arc<str>,
+    number: u64,
+    at: Timestamp,
+}
 
 /// What an attempt to deliver is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,48 +96,224 @@ pub enum Step {
     },
 }
 
+impl Default for Trail {
+    fn default() -> Self {
+        Self::with_room_for(MOST_FILES)
+    }
+}
+
 impl Trail {
+    /// A trail of at most so many files.
+    pub fn with_room_for(most: usize) -> Self {
+        Self {
+            files: HashMap::new(),
+            came: VecDeque::new(),
+            gone: VecDeque::new(),
+            next: 0,
+            most: most.max(1),
+        }
+    }
+
     /// A message came in: from a client at `client`, or from nobody with an
     /// address; `original` is the queue id that it had before a content filter,
     /// where that is logged (XFORWARD).
     pub fn came(
         &mut self,
-        _queue_id: &str,
-        _client: Option<IpAddr>,
-        _original: Option<&str>,
-        _at: Timestamp,
+        queue_id: &str,
+        client: Option<IpAddr>,
+        original: Option<&str>,
+        at: Timestamp,
     ) {
+        self.make_room(at);
+        let queue_id = self.put(queue_id, client.map(fold_address), false, at);
+        if let Some(original) = original {
+            self.tie(&queue_id, original);
+        }
     }
 
     /// An attempt to deliver was logged.
-    pub fn attempt(&mut self, attempt: &Attempt<'_>, _at: Timestamp) -> Step {
-        Step::Result { root: attempt.queue_id.into() }
+    pub fn attempt(&mut self, attempt: &Attempt<'_>, at: Timestamp) -> Step {
+        if let Some(next) = attempt.forwarded_as() {
+            let next = self.expand(next, at);
+            return Step::Expanded { next };
+        }
+        let root = || Step::Result { root: self.root(attempt.queue_id) };
+        if attempt.status != maillog::Status::Sent {
+            return root();
+        }
+        let relay = attempt.relay.and_then(|relay| relay.address).map(fold_address);
+        let (Some(next), Some(relay)) = (attempt.queued_as(), relay) else {
+            return root();
+        };
+        match self.files.get_key_value(next) {
+            Some((next, file)) if self.came_back(attempt.queue_id, file, relay) => {
+                let next = Arc::clone(next);
+                let parent = file.parent.as_ref().map(|(parent, _)| &**parent);
+                let is_tied = parent == Some(attempt.queue_id);
+                let tied = is_tied || self.tie(&next, attempt.queue_id);
+                Step::HandedOn { next: tied.then_some(next) }
+            }
+            // Only what runs on this host is believed to have handed it on.
+            _ if relay.is_loopback() => Step::HandedOn { next: None },
+            _ => root(),
+        }
     }
 
     /// Under which queue id the client's message was accepted of which `queue_id`
     /// is the latest form.
     pub fn root(&self, queue_id: &str) -> Arc<str> {
-        queue_id.into()
+        let mut root: Arc<str> = queue_id.into();
+        for _ in 0..MOST_HOPS {
+            match self.files.get(&root).and_then(|file| file.parent.clone()) {
+                Some((parent, number)) if self.is_still(&parent, number) => root = parent,
+                _ => break,
+            }
+        }
+        root
     }
 
     /// Whether this file is not the client's own: a filter handed it back, or an
     /// alias sent it on.
-    pub fn is_derived(&self, _queue_id: &str) -> bool {
-        false
+    pub fn is_derived(&self, queue_id: &str) -> bool {
+        self.files.get(queue_id).is_some_and(|file| file.expansion || file.parent.is_some())
     }
 
     /// A queue file is gone. Gives the root when nothing of its message is left.
-    pub fn removed(&mut self, queue_id: &str, _at: Timestamp) -> Option<Arc<str>> {
-        Some(queue_id.into())
+    pub fn removed(&mut self, queue_id: &str, at: Timestamp) -> Option<Arc<str>> {
+        self.make_room(at);
+        let Some((queue_id, _)) = self.files.get_key_value(queue_id) else {
+            return Some(queue_id.into());
+        };
+        let mut over = Arc::clone(queue_id);
+        let file = self.files.get_mut(&over)?;
+        if std::mem::replace(&mut file.removed, true) {
+            return None;
+        }
+        self.gone.push_back(Place { queue_id: Arc::clone(&over), number: file.number, at });
+        for _ in 0..MOST_HOPS {
+            let file = self.files.get(&over)?;
+            if !file.removed || file.children > 0 {
+                return None;
+            }
+            let Some((parent, number)) = file.parent.clone() else { break };
+            let above = self.files.get_mut(&parent).filter(|above| above.number == number)?;
+            above.children = above.children.saturating_sub(1);
+            over = parent;
+        }
+        Some(over)
     }
 
     /// Queue files that are remembered.
     pub fn len(&self) -> usize {
-        0
+        self.files.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether nobody else got this queue id since.
+    fn is_still(&self, queue_id: &str, number: u64) -> bool {
+        self.files.get(queue_id).is_none_or(|file| file.number == number)
+    }
+
+    /// Whether `file` may be what became of `before`, which went to `relay`.
+    fn came_back(&self, before: &str, file: &File, relay: IpAddr) -> bool {
+        let after = self.files.get(before).is_none_or(|before| before.number < file.number);
+        after && !file.expansion && (relay.is_loopback() || file.client == Some(relay))
+    }
+
+    /// Makes `next` what became of `before`; says whether it could.
+    fn tie(&mut self, next: &str, before: &str) -> bool {
+        let Some((before, above)) = self.files.get_key_value(before) else {
+            return false;
+        };
+        let (before, number) = (Arc::clone(before), above.number);
+        let Some(file) = self.files.get_mut(next) else {
+            return false;
+        };
+        if file.parent.is_some() || file.expansion || *before == *next {
+            return false;
+        }
+        file.parent = Some((Arc::clone(&before), number));
+        let is_left = !file.removed || file.children > 0;
+        if let Some(above) = self.files.get_mut(&before)
+            && is_left
+        {
+            above.children += 1;
+        }
         true
     }
+
+    /// An alias made `next`.
+    fn expand(&mut self, next: &str, at: Timestamp) -> Arc<str> {
+        match self.files.get_key_value(next) {
+            Some((next, file)) if file.parent.is_none() => {
+                let next = Arc::clone(next);
+                if let Some(file) = self.files.get_mut(&next) {
+                    file.expansion = true;
+                }
+                next
+            }
+            Some((next, _)) => Arc::clone(next),
+            None => self.put(next, None, true, at),
+        }
+    }
+
+    fn put(
+        &mut self,
+        queue_id: &str,
+        client: Option<IpAddr>,
+        expansion: bool,
+        at: Timestamp,
+    ) -> Arc<str> {
+        let number = self.next;
+        self.next += 1;
+        let queue_id: Arc<str> = queue_id.into();
+        let file = File { number, client, parent: None, expansion, children: 0, removed: false };
+        self.files.insert(Arc::clone(&queue_id), file);
+        self.came.push_back(Place { queue_id: Arc::clone(&queue_id), number, at });
+        queue_id
+    }
+
+    /// Forgets what is long gone, and the oldest where there are too many.
+    fn make_room(&mut self, now: Timestamp) {
+        while let Some(place) = self.gone.front()
+            && (self.holds(place).is_none() || now.since(place.at) >= AFTER_REMOVAL)
+        {
+            if let Some(place) = self.gone.pop_front() {
+                self.forget(&place);
+            }
+        }
+        while let Some(place) = self.came.front()
+            && (self.holds(place).is_none() || self.files.len() >= self.most)
+        {
+            if let Some(place) = self.came.pop_front() {
+                self.forget(&place);
+            }
+        }
+        // Behind one that stays for days, those that went would pile up.
+        if self.came.len() > 2 * self.files.len() + 64 {
+            let files = &self.files;
+            self.came.retain(|place| is_held(files, place));
+        }
+    }
+
+    fn holds(&self, place: &Place) -> Option<&File> {
+        self.files.get(&place.queue_id).filter(|file| file.number == place.number)
+    }
+
+    fn forget(&mut self, place: &Place) {
+        if is_held(&self.files, place) {
+            self.files.remove(&place.queue_id);
+        }
+    }
 }
+
+fn is_held(files: &HashMap<Arc<str>, File>, place: &Place) -> bool {
+    files.get(&place.queue_id).is_some_and(|file| file.number == place.number)
+}
+
+#[cfg(test)]
+mod tests;
