@@ -1,1 +1,12 @@
 //! Replay: old logs of Postfix through the engine.
+//!
+//!   files -> input -> order -> assemble -> Sink
+//!   (gz, xz,  lines   by time   messages,   (a lane with an engine of its
+//!    stdin)                     results      own, or whoever else reads logs)
+//!
+//! Everything streams: what is held at a time is bounded however long the logs
+//! are.
+
+mod mail;
+
+pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
