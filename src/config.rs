@@ -35,6 +35,7 @@ use crate::{
 };
 use connectors::Defaults;
 use files::FileError;
+use ipnet::IpNet;
 use reader::Reader;
 use sections::Trust;
 use std::{
@@ -183,6 +184,19 @@ pub fn parse(path: &Path, bytes: &[u8], own_names: &[String]) -> Result<Config, 
         sources.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
     ));
     Ok(Config { sources, warnings, ..config })
+}
+
+/// The network that `text` is in a configuration.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    values::network(text)
+}
+
+/// Whether `text` can be a name, a login or a common name in a configuration.
+pub fn is_name(text: &str) -> bool {
+    values::name(text).is_ok()
 }
 
 /// What `check` prints besides `ok`: a line for each thing that was

@@ -54,9 +54,11 @@ pub mod manager;
 pub mod milter;
 pub mod replay;
 
-// Floor 4: the configuration, and the commands of operators.
+// Floor 4: the configuration, the commands of operators, and a configuration
+// from old logs.
 pub mod config;
 pub mod operator;
+pub mod suggest;
 
 // Floor 5: the process.
 pub mod cli;

@@ -60,7 +60,7 @@ const FLOORS: [&[&str]; 6] = [
     // Edges.
     &["clock", "control", "feedback", "history", "journal", "manager", "milter", "replay"],
     // What is configured, and what operators ask for.
-    &["config", "operator"],
+    &["config", "operator", "suggest"],
     // The process. (`lib` is the list of modules.)
     &["cli", "daemon", "lib", "main"],
 ];
