@@ -7,6 +7,12 @@
 //! Everything streams: what is held at a time is bounded however long the logs
 //! are.
 
+mod assemble;
+mod input;
 mod mail;
+mod order;
 
+pub use assemble::{Assembler, Tidings};
+pub use input::{Counts, Input, InputError, Next};
 pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
+pub use order::Order;
