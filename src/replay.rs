@@ -11,8 +11,10 @@ mod assemble;
 mod input;
 mod mail;
 mod order;
+mod read;
 
 pub use assemble::{Assembler, Tidings};
 pub use input::{Counts, Input, InputError, Next};
 pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
 pub use order::Order;
+pub use read::{Ended, Progress, read};

@@ -10,9 +10,9 @@
 //!   line -> draft of its message (by host and queue id)
 //!        -> event (message | result | abandoned | gone) in a heap by time -> Sink
 //!
-//! Held are at most [`MOST_DRAFTS`] messages that are still in the queue (the
-//! oldest are forgotten, which costs their late results) and [`MOST_EVENTS`]
-//! events (the oldest leave early, which is counted).
+//! Held are at most 100,000 messages that are still in the queue (the oldest are
+//! forgotten, which costs their late results) and 100,000 events (the oldest leave
+//! early, which is counted).
 //!
 //! - A message that came back from a content filter is the same message. Its
 //!   transports and results are those of the last hop. Recipients whose way
@@ -30,9 +30,6 @@ mod release;
 mod result;
 mod session;
 
-pub use draft::MOST_DRAFTS;
-pub use events::MOST_EVENTS;
-
 use super::mail::{End, Sink, Who};
 use crate::{
     header::{MAX_ADDRESSES, from_addresses},
@@ -40,7 +37,7 @@ use crate::{
     timestamp::Timestamp,
     trail::Step,
 };
-use draft::{Draft, Drafts};
+use draft::Drafts;
 use events::{Events, What};
 use hosts::{Host, Hosts, Names};
 use session::{Session, Transaction};
@@ -129,8 +126,8 @@ impl Assembler {
             Event::Accepted(accepted) => self.accepted(place, accepted),
             Event::Submitted { queue_id, uid, from } => {
                 let who = Who { local: Some(*uid), ..Who::default() };
-                let draft = self.draft(place, queue_id, Arc::new(who));
-                let draft = Draft { given_from: Some((*from).into()), ..draft };
+                let mut draft = self.draft(place, queue_id, Arc::new(who));
+                draft.given_from = Some((*from).into());
                 self.come(place, queue_id, None, None);
                 self.keep(place, queue_id, draft);
             }
@@ -327,3 +324,6 @@ impl Assembler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

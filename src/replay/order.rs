@@ -1,16 +1,16 @@
 //! Lines of a log that stand there a little out of order.
 //!
 //! What came over the network, or from processes that write at the same time, is
-//! a few seconds late at times. A line waits until one that is [`LATE`] younger
+//! a few seconds late at times. A line waits until one that is half a minute younger
 //! was read, and leaves in the order of its time; of the same time, in the order
-//! of reading. At most [`MOST`] wait: a busy log is put in order over a shorter
+//! of reading. At most 20,000 wait: a busy log is put in order over a shorter
 //! time.
 
 use crate::timestamp::Timestamp;
 use std::{collections::VecDeque, time::Duration};
 
 /// How late a line may be.
-pub const LATE: Duration = Duration::from_secs(30);
+const LATE: Duration = Duration::from_secs(30);
 /// Lines that wait, at most.
 const MOST: usize = 20_000;
 

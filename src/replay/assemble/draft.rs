@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Queue files that are held at once.
-pub const MOST_DRAFTS: usize = 100_000;
+const MOST_DRAFTS: usize = 100_000;
 /// Recipients of one message that are held.
 const MOST_RECIPIENTS: usize = 50_000;
 /// How long a message may take from its first recipient to the queue.
@@ -265,7 +265,8 @@ impl Drafts {
     }
 
     fn heard_all(&self, draft: &Draft, hops: usize) -> bool {
-        let child = |number| self.drafts.get(number).is_none_or(|one| self.heard_all(one, hops - 1));
+        let child =
+            |number| self.drafts.get(number).is_none_or(|one| self.heard_all(one, hops - 1));
         draft.heard_all() && (hops == 0 || draft.children.iter().all(child))
     }
 

@@ -5,7 +5,7 @@ use crate::timestamp::Timestamp;
 use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
 /// Events that wait, at most.
-pub const MOST_EVENTS: usize = 100_000;
+const MOST_EVENTS: usize = 100_000;
 /// Nothing leaves earlier after its time.
 const SLACK: Duration = Duration::from_secs(60);
 /// How long a message waits for what is not known of it.

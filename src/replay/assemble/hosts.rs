@@ -1,7 +1,10 @@
 //! What belongs to one host: queue ids and process numbers are its own.
 
 use super::session::{Key, Session};
-use crate::{maillog::{Attempt, Status}, trail::Trail};
+use crate::{
+    maillog::{Attempt, Status},
+    trail::Trail,
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,

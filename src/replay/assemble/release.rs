@@ -1,6 +1,10 @@
 //! What leaves, and how a line finds its draft.
 
-use super::{Assembler, Place, draft::Draft, events::{Due, What}};
+use super::{
+    Assembler, Place,
+    draft::Draft,
+    events::{Due, What},
+};
 use crate::{
     replay::mail::{Abandoned, Sink, Who},
     timestamp::Timestamp,

@@ -39,10 +39,8 @@ impl Session {
 
     /// It shows a certificate that Postfix trusts.
     pub(super) fn show(&mut self, shown: &Certificate<'_>) {
-        self.certificate = Some(CertificateName {
-            subject: shown.subject.into(),
-            issuer: shown.issuer.into(),
-        });
+        self.certificate =
+            Some(CertificateName { subject: shown.subject.into(), issuer: shown.issuer.into() });
         self.who = None;
     }
 
@@ -138,11 +136,7 @@ impl Transaction {
 /// Puts a refused recipient where it belongs: refused by a milter; unknown to
 /// Postfix (as the milter is told of it: any 5.1.x); or neither, which speaks
 /// against nobody.
-pub(super) fn sort(
-    judged: &Judged<'_>,
-    unknown: &mut Vec<Box<str>>,
-    attempts: &mut Vec<Box<str>>,
-) {
+pub(super) fn sort(judged: &Judged<'_>, unknown: &mut Vec<Box<str>>, attempts: &mut Vec<Box<str>>) {
     let Some(to) = judged.to else { return };
     let list = if judged.milter {
         attempts
