@@ -9,12 +9,14 @@
 
 mod assemble;
 mod input;
+mod lane;
 mod mail;
 mod order;
 mod read;
 
 pub use assemble::{Assembler, Tidings};
 pub use input::{Counts, Input, InputError, Next};
+pub use lane::{Case, Lane, NearMiss, Outcomes, Params, Slowed, Suspicion};
 pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
 pub use order::Order;
 pub use read::{Ended, Progress, read};

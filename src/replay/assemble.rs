@@ -85,10 +85,11 @@ impl Assembler {
         let (host, crowded) = self.hosts.of(line.host, &mut self.names);
         self.tidings.crowded += u64::from(crowded);
         self.events.note(at);
+        // What is due leaves as it was known before this line.
+        self.release_due(sink);
         self.note(&Place { host, at, line });
         self.tidings.unfinished += self.drafts.forget_unfinished(at);
         self.tidings.forgotten += self.drafts.forget_oldest();
-        self.release_due(sink);
     }
 
     /// There are no more lines.

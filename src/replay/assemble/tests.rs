@@ -201,7 +201,10 @@ fn reports_and_what_an_alias_sends_on_are_nobody_s() {
         10:00:09 qmgr[9]: BB0002: removed
         10:00:09 qmgr[9]: CC0003: removed
     ");
-    assert_eq!(told, ["mail AA0001 uid 33 www-data@example.org -> eve@example.org(local)", "gone AA0001"]);
+    assert_eq!(
+        told,
+        ["mail AA0001 uid 33 www-data@example.org -> eve@example.org(local)", "gone AA0001"]
+    );
 }
 
 #[test]
