@@ -13,6 +13,7 @@ mod lane;
 mod mail;
 mod order;
 mod read;
+mod report;
 
 pub use assemble::{Assembler, Tidings};
 pub use input::{Counts, Input, InputError, Next};
@@ -20,3 +21,7 @@ pub use lane::{Case, Lane, NearMiss, Outcomes, Params, Slowed, Suspicion};
 pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
 pub use order::Order;
 pub use read::{Ended, Progress, read};
+pub use report::{
+    Compared, LaneReport, NearMissReport, Replay, Report, RestrictionReport, Rewritten,
+    SlowedReport, SuspicionReport,
+};
