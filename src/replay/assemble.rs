@@ -118,11 +118,9 @@ impl Assembler {
                 }
             }
             Event::Disconnected(_) => self.end_session(place),
-            Event::Certificate(shown) => {
-                let names = [shown.subject, shown.issuer];
-                if shown.trusted && names.iter().all(|name| !name.is_empty()) {
-                    self.session(place, &shown.client).show(shown);
-                }
+            Event::Certificate(shown) => self.session(place, &shown.client).show(shown),
+            Event::Encrypted { client, trusted } => {
+                self.session(place, client).trust(*trusted);
             }
             Event::Accepted(accepted) => self.accepted(place, accepted),
             Event::Submitted { queue_id, uid, from } => {

@@ -5,11 +5,7 @@ use super::{
     mail::{Abandoned, Answer, Mail, Sink},
 };
 use crate::{
-    connector::Entity,
-    maillog::Skip,
-    record::CaseId,
-    timestamp::Timestamp,
-    view::FindingView,
+    connector::Entity, maillog::Skip, record::CaseId, timestamp::Timestamp, view::FindingView,
 };
 use serde::Serialize;
 use std::{
@@ -361,7 +357,8 @@ fn notes(report: &Report, with_from: u64) -> Vec<String> {
             notes.push(text);
         }
     };
-    let lanes = || std::iter::once(&report.outcome).chain(report.compared.iter().map(|c| &c.outcome));
+    let lanes =
+        || std::iter::once(&report.outcome).chain(report.compared.iter().map(|c| &c.outcome));
     note(
         lanes().any(|lane| lane.throttled.messages > 0),
         "mail that would have been slowed down is not sent again here: a real client sends it \

@@ -24,6 +24,7 @@ pub(super) struct Session {
     client_name: Arc<str>,
     login: Option<Arc<str>>,
     certificate: Option<CertificateName>,
+    is_trusted: bool,
     /// All of this, once it was asked for.
     who: Option<Arc<Who>>,
     /// The transaction without a queue id whose recipients were refused.
@@ -37,10 +38,19 @@ impl Session {
         Self { client: peer.address, client_name: peer.name.into(), ..Self::default() }
     }
 
-    /// It shows a certificate that Postfix trusts.
+    /// It shows a certificate. Without its issuer a subject proves nothing.
     pub(super) fn show(&mut self, shown: &Certificate<'_>) {
-        self.certificate =
-            Some(CertificateName { subject: shown.subject.into(), issuer: shown.issuer.into() });
+        let names = [shown.subject, shown.issuer];
+        self.certificate = names.iter().all(|name| !name.is_empty()).then(|| CertificateName {
+            subject: shown.subject.into(),
+            issuer: shown.issuer.into(),
+        });
+        self.who = None;
+    }
+
+    /// Whether Postfix trusts what it shows.
+    pub(super) fn trust(&mut self, trusted: bool) {
+        self.is_trusted = trusted;
         self.who = None;
     }
 
@@ -61,7 +71,7 @@ impl Session {
                 client: self.client,
                 client_name: Arc::clone(&self.client_name),
                 login: self.login.clone(),
-                certificate: self.certificate.clone(),
+                certificate: self.certificate.clone().filter(|_| self.is_trusted),
                 local: None,
             })
         });

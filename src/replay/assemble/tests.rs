@@ -301,11 +301,14 @@ fn what_a_milter_refuses_at_its_end_was_sent() {
 fn a_certificate_counts_for_its_session_if_it_is_trusted() {
     let recorder = feed(lines("
         10:00:00 smtpd[7]: connect from erp.example.net[192.0.2.7]
-        10:00:00 smtpd[7]: erp.example.net[192.0.2.7]: Trusted: subject_CN=erp.example.org, issuer=Example CA, fingerprint=AA:BB, pkey_fingerprint=CC:DD
+        10:00:00 smtpd[7]: erp.example.net[192.0.2.7]: subject_CN=erp.example.org, issuer=Example CA, fingerprint=AA:BB, pkey_fingerprint=CC:DD
+        10:00:00 smtpd[7]: Trusted TLS connection established from erp.example.net[192.0.2.7]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
         10:00:01 smtpd[7]: AA0001: client=erp.example.net[192.0.2.7]
         10:00:02 qmgr[9]: AA0001: from=<a@x.test>, size=1, nrcpt=1 (queue active)
         10:00:03 smtpd[7]: disconnect from erp.example.net[192.0.2.7]
         10:00:04 smtpd[7]: connect from other.example.net[192.0.2.8]
+        10:00:05 smtpd[7]: other.example.net[192.0.2.8]: subject_CN=erp.example.org, issuer=Example CA, fingerprint=EE:FF, pkey_fingerprint=CC:DD
+        10:00:05 smtpd[7]: Untrusted TLS connection established from other.example.net[192.0.2.8]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
         10:00:05 smtpd[7]: BB0002: client=other.example.net[192.0.2.8]
         10:00:06 qmgr[9]: BB0002: from=<a@x.test>, size=1, nrcpt=1 (queue active)
     "));
