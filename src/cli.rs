@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod list;
 mod output;
+mod replay;
 mod run;
 mod show;
 mod status;
@@ -34,6 +35,8 @@ mod exit {
     pub(super) const UNREACHABLE: u8 = 3;
     /// The daemon refused.
     pub(super) const REFUSED: u8 = 4;
+    /// Ctrl-C, as shells have it.
+    pub(super) const INTERRUPTED: u8 = 130;
 }
 
 /// Stops the mail of relay clients that have been taken over.
@@ -177,6 +180,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Show what this configuration would have done with old logs of Postfix.
+    Replay(replay::Options),
     /// Let the daemon read its configuration again: all of it, or nothing on a fault.
     Reload {
         #[command(flatten)]
@@ -204,6 +209,8 @@ enum Error {
     Answer(#[from] serde_json::Error),
     #[error("{0}")]
     No(String),
+    #[error("{0}")]
+    Usage(String),
     #[error(transparent)]
     Daemon(#[from] crate::daemon::Error),
 }
@@ -219,6 +226,7 @@ impl Error {
             Self::Ask(AskError::Output(_)) | Self::Output(_) | Self::No(_) | Self::Daemon(_) => {
                 exit::NO
             }
+            Self::Usage(_) => exit::USAGE,
             Self::Ask(_) | Self::Answer(_) => exit::UNREACHABLE,
         }
     }
@@ -251,7 +259,7 @@ fn socket(cli: &Cli) -> PathBuf {
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {
     let socket = &match &cli.command {
-        Command::Run | Command::Check { .. } => PathBuf::new(),
+        Command::Run | Command::Check { .. } | Command::Replay(_) => PathBuf::new(),
         _ => socket(cli),
     };
     let seconds = |span: &Duration| span.as_secs();
@@ -296,6 +304,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             ask::act(socket, request, *output)
         }
         Command::History { entity, output } => list::history(socket, entity.clone(), *output),
+        Command::Replay(options) => replay::replay(&cli.config, options),
         Command::Reload { output } => ask::reload(socket, *output),
     }
 }

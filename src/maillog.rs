@@ -10,8 +10,19 @@
 //! can tell how much of it was understood.
 
 mod calendar;
+mod delivery;
+mod events;
+mod judged;
+mod provider;
+mod quiet;
+mod scan;
+mod stamp;
+mod tag;
 
-pub use calendar::{Calendar, Stamp};
+pub use calendar::Calendar;
+pub use provider::provider_name;
+pub(crate) use scan::reply;
+pub use stamp::Stamp;
 
 use std::net::IpAddr;
 
@@ -57,8 +68,16 @@ pub enum Event<'a> {
     Connected(Peer<'a>),
     /// smtpd: it is gone.
     Disconnected(Peer<'a>),
-    /// smtpd: it showed a certificate.
+    /// smtpd: it showed a certificate (`smtpd_tls_loglevel` 2 or more). Whether
+    /// that is trusted, the next [`Event::Encrypted`] of the same process says.
     Certificate(Certificate<'a>),
+    /// smtpd: TLS is on (`smtpd_tls_loglevel` 1 or more).
+    Encrypted {
+        /// With whom.
+        client: Peer<'a>,
+        /// It showed a certificate that chains to a CA that Postfix trusts.
+        trusted: bool,
+    },
     /// smtpd: a transaction got its queue id, at its first accepted recipient.
     Accepted(Accepted<'a>),
     /// pickup: a message was submitted without SMTP.
@@ -119,8 +138,6 @@ pub enum Event<'a> {
 pub struct Certificate<'a> {
     /// Whose it is.
     pub client: Peer<'a>,
-    /// Whether it chains to a CA that Postfix trusts.
-    pub trusted: bool,
     /// CN of its subject.
     pub subject: &'a str,
     /// CN of its issuer.
@@ -270,41 +287,23 @@ impl Skip {
 ///
 /// # Errors
 /// Why it says nothing about mail.
-pub fn parse(_line: &str) -> Result<Line<'_>, Skip> {
-    Err(Skip::Unknown)
+pub fn parse(line: &str) -> Result<Line<'_>, Skip> {
+    if line.trim_ascii().is_empty() {
+        return Err(Skip::Empty);
+    }
+    let (stamp, rest) = stamp::read(line).ok_or(Skip::NoTime)?;
+    let (host, rest) = rest.split_once(' ').ok_or(Skip::NotPostfix)?;
+    let (tag, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    // Without the colon it is no tag: `last message repeated 3 times`.
+    let tag = tag.strip_suffix(':').and_then(Tag::parse).ok_or(Skip::NotPostfix)?;
+    let event = event(tag.program, text)?;
+    Ok(Line { stamp, host, tag, event })
 }
 
 /// The text of a line, without time, host and tag.
 ///
 /// # Errors
 /// As [`parse`].
-pub fn event<'a>(_program: &str, _text: &'a str) -> Result<Event<'a>, Skip> {
-    Err(Skip::Unknown)
-}
-
-impl<'a> Tag<'a> {
-    /// A tag as `postfix/submission/smtpd` or `postfix/smtpd[714]`; none where it
-    /// is of another program.
-    pub fn parse(_text: &'a str) -> Option<Self> {
-        None
-    }
-}
-
-impl<'a> Attempt<'a> {
-    /// What the other host said, without the envelope that Postfix puts around
-    /// it; none where Postfix speaks for itself.
-    pub fn said(&self) -> Option<&'a str> {
-        None
-    }
-
-    /// The queue id under which the other host has it, if it says so.
-    pub fn queued_as(&self) -> Option<&'a str> {
-        self.text.rsplit_once("queued as ").map(|(_, id)| id)
-    }
-
-    /// The queue id under which this host itself takes it in again, because of
-    /// an alias or a `.forward`.
-    pub fn forwarded_as(&self) -> Option<&'a str> {
-        self.text.strip_prefix("forwarded as ")
-    }
+pub fn event<'a>(program: &str, text: &'a str) -> Result<Event<'a>, Skip> {
+    events::read(program, text)
 }

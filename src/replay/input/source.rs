@@ -1,0 +1,201 @@
+//! One log, as a stream of lines: a file, or standard input; plain, gzip or xz,
+//! which its first octets tell and not its name.
+
+use super::Counts;
+use crate::{
+    maillog::{self, Calendar},
+    timestamp::Timestamp,
+};
+use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, BufRead, BufReader, Cursor, Read},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// The longest line in octets; what goes beyond is cut. Postfix cuts at 2,000.
+const LONGEST: usize = 16 * 1024;
+/// Octets that are read at once.
+const BUFFER: usize = 256 * 1024;
+/// What unpacking xz may take, in KiB: twice what `xz -9` needs.
+const XZ_MEMORY: u32 = 128 * 1024;
+
+/// What [`Source::advance`] came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    /// A line that is understood.
+    Line,
+    /// None so far.
+    NotYet,
+    /// The end.
+    End,
+}
+
+/// See the head of this module.
+pub(super) struct Source {
+    name: Arc<str>,
+    reader: Box<dyn BufRead>,
+    calendar: Calendar,
+    bytes: Vec<u8>,
+    /// Lines that were read.
+    lines: u64,
+    /// The next line that is understood.
+    at: Timestamp,
+    text: String,
+}
+
+impl Source {
+    /// The log at `path`; octets that are read of it are added to `read`.
+    pub(super) fn open(
+        path: &Path,
+        calendar: Calendar,
+        read: Option<&Arc<AtomicU64>>,
+    ) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Self::new(&path.display().to_string(), Box::new(file), calendar, read)
+    }
+
+    /// A log that is read from elsewhere.
+    pub(super) fn new(
+        name: &str,
+        reader: Box<dyn Read>,
+        calendar: Calendar,
+        read: Option<&Arc<AtomicU64>>,
+    ) -> io::Result<Self> {
+        let counting = Counting { reader, read: read.map(Arc::clone) };
+        Ok(Self {
+            name: name.into(),
+            reader: unpacked(counting)?,
+            calendar,
+            bytes: Vec::new(),
+            lines: 0,
+            at: Timestamp::default(),
+            text: String::new(),
+        })
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// When the present line was logged.
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The present line.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Lines that were read.
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Counts years from another time on. To be called before the first line.
+    pub(super) fn set_calendar(&mut self, calendar: Calendar) {
+        self.calendar = calendar;
+    }
+
+    /// Goes to the next line that is understood, reading `most` lines at the
+    /// most. Others are counted.
+    pub(super) fn advance(&mut self, most: u64, counts: &mut Counts) -> io::Result<Step> {
+        for _ in 0..most {
+            if !self.read_line()? {
+                return Ok(Step::End);
+            }
+            self.lines += 1;
+            counts.lines += 1;
+            let text = match std::str::from_utf8(&self.bytes) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(&self.bytes),
+            };
+            match maillog::parse(&text) {
+                Err(skip) => counts.skip(skip),
+                Ok(line) => {
+                    self.at = self.calendar.at(line.stamp);
+                    self.text.clear();
+                    self.text.push_str(&text);
+                    return Ok(Step::Line);
+                }
+            }
+        }
+        Ok(Step::NotYet)
+    }
+
+    /// Reads a line without its end; `Ok(false)` where there is none.
+    fn read_line(&mut self) -> io::Result<bool> {
+        self.bytes.clear();
+        let mut any = false;
+        loop {
+            let available = match self.reader.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if available.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            let end = memchr::memchr(b'\n', available);
+            let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
+            let room = LONGEST.saturating_sub(self.bytes.len());
+            self.bytes.extend_from_slice(part.get(..room).unwrap_or(part));
+            let used = part.len() + usize::from(end.is_some());
+            self.reader.consume(used);
+            if end.is_some() {
+                if self.bytes.last() == Some(&b'\r') {
+                    self.bytes.pop();
+                }
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Counts the octets that are read.
+struct Counting {
+    reader: Box<dyn Read>,
+    read: Option<Arc<AtomicU64>>,
+}
+
+impl Read for Counting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let octets = self.reader.read(buffer)?;
+        if let Some(read) = &self.read {
+            read.fetch_add(u64::try_from(octets).unwrap_or(0), Relaxed);
+        }
+        Ok(octets)
+    }
+}
+
+/// What is in a file, unpacked.
+fn unpacked(mut reader: Counting) -> io::Result<Box<dyn BufRead>> {
+    let mut head = Vec::with_capacity(6);
+    (&mut reader).take(6).read_to_end(&mut head)?;
+    let packed = if head.starts_with(&[0x1f, 0x8b]) {
+        Some(false)
+    } else if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
+        Some(true)
+    } else {
+        None
+    };
+    let whole = Cursor::new(head).chain(reader);
+    let whole = BufReader::with_capacity(BUFFER, whole);
+    let buffered = |reader: Box<dyn Read>| -> Box<dyn BufRead> {
+        Box::new(BufReader::with_capacity(BUFFER, reader))
+    };
+    Ok(match packed {
+        None => Box::new(whole),
+        Some(false) => buffered(Box::new(MultiGzDecoder::new(whole))),
+        Some(true) => buffered(Box::new(XzReader::new_mem_limit(whole, true, XZ_MEMORY))),
+    })
+}

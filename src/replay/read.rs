@@ -1,0 +1,81 @@
+//! Logs into a sink: the loop around input, order and assembler.
+
+use super::{Assembler, Input, Next, Order, Tidings, mail::Sink};
+use crate::{maillog, timestamp::Timestamp};
+
+/// Lines between two looks at whether somebody wants it to stop.
+const LOOK: u64 = 1024;
+
+/// How far reading is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Lines that were read.
+    pub lines: u64,
+    /// Octets of the files that were read, as they are on disk.
+    pub octets: u64,
+    /// All octets, where they are known.
+    pub total: Option<u64>,
+    /// Time of the last line.
+    pub at: Option<Timestamp>,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    /// Time of the oldest and of the youngest line that was understood.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// It was stopped before the end.
+    pub stopped: bool,
+    /// What the assembler tells.
+    pub tidings: Tidings,
+}
+
+/// Reads all of `input` into `sink`, or until `look`, which is called from time
+/// to time, says that it should stop.
+pub fn read(
+    input: &mut Input,
+    sink: &mut dyn Sink,
+    mut look: impl FnMut(&Progress) -> bool,
+) -> Ended {
+    let (mut order, mut assembler) = (Order::default(), Assembler::default());
+    let mut ended = Ended::default();
+    let mut next_look = 0;
+    loop {
+        match input.next() {
+            Next::Line(at, text) => {
+                let (from, to) = ended.span.unwrap_or((at, at));
+                ended.span = Some((from.min(at), to.max(at)));
+                order.push(at, text);
+            }
+            Next::NotYet => {}
+            Next::End => break,
+        }
+        while let Some((at, text)) = order.pop() {
+            take(&mut assembler, at, &text, sink);
+            order.give_back(text);
+        }
+        let lines = input.counts().lines;
+        if lines >= next_look {
+            next_look = lines + LOOK;
+            let (octets, total) = input.octets();
+            let at = ended.span.map(|(_, to)| to);
+            if !look(&Progress { lines, octets, total, at }) {
+                ended.stopped = true;
+                break;
+            }
+        }
+    }
+    while let Some((at, text)) = order.flush() {
+        take(&mut assembler, at, &text, sink);
+    }
+    assembler.finish(sink);
+    ended.tidings = assembler.tidings();
+    ended
+}
+
+fn take(assembler: &mut Assembler, at: Timestamp, text: &str, sink: &mut dyn Sink) {
+    // It was understood a moment ago.
+    if let Ok(line) = maillog::parse(text) {
+        assembler.take(at, &line, sink);
+    }
+}
