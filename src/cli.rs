@@ -9,6 +9,7 @@ mod replay;
 mod run;
 mod show;
 mod status;
+mod suggest;
 
 use crate::{
     command::{Command as Request, FailureKind},
@@ -182,6 +183,8 @@ enum Command {
     },
     /// Show what this configuration would have done with old logs of Postfix.
     Replay(replay::Options),
+    /// Write a configuration learned from old mail logs, and from Postfix where it runs.
+    Suggest(suggest::Options),
     /// Let the daemon read its configuration again: all of it, or nothing on a fault.
     Reload {
         #[command(flatten)]
@@ -259,7 +262,9 @@ fn socket(cli: &Cli) -> PathBuf {
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {
     let socket = &match &cli.command {
-        Command::Run | Command::Check { .. } | Command::Replay(_) => PathBuf::new(),
+        Command::Run | Command::Check { .. } | Command::Replay(_) | Command::Suggest(_) => {
+            PathBuf::new()
+        }
         _ => socket(cli),
     };
     let seconds = |span: &Duration| span.as_secs();
@@ -305,6 +310,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         }
         Command::History { entity, output } => list::history(socket, entity.clone(), *output),
         Command::Replay(options) => replay::replay(&cli.config, options),
+        Command::Suggest(options) => suggest::suggest(options),
         Command::Reload { output } => ask::reload(socket, *output),
     }
 }

@@ -86,17 +86,23 @@ pub(super) fn replay(config: &Path, options: &Options) -> Result<(), Error> {
     }
     let warnings = base.warnings.iter();
     report.notes.extend(warnings.map(|warning| format!("configuration: {warning}")));
-    if counts.of_postfix() == 0 {
-        let lines = counts.lines;
-        return Err(Error::No(format!(
-            "none of {lines} lines is of Postfix: connguard reads lines as \
-             `Nov 22 06:25:01 mx postfix/qmgr[714]: …`, as syslog or maillog_file writes them"
-        )));
-    }
+    expect_postfix(&counts)?;
     if let Some(learn) = learn {
         report.notes.push(learn.save(&replay, ended.span.map(|(_, to)| to), now)?);
     }
     print(&report, options.output.json)
+}
+
+/// Refuses what is no log of Postfix.
+pub(super) fn expect_postfix(counts: &replay::Counts) -> Result<(), Error> {
+    if counts.of_postfix() > 0 {
+        return Ok(());
+    }
+    Err(Error::No(format!(
+        "none of {} lines is of Postfix: connguard reads lines as \
+         `Nov 22 06:25:01 mx postfix/qmgr[714]: …`, as syslog or maillog_file writes them",
+        counts.lines
+    )))
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Error> {
@@ -120,7 +126,7 @@ fn params(config: &Config, is_kept: bool) -> Params {
 }
 
 /// Set by the first Ctrl-C; the second ends the process at once.
-fn on_interrupt() -> Arc<AtomicBool> {
+pub(super) fn on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     // In this order: the flag that the shutdown looks at is set after it.
     let exit = i32::from(super::exit::INTERRUPTED);
@@ -134,10 +140,10 @@ fn on_interrupt() -> Arc<AtomicBool> {
 }
 
 /// The progress, on a terminal.
-struct Bar(Option<ProgressBar>);
+pub(super) struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    fn new(_json: bool) -> Self {
+    pub(super) fn new(_json: bool) -> Self {
         if !stderr().is_terminal() {
             return Self(None);
         }
@@ -146,7 +152,7 @@ impl Bar {
         Self(Some(bar))
     }
 
-    fn show(&self, progress: &Progress) {
+    pub(super) fn show(&self, progress: &Progress) {
         let Some(bar) = &self.0 else { return };
         if bar.length() != progress.total || bar.position() == 0 {
             let template = match progress.total {
@@ -167,7 +173,7 @@ impl Bar {
         bar.set_message(format!("{rate} lines/s, at {date}"));
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }

@@ -68,7 +68,7 @@ pub(super) fn registered(
     for name in inbound.iter().filter(|name| is_likely(name)) {
         registered.add(name);
     }
-    let log_days = survey.span.map_or(1, |(from, to)| to.day() - from.day() + 1);
+    let log_days = survey.days();
     let mut claims: BTreeMap<&str, Claim<'_>> = BTreeMap::new();
     for identity in identities {
         let Figures { senders, from, .. } = identity.figures;

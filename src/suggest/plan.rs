@@ -140,13 +140,8 @@ impl<'a> Material<'a> {
         Self { survey, postfix, identities, strangers }
     }
 
-    /// Days from the first to the last message.
-    fn days(&self) -> u32 {
-        self.survey.span.map_or(0, |(from, to)| to.day() - from.day() + 1)
-    }
-
     fn is_short(&self) -> bool {
-        self.days() < ENOUGH_DAYS
+        self.survey.days() < ENOUGH_DAYS
     }
 }
 

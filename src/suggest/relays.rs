@@ -61,8 +61,7 @@ pub(super) fn relays(
 pub(super) fn groups<'a>(
     members: impl Iterator<Item = (&'a ConnectorKey, &'a Figures)>,
 ) -> Vec<Group> {
-    let mut together: BTreeMap<(IpNet, &str, &str), Vec<(&ConnectorKey, &Figures)>> =
-        BTreeMap::new();
+    let mut together: BTreeMap<Place<'_>, Vec<(&ConnectorKey, &Figures)>> = BTreeMap::new();
     let mut groups = Vec::new();
     for (key, figures) in members {
         let trouble = trade::trouble(figures);
@@ -88,8 +87,10 @@ pub(super) fn groups<'a>(
     groups
 }
 
-/// What neighbours have in common.
-fn place<'a>(key: &ConnectorKey, figures: &'a Figures) -> Option<(IpNet, &'a str, &'a str)> {
+/// What neighbours have in common: network, name in the DNS above them, domain.
+type Place<'a> = (IpNet, &'a str, &'a str);
+
+fn place<'a>(key: &ConnectorKey, figures: &'a Figures) -> Option<Place<'a>> {
     let ConnectorKey::Client(network) = key else { return None };
     let (_, above) = figures.name.as_deref()?.split_once('.')?;
     Some((parent_network(*network), above, figures.main_domain()?))

@@ -126,6 +126,12 @@ impl Survey {
         self.messages
     }
 
+    /// Days from the first to the last message, a part of one too.
+    pub(super) fn days(&self) -> u32 {
+        let days = self.span.map(|(from, to)| to.since(from).as_secs() / 86_400 + 1);
+        u32::try_from(days.unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
     /// Whether a client may relay for its address, as far as that was known.
     pub(super) fn is_in_known_networks(&self, network: IpNet) -> bool {
         self.known.networks.iter().any(|known| known.contains(&network))

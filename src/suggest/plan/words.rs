@@ -28,7 +28,7 @@ pub(super) fn head(material: &Material<'_>, origin: &Origin) -> Vec<String> {
                 count(survey.messages, "message"),
                 date(from.day()),
                 date(to.day()),
-                count(u64::from(material.days()), "day"),
+                count(u64::from(material.survey.days()), "day"),
             )
         },
     );
@@ -78,7 +78,7 @@ pub(super) fn warnings(material: &Material<'_>, origin: &Origin, groups: &[Group
         warnings.push(format!(
             "The logs have {}. What is usual takes at least {ENOUGH_DAYS} days to tell: domains \
              and profiles may be missing.",
-            count(u64::from(material.days()), "day")
+            count(u64::from(material.survey.days()), "day")
         ));
     }
     warnings.extend(other_host(material));
