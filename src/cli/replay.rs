@@ -67,10 +67,10 @@ pub(super) fn replay(config: &Path, options: &Options) -> Result<(), Error> {
         lanes.push(params(&other, false));
         sets.push(options.compare.clone());
     }
+    let stop = on_interrupt();
     let learn = options.learn.as_deref().map(Learn::begin).transpose()?;
     let mut input = Input::open(&options.logs, options.year, now)
         .map_err(|error| Error::No(error.to_string()))?;
-    let stop = on_interrupt();
     let mut replay = Replay::new(lanes);
     let bar = Bar::new(options.output.json);
     let ended = replay::read(&mut input, &mut replay, |progress| {

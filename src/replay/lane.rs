@@ -10,7 +10,7 @@ mod watch;
 
 pub use watch::{Case, NearMiss, Outcomes, Slowed, Suspicion};
 
-use super::mail::{Abandoned, Answer, Mail, Provider, Sink, Who};
+use super::mail::{Abandoned, Answer, End, Mail, Provider, Sink, Who};
 use crate::{
     connector::ConnectorKey,
     directory::Resolution,
@@ -196,7 +196,8 @@ impl Sink for Lane {
         } else {
             let message = Message {
                 sender: mail.sender(),
-                queue_id: Some(&queue_id),
+                // Of what was refused then there are no results to wait for.
+                queue_id: (mail.end != End::Refused).then_some(&*queue_id),
                 message_id: mail.message_id.as_deref(),
                 from: &mail.header_from,
                 spam: None,
