@@ -4,7 +4,7 @@ use crate::timestamp::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 
 /// Days that are remembered; the oldest make room.
-const MOST_DAYS: usize = 400;
+const MOST_DAYS: usize = 120;
 /// Sender domains of a day that are told apart.
 const MOST_DOMAINS: usize = 64;
 const HOUR_S: u32 = 3600;
@@ -12,11 +12,11 @@ const HOUR_S: u32 = 3600;
 /// Relayed messages and their recipients in an hour.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Hour {
-    pub(super) messages: u64,
-    pub(super) recipients: u64,
+    pub(super) messages: u32,
+    pub(super) recipients: u32,
 }
 
-/// One day.
+/// One day: 36 octets, since there may be many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Day {
     /// Days since 1970-01-01.
@@ -25,16 +25,18 @@ pub(super) struct Day {
     /// Its busiest clock hour, by messages and by recipients.
     pub(super) busiest: Hour,
     /// Recipients that were delivered to, and that were refused.
-    pub(super) delivered: u64,
-    pub(super) refused: u64,
+    pub(super) delivered: u32,
+    pub(super) refused: u32,
     /// Sender domains, up to [`MOST_DOMAINS`].
-    pub(super) domains: u64,
+    pub(super) domains: u32,
 }
 
 /// All days with mail, by time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Days {
     list: Vec<Day>,
+    /// All days with mail, those that made room too.
+    active: u32,
     /// Number and counts of the present hour.
     hour: (u32, Hour),
     domains: HashSet<u64>,
@@ -42,7 +44,7 @@ pub(super) struct Days {
 
 impl Days {
     /// A message to so many recipients; `domain` is the hash of its sender's.
-    pub(super) fn message(&mut self, at: Timestamp, recipients: u64, domain: Option<u64>) {
+    pub(super) fn message(&mut self, at: Timestamp, recipients: u32, domain: Option<u64>) {
         let hour = at.as_seconds() / HOUR_S;
         if self.hour.0 != hour {
             self.hour = (hour, Hour::default());
@@ -58,7 +60,7 @@ impl Days {
         {
             self.domains.insert(domain);
         }
-        let domains = self.domains.len() as u64;
+        let domains = u32::try_from(self.domains.len()).unwrap_or(u32::MAX);
         let day = self.day(at.day());
         day.all.messages += 1;
         day.all.recipients += recipients;
@@ -80,14 +82,19 @@ impl Days {
         }
     }
 
-    /// The days with mail, by time.
+    /// The days with mail that are remembered, by time.
     pub(super) fn list(&self) -> &[Day] {
         &self.list
     }
 
+    /// How many days had mail.
+    pub(super) fn active(&self) -> u32 {
+        self.active
+    }
+
     /// The busiest hour of all.
     pub(super) fn busiest(&self) -> Hour {
-        let most = |of: fn(&Day) -> u64| self.list.iter().map(of).max().unwrap_or(0);
+        let most = |of: fn(&Day) -> u32| self.list.iter().map(of).max().unwrap_or(0);
         Hour {
             messages: most(|day| day.busiest.messages),
             recipients: most(|day| day.busiest.recipients),
@@ -96,8 +103,8 @@ impl Days {
 
     /// The busiest hour that 95 % of the days don't exceed.
     pub(super) fn ordinary(&self) -> Hour {
-        let at = |of: fn(&Day) -> u64| {
-            let mut values: Vec<u64> = self.list.iter().map(of).collect();
+        let at = |of: fn(&Day) -> u32| {
+            let mut values: Vec<u32> = self.list.iter().map(of).collect();
             values.sort_unstable();
             let place = (values.len() * 95).div_ceil(100).saturating_sub(1);
             values.get(place).copied().unwrap_or(0)
@@ -111,12 +118,12 @@ impl Days {
     /// The busiest hour that came back: another day came at least half as far.
     /// Zero where none did. One burst alone, which may be an attack, is none.
     pub(super) fn repeated(&self) -> Hour {
-        let of = |of: fn(&Day) -> u64| {
-            let mut values: Vec<u64> = self.list.iter().map(of).collect();
+        let of = |of: fn(&Day) -> u32| {
+            let mut values: Vec<u32> = self.list.iter().map(of).collect();
             values.sort_unstable_by(|a, b| b.cmp(a));
             let pairs = values.iter().zip(values.iter().skip(1));
             pairs
-                .filter(|(most, next)| **next * 2 >= **most)
+                .filter(|(most, next)| **next >= (**most).div_ceil(2))
                 .map(|(most, _)| *most)
                 .next()
                 .unwrap_or(0)
@@ -131,18 +138,22 @@ impl Days {
     /// not be the same, so what comes out may be too much.
     pub(super) fn merged<'a>(parts: impl IntoIterator<Item = &'a Days>) -> Days {
         let mut days: BTreeMap<u32, Day> = BTreeMap::new();
-        for part in parts.into_iter().flat_map(|part| &part.list) {
+        let mut active = 0;
+        let parts = parts.into_iter().inspect(|part| active = active.max(part.active));
+        for part in parts.flat_map(|part| &part.list) {
             let day =
                 days.entry(part.number).or_insert(Day { number: part.number, ..Day::default() });
-            day.all.messages += part.all.messages;
-            day.all.recipients += part.all.recipients;
-            day.busiest.messages += part.busiest.messages;
-            day.busiest.recipients += part.busiest.recipients;
-            day.delivered += part.delivered;
-            day.refused += part.refused;
+            day.all.messages = day.all.messages.saturating_add(part.all.messages);
+            day.all.recipients = day.all.recipients.saturating_add(part.all.recipients);
+            day.busiest.messages = day.busiest.messages.saturating_add(part.busiest.messages);
+            day.busiest.recipients = day.busiest.recipients.saturating_add(part.busiest.recipients);
+            day.delivered = day.delivered.saturating_add(part.delivered);
+            day.refused = day.refused.saturating_add(part.refused);
             day.domains = day.domains.max(part.domains);
         }
-        Days { list: days.into_values().collect(), ..Days::default() }
+        let list: Vec<Day> = days.into_values().collect();
+        let active = active.max(u32::try_from(list.len()).unwrap_or(u32::MAX));
+        Days { list, active, ..Days::default() }
     }
 
     fn day(&mut self, number: u32) -> &mut Day {
@@ -150,6 +161,7 @@ impl Days {
         let at = self.list.partition_point(|day| day.number < number);
         if self.list.get(at).is_none_or(|day| day.number != number) {
             self.list.insert(at, Day { number, ..Day::default() });
+            self.active += 1;
         }
         let at = if self.list.len() > MOST_DAYS {
             self.list.remove(0);
@@ -157,21 +169,22 @@ impl Days {
         } else {
             at
         };
-        #[expect(clippy::indexing_slicing, reason = "it was put there three lines above")]
+        #[expect(clippy::indexing_slicing, reason = "it was put there a few lines above")]
         &mut self.list[at]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "tests fail by panicking")]
     use super::*;
 
     const DAY: u64 = 86_400;
 
-    fn days(counts: &[u64]) -> Days {
+    fn days(counts: &[u32]) -> Days {
         let mut days = Days::default();
         for (day, count) in counts.iter().enumerate() {
-            for n in 0..*count {
+            for n in 0..u64::from(*count) {
                 let at = Timestamp::from_seconds((20_000 + day as u64) * DAY + n % 2);
                 days.message(at, 2, Some(n));
             }
@@ -220,7 +233,7 @@ mod tests {
     #[test]
     fn only_so_many_days_are_remembered() {
         let many = days(&[1; 500]);
-        assert_eq!(many.list().len(), MOST_DAYS);
+        assert_eq!((many.list().len(), many.active()), (MOST_DAYS, 500));
         assert_eq!(many.list().last().map(|day| day.number), Some(20_499));
         let both = Days::merged([&many, &days(&[3; 500])]);
         assert_eq!(both.busiest().messages, 4);

@@ -196,5 +196,6 @@ fn was_before_trouble(identity: &Identity<'_>, one: &Use) -> bool {
 /// Whether clients are likely to send as an inbound domain: not as a name of
 /// a single host without a domain.
 fn is_likely(name: &str) -> bool {
-    name.trim_start_matches('.').contains('.') && !name.starts_with("localhost.")
+    let name = name.trim_start_matches('.');
+    name.contains('.') && !name.starts_with("localhost.")
 }

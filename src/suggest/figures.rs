@@ -71,7 +71,8 @@ impl Figures {
         self.crowds += u64::from(relayed >= CROWD);
         self.most_recipients = self.most_recipients.max(relayed);
         self.submitted += u64::from(is_submission(&mail.service));
-        self.days.message(mail.at, relayed, seen.sender.map(|(_, hash)| hash));
+        let counted = u32::try_from(relayed).unwrap_or(u32::MAX);
+        self.days.message(mail.at, counted, seen.sender.map(|(_, hash)| hash));
         match shape(&mail.from) {
             Shape::Null => self.null += 1,
             Shape::Srs => self.srs += 1,
@@ -138,7 +139,7 @@ impl Figures {
 
     /// Days with mail.
     pub(super) fn active_days(&self) -> u32 {
-        u32::try_from(self.days.list().len()).unwrap_or(u32::MAX)
+        self.days.active()
     }
 
     /// Share of relayed recipients that were refused; nothing where no result is

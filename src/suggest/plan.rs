@@ -58,7 +58,7 @@ pub(super) struct Block {
     pub(super) registered: Vec<String>,
     pub(super) profile: Option<Profile>,
     /// Messages and recipients.
-    pub(super) usual: Option<(u64, u64)>,
+    pub(super) usual: Option<(u32, u32)>,
 }
 
 /// All that is decided from.
@@ -147,24 +147,24 @@ impl<'a> Material<'a> {
 
 /// `registered_domains`, and what is not.
 fn registered_domains(registered: &Registered) -> Proposed {
-    const SHOWN: usize = 20;
-    let mut notes = Vec::new();
-    for (name, messages, days, users) in registered.others.iter().take(SHOWN) {
-        notes.push(format!(
-            "not registered: {} ({}, {}, {})",
+    const SHOWN: usize = 12;
+    let told = registered.others.iter().take(SHOWN).map(|(name, messages, days, users)| {
+        format!(
+            "{} ({}, {}, {})",
             super::quote::shown(name),
             words::count(*messages, "message"),
             words::count(u64::from(*days), "day"),
             words::count(*users as u64, "client"),
-        ));
-    }
+        )
+    });
+    let told: Vec<String> = told.collect();
     let more = registered.others.len().saturating_sub(SHOWN);
-    if more > 0 {
-        notes.push(format!(
-            "not registered: {} with less mail",
-            words::count(more as u64, "domain")
-        ));
-    }
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let note = format!(
+        "Not registered, because nobody uses them steadily: {}{more}. Add those that are yours.",
+        told.join(", ")
+    );
+    let notes = if told.is_empty() { Vec::new() } else { vec![note] };
     Proposed { values: registered.organization.clone(), notes }
 }
 

@@ -5,8 +5,9 @@
 //! domain to which ten or more networks of strangers wrote may be one for which
 //! this site is a gateway (`relay_domains`), and says nothing.
 //!
-//! Neighbours (same /24 or /48) whose names in the DNS are below the same name
-//! and that mostly send as the same domain are one connector.
+//! Neighbours (same /24 or /48) whose names in the DNS differ in numbers only, as
+//! `web1` and `web2`, and that mostly send as the same domain are one connector.
+//! Others of one site stay apart: what one does must not fall back on all.
 
 use super::{
     figures::Figures,
@@ -87,13 +88,16 @@ pub(super) fn groups<'a>(
     groups
 }
 
-/// What neighbours have in common: network, name in the DNS above them, domain.
-type Place<'a> = (IpNet, &'a str, &'a str);
+/// What neighbours have in common: network, name in the DNS without its numbers,
+/// domain.
+type Place<'a> = (IpNet, String, &'a str);
 
 fn place<'a>(key: &ConnectorKey, figures: &'a Figures) -> Option<Place<'a>> {
     let ConnectorKey::Client(network) = key else { return None };
-    let (_, above) = figures.name.as_deref()?.split_once('.')?;
-    Some((parent_network(*network), above, figures.main_domain()?))
+    let name = figures.name.as_deref()?;
+    let pattern = name.replace(|c: char| c.is_ascii_digit(), "");
+    (pattern != name).then_some(())?;
+    Some((parent_network(*network), pattern, figures.main_domain()?))
 }
 
 /// A name for a connector that none of `taken` has, which is added.
@@ -125,7 +129,7 @@ fn base(group: &Group) -> String {
     })
 }
 
-/// The first label of a name that somebody gave; for several its domain.
+/// The first label of a name that somebody gave; for several without its number.
 fn by_dns(group: &Group) -> Option<String> {
     let name = domain::fold(group.figures.name.as_deref()?)?;
     let (first, above) = name.split_once('.')?;
@@ -134,10 +138,11 @@ fn by_dns(group: &Group) -> Option<String> {
     if digits >= 4 {
         return None;
     }
-    if group.keys.len() > 1 {
-        return plain(domain::organizational(above), &['.']);
+    if group.keys.len() == 1 {
+        return plain(first, &[]);
     }
-    plain(first, &[])
+    let bare = first.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    plain(bare, &[]).or_else(|| plain(domain::organizational(above), &['.']))
 }
 
 /// A text of which nothing has to be escaped anywhere, or nothing.

@@ -11,7 +11,7 @@
 //! recipient whose delivery the log has not shown counts as relayed only if its
 //! domain did before, or if the inbound domains are known.
 //!
-//! Bounds: [`MOST_IDENTITIES`] (when twice as many are held, those with the
+//! Bounds: [`MOST_IDENTITIES`] (when a quarter more are held, those with the
 //! fewest messages go), [`MOST_DOMAINS`] domains of recipients, and fixed small
 //! tables in each identity.
 
@@ -260,7 +260,7 @@ impl Survey {
 
     /// Makes room for identities to come.
     fn make_room(&mut self) {
-        if self.identities.len() < 2 * self.most {
+        if self.identities.len() < self.most + self.most.div_ceil(4) {
             return;
         }
         let mut all: Vec<(u64, ConnectorKey)> =

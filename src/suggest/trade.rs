@@ -23,21 +23,21 @@ use crate::{
 
 /// Results of a day that tell something, and the share of refused ones that is
 /// too much.
-const RESULTS: u64 = 20;
+const RESULTS: u32 = 20;
 const BAD_SHARE: f64 = 0.4;
 /// Unknown recipients, and their share, that are too many.
 const UNKNOWN: u64 = 20;
 const UNKNOWN_SHARE: f64 = 0.3;
 /// Sender domains of a day, and how many times the usual number.
-const DOMAINS: u64 = 5;
-const TIMES_DOMAINS: u64 = 3;
+const DOMAINS: u32 = 5;
+const TIMES_DOMAINS: u32 = 3;
 /// Days to tell what is usual of one identity.
 const FEW_DAYS: u32 = 3;
 /// A forwarder: share of foreign senders, their domains, domains of a day, and
 /// the share of refused recipients that it may have.
 const FOREIGN: f64 = 0.3;
 const FOREIGN_DOMAINS: usize = 10;
-const DAILY_DOMAINS: u64 = 3;
+const DAILY_DOMAINS: u32 = 3;
 const GOOD_DELIVERY: f64 = 0.2;
 /// A burst.
 const BURST: Hour = Hour { messages: 50, recipients: 100 };
@@ -73,7 +73,7 @@ pub(super) fn trouble(figures: &Figures) -> Option<Trouble> {
     let days = figures.days.list();
     let refused = days.iter().find(|day| {
         let all = day.delivered + day.refused;
-        all >= RESULTS && share(day.refused, all) >= BAD_SHARE
+        all >= RESULTS && share(day.refused.into(), all.into()) >= BAD_SHARE
     });
     let refused = refused.map(|day| Trouble {
         day: day.number,
@@ -91,7 +91,7 @@ fn many_domains(days: &[Day]) -> Option<Trouble> {
     if days.len() < FEW_DAYS as usize {
         return None;
     }
-    let mut counts: Vec<u64> = days.iter().map(|day| day.domains).collect();
+    let mut counts: Vec<u32> = days.iter().map(|day| day.domains).collect();
     counts.sort_unstable();
     let usual = counts.get((counts.len() - 1) / 2).copied().unwrap_or(0).max(1);
     let odd =
@@ -158,7 +158,8 @@ fn is_bulk(figures: &Figures, repeated: Hour) -> bool {
     let days = figures.days.list();
     let at_once = days.iter().filter(|day| {
         let busiest = day.busiest;
-        busiest.messages >= BURST.messages && share(busiest.messages, day.all.messages) >= AT_ONCE
+        busiest.messages >= BURST.messages
+            && share(busiest.messages.into(), day.all.messages.into()) >= AT_ONCE
     });
     let crowded = figures.crowds >= CROWDS && share(figures.crowds, figures.messages) >= CROWDED;
     let verp = share(figures.verp, figures.messages) >= VERP;
@@ -182,7 +183,7 @@ fn foreign_note(figures: &Figures, foreign: f64) -> String {
 /// A burst that did not come back.
 fn burst_note(figures: &Figures, repeated: Hour, nothing: Hour) -> Option<String> {
     let busiest = figures.days.busiest();
-    let is_burst = |one: u64, usual: u64, nothing: u64| one > nothing && one > 2 * usual.max(1);
+    let is_burst = |one: u32, usual: u32, nothing: u32| one > nothing && one / 2 >= usual.max(1);
     if !is_burst(busiest.messages, repeated.messages, nothing.messages)
         && !is_burst(busiest.recipients, repeated.recipients, nothing.recipients)
     {
@@ -212,17 +213,17 @@ fn nothing_for(keys: &[ConnectorKey]) -> Hour {
     clippy::cast_sign_loss,
     reason = "a float becomes the whole number below it"
 )]
-fn whole(count: f32) -> u64 {
-    count as u64
+fn whole(count: f32) -> u32 {
+    count as u32
 }
 
 /// To two digits, upwards.
-fn rounded_up(count: u64) -> u64 {
+fn rounded_up(count: u32) -> u32 {
     let mut unit = 1;
     while count / unit >= 100 {
         unit *= 10;
     }
-    count.div_ceil(unit).saturating_mul(unit).min(u32::MAX.into())
+    count.div_ceil(unit).saturating_mul(unit)
 }
 
 /// A day as it is written in comments.
@@ -250,7 +251,7 @@ mod tests {
         for (count, expected) in [(0, 0), (7, 7), (99, 99), (100, 100), (101, 110), (1234, 1300)] {
             assert_eq!(rounded_up(count), expected);
         }
-        assert_eq!(rounded_up(u64::MAX), u64::from(u32::MAX));
+        assert_eq!(rounded_up(u32::MAX), u32::MAX);
     }
 
     #[test]

@@ -142,8 +142,8 @@ fn discovered(
         .collect();
     if !logins.is_empty() {
         told.push(format!(
-            "{} relayed. They become connectors by themselves, each with its own history. The \
-             busiest:",
+            "{} relayed. Those without a [[connector]] become connectors by themselves, each with \
+             its own history. The busiest:",
             words::count(logins.len() as u64, "login")
         ));
     }

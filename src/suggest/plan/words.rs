@@ -142,14 +142,14 @@ pub(super) fn sentence(figures: &Figures) -> String {
         count(figures.messages, "message"),
         count(figures.recipients, "recipient"),
         count(u64::from(figures.active_days()), "day"),
-        count(busiest.messages, "message"),
-        count(busiest.recipients, "recipient"),
+        count(busiest.messages.into(), "message"),
+        count(busiest.recipients.into(), "recipient"),
     );
     if ordinary != busiest {
         text += &format!(
             " (on 95 % of its days at most {} and {})",
-            grouped(ordinary.messages),
-            grouped(ordinary.recipients)
+            grouped(ordinary.messages.into()),
+            grouped(ordinary.recipients.into())
         );
     }
     if figures.most_recipients > 1 {
