@@ -288,12 +288,10 @@ impl Drafts {
             queue_id: Arc::clone(&draft.queue_id),
             service: Arc::clone(&draft.service),
             who: Arc::clone(&draft.who),
-            from: match draft.end {
-                // qmgr has not seen it.
-                End::Refused | End::Kept if draft.nrcpt.is_none() => {
-                    draft.given_from.clone().unwrap_or_default()
-                }
-                _ => draft.from.clone(),
+            // qmgr may never have seen it.
+            from: match draft.nrcpt {
+                Some(_) => draft.from.clone(),
+                None => draft.given_from.clone().unwrap_or_default(),
             },
             given_from: draft.given_from.take(),
             message_id: draft.message_id.take(),
