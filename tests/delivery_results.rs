@@ -82,6 +82,9 @@ enum Step {
     Crash,
 }
 
+/// What the history has, and up to where the log was read then.
+type Saved = (Memory, Vec<(ConnectorKey, tally::Image)>, Vec<Waiting>, usize);
+
 struct World {
     engine: Arc<Engine>,
     now: Timestamp,
@@ -89,7 +92,7 @@ struct World {
     messages: Vec<Vec<bool>>,
     /// What was read since the beginning.
     log: Vec<Step>,
-    saved: Option<(Memory, Vec<(ConnectorKey, tally::Image)>, Vec<Waiting>, usize)>,
+    saved: Option<Saved>,
     /// The result of each recipient, if a line told it.
     told: BTreeMap<(usize, usize), bool>,
 }
@@ -144,8 +147,8 @@ impl World {
         engine.recall_waiting(waiting, self.now);
         engine.set_feedback(Feedback::Coming);
         self.engine = Arc::new(engine);
-        for line in self.log[place..].to_vec() {
-            self.read(line);
+        for number in place..self.log.len() {
+            self.read(self.log[number]);
         }
     }
 
