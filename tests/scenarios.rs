@@ -250,6 +250,10 @@ fn what_is_misspelt_is_no_check_that_passes() {
         "operator pardon client:127.0.0.1",
         "expect no finding client:127.0.0.1 volumen",
         "deliver Q1 b@y.test bounced",
+        "deliver Q1 b@y.test policy",
+        "deliver Q1 b@y.test refused -> known",
+        "deliver Q1 b@y.test refused logged 3s",
+        "removed",
         "restart without journal",
         "25:00:00 sweep",
     ] {

@@ -54,9 +54,9 @@ impl Owner {
 }
 
 impl Engine {
-    /// Says what is known of delivery results. While nobody reads a log, no
-    /// message is waited for. What was waited for before a start is kept until
-    /// somebody says that nobody does any more.
+    /// Says what is known of delivery results; nobody knows anything at a start.
+    /// While nobody reads a log, no message is waited for: when that begins, all
+    /// are forgotten.
     pub fn set_feedback(&self, feedback: Feedback) {
         let before = self.feedback.swap(feedback as u8, Relaxed);
         if before != Feedback::Off as u8 && feedback == Feedback::Off {
