@@ -155,3 +155,6 @@ pub fn outcome(attempt: &Attempt<'_>) -> Outcome {
         Some(_) => Outcome::Deferred,
     }
 }
+
+#[cfg(test)]
+mod tests;
