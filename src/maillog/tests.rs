@@ -411,6 +411,16 @@ fn logged_headers_have_name_value_and_client() {
 }
 
 #[test]
+fn a_rule_that_repeats_a_header_forges_nothing() {
+    let forged = "hi from e[192.0.2.6]; from=<f@f>: z";
+    let text = format!(
+        "ABCDEF1: warning: header X: {forged} from c.test[192.0.2.1]; from=<s@c.test> \
+         to=<x@b.test> proto=ESMTP helo=<h>: look at {forged}"
+    );
+    assert_eq!(event("cleanup", &text), Err(Skip::Unknown));
+}
+
+#[test]
 fn rules_of_cleanup_decide_too() {
     for (action, stage, decision) in [
         ("reject: header", "header", Decision::Reject),

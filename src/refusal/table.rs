@@ -1,16 +1,17 @@
 //! The table of delivery texts: the first row that fits gives the class.
 //!
-//! A row fits by who speaks, by the first digit of the reply, by the enhanced
-//! code (whole, or its beginning where it ends in a dot) and by words (between `|`),
-//! one of which stands in the text; what a row leaves open fits always. Rows that mean
-//! nothing stand before rows that speak against a client, rows that may mean this
-//! host before those that can only mean the client.
+//! A row fits by who speaks, by the first digit of the reply, by its code, by the
+//! enhanced code (whole, or its beginning where it ends in a dot) and by words
+//! (between `|`), one of which stands in the text; what a row leaves open fits
+//! always. Rows that mean nothing stand before rows that speak against a client,
+//! rows that may mean this host before those that can only mean the client.
 
 use super::{Answer, By, Class};
 
 struct Row {
     by: &'static [By],
     digit: Option<u8>,
+    codes: &'static [u16],
     dsn: &'static [&'static str],
     words: &'static str,
     class: Class,
@@ -20,6 +21,7 @@ struct Row {
 const ANY: Row = Row {
     by: &[By::Greeting, By::Sender, By::Mail],
     digit: None,
+    codes: &[],
     dsn: &[],
     words: "",
     class: Class::Other,
@@ -64,6 +66,7 @@ impl Row {
     fn fits(&self, answer: &Answer) -> bool {
         self.digit.is_none_or(|digit| digit == answer.digit)
             && self.by.contains(&answer.by)
+            && (self.codes.is_empty() || self.codes.contains(&answer.code))
             && (self.dsn.is_empty() || self.dsn.iter().any(|dsn| same_code(dsn, &answer.dsn)))
             && (self.words.is_empty()
                 || self.words.split('|').any(|words| answer.text.contains(words)))
@@ -139,6 +142,12 @@ const TABLE: &[Row] = &[
     },
     // Ours.
     Row {
+        codes: &[530, 534, 535, 538],
+        class: Class::Own,
+        why: "the next hop wants a login or TLS of this host (RFC 4954)",
+        ..ANY
+    },
+    Row {
         dsn: &["5.7.8", "5.7.9", "4.7.8", "5.7.64", "5.7.10", "5.7.11", "5.7.25", "4.7.25"],
         words: "authentica|credential|tenantattribution|encrypt|starttls|ptr|reverse dns",
         class: Class::Own,
@@ -149,7 +158,8 @@ const TABLE: &[Row] = &[
         words: "relay access denied|relaying denied|relay denied|relay not permitted|\
             relaying not permitted|not permitted to relay|not allowed to relay|\
             unable to relay|do not relay|does not relay|authentication required|\
-            authentication is required|must authenticate|must issue a starttls",
+            authentication is required|must authenticate|not authenticated to|\
+            authentication failed|authentication unsuccessful|must issue a starttls",
         class: Class::Own,
         why: "the next hop does not take this mail from this host: configuration",
         ..ANY
@@ -222,7 +232,7 @@ const TABLE: &[Row] = &[
     },
     // The sender.
     Row {
-        words: "sender verif|sender address rejected|verification failed for|\
+        words: "sender verif|sender domain|sender address rejected|verification failed for|\
             could not verify sender|spf|dkim|dmarc|unauthenticated email|\
             unauthenticated mail|not accepted from this sender|bad outbound sender|\
             invalid dns mx",
@@ -350,3 +360,19 @@ const TABLE: &[Row] = &[
         ..PERMANENT
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+
+    #[test]
+    fn every_row_can_fit_and_has_a_reason() {
+        for row in TABLE {
+            assert!(!row.why.is_empty() && !row.by.is_empty());
+            for words in row.words.split('|') {
+                assert_eq!(words, words.to_lowercase(), "{}", row.why);
+                assert!(row.words.is_empty() || words.len() > 2, "{words:?}: {}", row.why);
+            }
+        }
+    }
+}

@@ -98,6 +98,7 @@ fn microsoft() {
             Policy,
         ),
         ("550 5.7.509 Access denied, sending domain does not pass DMARC verification", Policy),
+        ("530 5.7.57 Client not authenticated to send mail.", Own),
         ("550 5.7.64 TenantAttribution; Relay Access Denied [x]", Own),
         ("550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required", Own),
         ("451 4.7.500 Server busy. Please try again later from [192.0.2.1]. (S77714)", RateLimit),

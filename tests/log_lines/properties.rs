@@ -193,4 +193,36 @@ proptest! {
         let stamp = parse(&line).map(|line| line.stamp);
         prop_assert_eq!(stamp, Ok(Stamp::Full(Timestamp::from_seconds(seconds))), "{}", text);
     }
+
+    #[test]
+    fn a_file_in_order_gets_its_years_back(
+        start in 1_500_000_000..1_800_000_000_u64,
+        steps in prop::collection::vec(prop_oneof![0..5_u64, 0..100_000_u64, 0..10_000_000_u64], 1..30),
+        out_of_order in 0..5_u64,
+    ) {
+        let mut at = start;
+        let mut times = vec![at];
+        for step in steps {
+            if at + step - start > 300 * 86_400 {
+                break;
+            }
+            at += step;
+            times.push(at);
+            times.push(at - out_of_order.min(at - start));
+        }
+        let anchor = Timestamp::from_seconds(at + 60);
+        // Half an hour east of a zone without summer time.
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(19_800).unwrap());
+        let mut file = Calendar::in_zone(anchor, zone.clone());
+        let mut live = Calendar::in_zone(Timestamp::default(), zone.clone());
+        for seconds in times {
+            let local = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap();
+            let text = local.to_zoned(zone.clone()).strftime("%b %e %H:%M:%S").to_string();
+            let line = format!("{text} mx postfix/qmgr[1]: ABCDEF1: removed");
+            let stamp = parse(&line).unwrap().stamp;
+            let expected = Timestamp::from_seconds(seconds);
+            prop_assert_eq!(file.at(stamp), expected, "{}", text);
+            prop_assert_eq!(live.at_now(stamp, anchor), expected, "{}", text);
+        }
+    }
 }
