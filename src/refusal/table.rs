@@ -212,7 +212,7 @@ const TABLE: &[Row] = &[
             message rate|excessive rate|too fast|too many messages|too many mails|\
             too many emails|too much mail|too many e-mails|messages per hour|\
             messages per day|frequency limit|throttl|unexpected volume|\
-            excessive volume|mail volume|unusual volume|user complaints|[tss0|[ts0|\
+            excessive volume|mail volume|unusual volume|user complaints|[tss0|[ts0|4.16.5|\
             temporarily deferred due to|slow down",
         class: Class::RateLimit,
         why: "too much mail at once, or too many complaints about it",
@@ -288,8 +288,8 @@ const TABLE: &[Row] = &[
     },
     Row {
         words: "or access denied",
-        class: Class::Policy,
-        why: "QQ means a missing mailbox or an unwelcome host, and does not say which",
+        class: Class::RateLimit,
+        why: "QQ answers so where the recipient gets much mail at once, among other reasons",
         ..OF_MAIL
     },
     Row {

@@ -129,6 +129,7 @@ fn yahoo() {
             "421 4.16.55 [TS01] Messages from 192.0.2.1 temporarily deferred due to user complaints",
             RateLimit,
         ),
+        ("421 Message from (192.0.2.1) temporarily deferred - 4.16.50.", RateLimit),
         ("553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.1", Policy),
         ("554 5.7.9 Message not accepted for policy reasons.", Policy),
         ("552 1 Requested mail action aborted, mailbox full", Full),
@@ -139,7 +140,7 @@ fn yahoo() {
 fn qq_and_netease() {
     check(&[
         ("550 Mail content denied. http://service.mail.qq.example/1", Spam),
-        ("550 Mailbox unavailable or access denied [x IP: 192.0.2.1].", Policy),
+        ("550 Mailbox unavailable or access denied [x IP: 192.0.2.1].", RateLimit),
         ("550 Mailbox not found. http://service.mail.qq.example/2", UnknownRecipient),
         ("550 Ip frequency limited [x IP: 192.0.2.1].", RateLimit),
         ("550 Domain frequency limited [x IP: 192.0.2.1].", RateLimit),
