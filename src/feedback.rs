@@ -1,1 +1,5 @@
 //! Feedback: follows Postfix's log and tells the engine what became of mail.
+
+mod file;
+mod lines;
+mod source;
