@@ -8,16 +8,14 @@
 //!
 //! There is no wait here: [`Follower::poll`] reads what is there.
 
-use super::lines::Lines;
+use super::{lines::Lines, program::Program};
 use crate::timestamp::Timestamp;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
-    ffi::OsString,
     io::{self, Read},
     os::fd::AsFd,
-    path::PathBuf,
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -34,28 +32,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// When it has run for so long, it runs.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// The program.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Program {
-    /// Its path, or its name in `PATH`.
-    pub path: PathBuf,
-    /// Arguments before all others.
-    pub arguments: Vec<OsString>,
-}
-
-impl Default for Program {
-    fn default() -> Self {
-        Self { path: "journalctl".into(), arguments: Vec::new() }
-    }
-}
-
-impl Program {
-    /// The program, to be asked for mail as JSON.
-    pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
-        command.env("LC_ALL", "C").args(&self.arguments).args(["--output=json", "--no-pager"]);
-        command
-    }
+/// journalctl, to be asked for mail as JSON.
+pub(super) fn command(program: &Program) -> Command {
+    let mut command = program.command();
+    command.args(["--output=json", "--no-pager"]);
+    command
 }
 
 /// Where reading goes on.
@@ -202,8 +183,7 @@ impl Running {
             Place::Behind(cursor) => format!("--after-cursor={cursor}"),
             Place::From(second) => format!("--since=@{second}"),
         };
-        let mut child = program
-            .command()
+        let mut child = command(program)
             .args(["--follow", "--no-tail"])
             .arg("--output-fields=MESSAGE,SYSLOG_IDENTIFIER")
             .args([&from, OF_MAIL])
