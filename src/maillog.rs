@@ -10,8 +10,18 @@
 //! can tell how much of it was understood.
 
 mod calendar;
+mod delivery;
+mod events;
+mod judged;
+mod provider;
+mod quiet;
+mod scan;
+mod stamp;
+mod tag;
 
-pub use calendar::{Calendar, Stamp};
+pub use calendar::Calendar;
+pub use provider::provider_name;
+pub use stamp::Stamp;
 
 use std::net::IpAddr;
 
@@ -270,41 +280,23 @@ impl Skip {
 ///
 /// # Errors
 /// Why it says nothing about mail.
-pub fn parse(_line: &str) -> Result<Line<'_>, Skip> {
-    Err(Skip::Unknown)
+pub fn parse(line: &str) -> Result<Line<'_>, Skip> {
+    if line.trim_ascii().is_empty() {
+        return Err(Skip::Empty);
+    }
+    let (stamp, rest) = stamp::read(line).ok_or(Skip::NoTime)?;
+    let (host, rest) = rest.split_once(' ').ok_or(Skip::NotPostfix)?;
+    let (tag, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    // Without the colon it is no tag: `last message repeated 3 times`.
+    let tag = tag.strip_suffix(':').and_then(Tag::parse).ok_or(Skip::NotPostfix)?;
+    let event = event(tag.program, text)?;
+    Ok(Line { stamp, host, tag, event })
 }
 
 /// The text of a line, without time, host and tag.
 ///
 /// # Errors
 /// As [`parse`].
-pub fn event<'a>(_program: &str, _text: &'a str) -> Result<Event<'a>, Skip> {
-    Err(Skip::Unknown)
-}
-
-impl<'a> Tag<'a> {
-    /// A tag as `postfix/submission/smtpd` or `postfix/smtpd[714]`; none where it
-    /// is of another program.
-    pub fn parse(_text: &'a str) -> Option<Self> {
-        None
-    }
-}
-
-impl<'a> Attempt<'a> {
-    /// What the other host said, without the envelope that Postfix puts around
-    /// it; none where Postfix speaks for itself.
-    pub fn said(&self) -> Option<&'a str> {
-        None
-    }
-
-    /// The queue id under which the other host has it, if it says so.
-    pub fn queued_as(&self) -> Option<&'a str> {
-        self.text.rsplit_once("queued as ").map(|(_, id)| id)
-    }
-
-    /// The queue id under which this host itself takes it in again, because of
-    /// an alias or a `.forward`.
-    pub fn forwarded_as(&self) -> Option<&'a str> {
-        self.text.strip_prefix("forwarded as ")
-    }
+pub fn event<'a>(program: &str, text: &'a str) -> Result<Event<'a>, Skip> {
+    events::read(program, text)
 }
