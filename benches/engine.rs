@@ -10,7 +10,7 @@ use connguard::{
     connector::Identities,
     directory::{Params, Terms, Usual},
     domain::DomainSet,
-    engine::{Engine, Session, Settings},
+    engine::{Engine, Feedback, Session, Settings},
     message::{Delivery, Fate, Message, Outcome, Recipient, Sender},
     timestamp::Timestamp,
     verdict::{Mode, Verdict},
@@ -167,7 +167,7 @@ fn messages(c: &mut Criterion) {
 
 fn feedback(c: &mut Criterion) {
     let fed = ordinary();
-    fed.set_feedback(true);
+    fed.set_feedback(Feedback::Coming);
     let (mut same, mut mail) = (session(7), Mail::new(1));
     c.bench_function("relay with feedback, and its delivery result", |b| {
         b.iter(|| {
@@ -177,7 +177,7 @@ fn feedback(c: &mut Criterion) {
     });
     // More than usual, so that it is suspicious; no throttle keeps it back.
     let loud = engine(None);
-    loud.set_feedback(true);
+    loud.set_feedback(Feedback::Coming);
     c.bench_function("suspicious relay with feedback, and its delivery result", |b| {
         b.iter(|| {
             mail.queued().send(&loud, black_box(&mut same));

@@ -36,8 +36,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often the history of connectors is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// To be raised whenever [`tally::Image`] or [`engine::Filters`] change.
-const HISTORY_SCHEMA: u32 = 2;
+/// To be raised whenever [`tally::Image`], [`engine::Filters`] or
+/// [`engine::Waiting`] change.
+const HISTORY_SCHEMA: u32 = 3;
 /// How long messages in hand may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Log lines in one period of the housekeeping that clients can cause.
@@ -134,7 +135,9 @@ pub async fn run(
         tracing::warn!("{sentence}");
     }
     let journal = start_journal(journal, &engine, &clock)?;
-    let history = Arc::new(start_history(history, &engine, &clock)?);
+    // Nobody follows the mail log yet.
+    let place = || None;
+    let history = Arc::new(start_history(history, &engine, &clock, place)?);
     let milter = {
         let clock = clock.clone();
         Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
@@ -260,16 +263,19 @@ fn start_journal(
         .map_err(|source| Error::System { what: "start the journal", source })
 }
 
-/// What the last run kept of connectors, and since when.
+/// What the last run kept, beside what the engine was given of it.
 struct Kept {
     store: history::Store,
     saved_at: Option<Timestamp>,
+    /// How far the mail log was read.
+    #[expect(dead_code, reason = "for the follower of the mail log")]
+    place: Option<Vec<u8>>,
 }
 
 /// Gives the engine the history that the last run kept.
 fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
     let store = history::Store::open(directory, HISTORY_SCHEMA);
-    let loaded = store.load::<tally::Image, engine::Filters>();
+    let loaded = store.load::<tally::Image, engine::Filters, engine::Waiting>();
     for loss in &loaded.losses {
         tracing::warn!("history: {loss}");
     }
@@ -287,6 +293,10 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
         muted_until,
     });
     let recalled = engine.recall(memory, loaded.connectors, now);
+    let messages = engine.recall_waiting(loaded.messages, now);
+    if messages > 0 {
+        tracing::info!("history: {messages} messages wait for their delivery results");
+    }
     for fault in &recalled.faults {
         tracing::warn!("history: {fault}");
     }
@@ -302,22 +312,29 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
             until.local()
         );
     }
-    Kept { store, saved_at }
+    Kept { store, saved_at, place: loaded.place }
 }
 
 /// Saves the history from time to time. To be started once all is recalled.
+/// `place` says how far the mail log was read: all results up to there were told
+/// to the engine.
 fn start_history(
     kept: Kept,
     engine: &Arc<Engine>,
     clock: &Clock,
+    place: impl Fn() -> Option<Vec<u8>> + Send + 'static,
 ) -> Result<history::Handle, Error> {
     let (engine, clock) = (Arc::clone(engine), clock.clone());
     let collect = move || {
         let now = clock.now();
+        // Before all others: what is told meanwhile may be lost, not doubled.
+        let place = place();
         history::Saved {
             key: engine.key(),
             connectors: engine.histories(),
             filters: engine.filters(),
+            messages: engine.waiting(),
+            place,
             saved_at: now,
             muted_until: engine.muted_until(now),
         }

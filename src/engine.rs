@@ -21,10 +21,11 @@ mod session;
 mod settings;
 mod usual;
 
+pub use crate::pending::Feedback;
 use admission::{Held, LIMIT_TEXT, THROTTLE_TEXT, hold_reason, over_limit};
 use deliveries::Owner;
 use end::End;
-pub use memory::{Filters, MUTED, Memory, Recalled};
+pub use memory::{Filters, MUTED, Memory, Recalled, Waiting};
 pub use notice::{Notice, Notices};
 pub use operate::{BlockError, Blocked, TrustError};
 use operate::{ENFORCED_NOW, keys_of};
@@ -53,7 +54,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 /// Totals of the whole daemon since its start.
@@ -89,8 +90,8 @@ pub struct Engine {
     known: Known,
     /// Messages whose fate is not yet known.
     pending: Pending<Owner>,
-    /// Whether delivery results are coming.
-    feedback: AtomicBool,
+    /// What is known of delivery results: a [`Feedback`] as a number.
+    feedback: AtomicU8,
     /// Until this second the memory of recipients means nothing: it was lost.
     muted_until: AtomicU32,
     /// Taken for changes by hand, by the clock and by a reload, of which one
@@ -110,7 +111,7 @@ impl Engine {
             fingerprints: Fingerprints::random(),
             known: Known::default(),
             pending: Pending::default(),
-            feedback: AtomicBool::new(false),
+            feedback: AtomicU8::new(Feedback::Off as u8),
             muted_until: AtomicU32::new(0),
             by_hand: Mutex::new(()),
         }
@@ -238,7 +239,7 @@ impl Engine {
             model: &settings.model,
             profile: terms.profile(key),
             usual: terms.usual,
-            feedback: self.feedback.load(Relaxed),
+            feedback: self.feedback(),
             muted: self.muted_until.load(Relaxed) > now.as_seconds(),
             now,
         }

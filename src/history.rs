@@ -1,6 +1,7 @@
 //! History: keeps what was learned of connectors over a restart, so that a
-//! restart does not make everything look new: baselines, scores and the
-//! filters that know whom a connector wrote to.
+//! restart does not make everything look new: baselines, scores, the filters that
+//! know whom a connector wrote to, and the messages whose delivery results are
+//! still to come, with the place in the mail log up to which it was read.
 //!
 //! # What it promises
 //!
@@ -55,14 +56,23 @@
 //! | 2 filters | any | a piece of the filters, of 1 MiB |
 //! | 3 last filters | 1 | the last piece; all of them, one after the other, are the filters |
 //! | 4 connectors | any | up to 256 connectors, one after the other: its key as text, then what was learned |
-//! | 5 end | 1, last | how many connectors there are |
+//! | 6 messages | any | up to 256 messages of unknown fate, one after the other |
+//! | 7 place | at most 1 | octets by which the reader of the mail log finds its place again |
+//! | 5 end | 1, last | how many connectors and how many messages there are |
+//!
+//! **The mail log.** The place is taken before all others, then the connectors
+//! are collected, then the messages. A result that is told meanwhile is in the
+//! messages, so that it counts no more when the log is read again from that
+//! place; in the connectors it may be missing. So after a crash a result may be
+//! lost, and none counts twice.
 //!
 //! # Reading
 //!
 //! A block whose header is right and whose payload is not is stepped over.
 //! Behind a wrong header nothing can be found, and without an end block the
 //! file was cut: what stands before is used. Without its head nothing is, for
-//! nothing means anything without the key.
+//! nothing means anything without the key. Damaged filters, connectors, messages
+//! and places cost only themselves.
 
 mod disk;
 mod format;
@@ -87,14 +97,21 @@ use std::{
 };
 
 /// What is to be saved. `connectors` gives one pair of a
-/// [`ConnectorKey`] and what was learned of it after the other.
-pub struct Saved<I, F> {
+/// [`ConnectorKey`] and what was learned of it after the other, `messages` one
+/// message after the other, and is not asked for the first before `connectors` is
+/// at its end.
+pub struct Saved<I, F, M> {
     /// The key of all keyed hashes in what follows.
     pub key: [u8; 16],
     /// Everything that was learned of each connector.
     pub connectors: I,
     /// What is shared by all connectors.
     pub filters: F,
+    /// Messages whose fate is not known.
+    pub messages: M,
+    /// How far the mail log was read before any of this was collected: all
+    /// results up to there were told.
+    pub place: Option<Vec<u8>>,
     /// Now.
     pub saved_at: Timestamp,
     /// Until when the signals that need the filters are silent.
@@ -102,7 +119,7 @@ pub struct Saved<I, F> {
 }
 
 /// What a start finds.
-pub struct Loaded<C, F> {
+pub struct Loaded<C, F, M> {
     /// The key of all keyed hashes in what follows; none where history starts
     /// empty, and there is nothing else either.
     pub key: Option<[u8; 16]>,
@@ -110,6 +127,10 @@ pub struct Loaded<C, F> {
     pub connectors: Vec<(ConnectorKey, C)>,
     /// What is shared by all connectors, unless it was lost.
     pub filters: Option<F>,
+    /// Messages whose fate was not known, in the order of saving.
+    pub messages: Vec<M>,
+    /// How far the mail log was read.
+    pub place: Option<Vec<u8>>,
     /// When it was saved.
     pub saved_at: Option<Timestamp>,
     /// As it was saved; [`mute`](Self::mute) is what holds now.
@@ -120,12 +141,14 @@ pub struct Loaded<C, F> {
     pub lost_filters: bool,
 }
 
-impl<C, F> Loaded<C, F> {
+impl<C, F, M> Loaded<C, F, M> {
     fn nothing() -> Self {
         Self {
             key: None,
             connectors: Vec::new(),
             filters: None,
+            messages: Vec::new(),
+            place: None,
             saved_at: None,
             muted_until: None,
             losses: Vec::new(),
@@ -154,6 +177,8 @@ pub struct Written {
     pub bytes: u64,
     /// How many connectors are in it.
     pub connectors: u64,
+    /// How many messages of unknown fate are.
+    pub messages: u64,
 }
 
 /// The place of history. Who has the journal's lock is alone with it.
@@ -177,10 +202,11 @@ impl Store {
 
     /// Reads what was saved, as far as it is whole. No file is no loss; a file
     /// that is damaged or does not fit is set aside and reported.
-    pub fn load<C, F>(&self) -> Loaded<C, F>
+    pub fn load<C, F, M>(&self) -> Loaded<C, F, M>
     where
         C: DeserializeOwned,
         F: DeserializeOwned,
+        M: DeserializeOwned,
     {
         let contents = match File::open(self.path()) {
             Ok(file) => read::read(BufReader::new(file), self.schema),
@@ -203,10 +229,11 @@ impl Store {
     ///
     /// Those of the file system; then what was saved before is still there.
     /// [`io::ErrorKind::InvalidData`] for what can't be encoded.
-    pub fn save<C, F, I>(&mut self, saved: Saved<I, F>) -> io::Result<Written>
+    pub fn save<C, F, I, M>(&mut self, saved: Saved<I, F, M>) -> io::Result<Written>
     where
         C: Serialize,
         F: Serialize,
+        M: Iterator<Item: Serialize>,
         I: Iterator<Item = (ConnectorKey, C)>,
     {
         let unfinished = Unfinished::new(self.directory.join("history.new"));
@@ -218,7 +245,7 @@ impl Store {
         Ok(written)
     }
 
-    fn loaded<C, F>(&self, contents: Contents<C, F>) -> Loaded<C, F> {
+    fn loaded<C, F, M>(&self, contents: Contents<C, F, M>) -> Loaded<C, F, M> {
         let losses = if contents.is_whole() {
             Vec::new()
         } else {
@@ -229,6 +256,8 @@ impl Store {
             lost_filters: contents.filters.is_none(),
             filters: contents.filters,
             connectors: contents.connectors,
+            messages: contents.messages,
+            place: contents.place,
             saved_at: Some(contents.head.saved_at()),
             muted_until: contents.head.muted_until(),
             losses,

@@ -59,7 +59,7 @@ impl Scores {
 /// Z: signals that may say the same thing twice share a group, of which the
 /// larger counts.
 ///
-///   Z = max(U, F) + max(A, min(A, weak cap) / 2 + A2) + max(R1, R2) + Q
+///   Z = max(U, F) + max(A, min(A, weak cap) / 2 + A2) + max(R1, R2, J) + Q
 ///       + max(X, V) + min(X, V) / 2, and min(U, F) / 4 if both are strong
 ///
 /// Envelope and header each with many foreign domains is what no honest client
@@ -67,13 +67,13 @@ impl Scores {
 pub fn fuse(scores: &Scores) -> f32 {
     use SignalName::{
         ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
-        UnknownCrowds, UnregisteredSender, Volume,
+        UnknownCrowds, UnknownRecipients, UnregisteredSender, Volume,
     };
     let (mut refusals, mut alone) = (0.0_f32, 0.0_f32);
     for signal in SignalName::ALL {
         let score = scores.of(signal);
         match signal {
-            MostRefused | ManyRefused => refusals = refusals.max(score),
+            MostRefused | ManyRefused | UnknownRecipients => refusals = refusals.max(score),
             SpamVerdict => alone += score,
             // Each of a pair in a way of its own, below.
             UnregisteredSender | ForeignFrom | NewNetworks | ShiftedNetworks | UnknownCrowds
@@ -154,7 +154,7 @@ mod tests {
     fn signals_that_say_the_same_thing_count_once() {
         use SignalName::{
             ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
-            UnknownCrowds, UnregisteredSender, Volume,
+            UnknownCrowds, UnknownRecipients, UnregisteredSender, Volume,
         };
         let z = |scores: &[(SignalName, f32)]| {
             fuse(&scores.iter().fold(Scores::default(), |all, one| all.with(one.0, one.1)))
@@ -163,6 +163,7 @@ mod tests {
         assert_eq!(z(&[(UnregisteredSender, 9.1), (ForeignFrom, 12.0)]), 12.0, "one is weak");
         assert_eq!(z(&[(UnregisteredSender, 10.0), (ForeignFrom, 12.0)]), 14.5);
         assert_eq!(z(&[(MostRefused, 5.0), (ManyRefused, 6.0)]), 6.0);
+        assert_eq!(z(&[(MostRefused, 5.0), (UnknownRecipients, 7.0)]), 7.0);
         assert_eq!(z(&[(UnknownCrowds, 4.0), (Volume, 6.0)]), 8.0);
         assert_eq!(z(&[(NewNetworks, 6.0), (ShiftedNetworks, 2.0)]), 6.0);
         assert_eq!(z(&[(NewNetworks, 2.0), (ShiftedNetworks, 2.0)]), 3.0);

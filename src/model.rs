@@ -5,7 +5,7 @@
 use crate::signal::{
     STRONG_CAP, Shape,
     crowds::{self, Crowd},
-    domains, foreign, networks, refused, spam, unregistered,
+    domains, foreign, networks, refused, spam, unknown, unregistered,
     volume::{VOLUME, VolumeModel},
 };
 
@@ -35,6 +35,8 @@ pub struct Model {
     pub most_refused: Shape,
     /// R2.
     pub many_refused: Shape,
+    /// J.
+    pub unknown_recipients: Shape,
     /// Q.
     pub spam: Shape,
     /// V.
@@ -53,7 +55,7 @@ pub struct Model {
     pub strong_networks: u32,
     /// X: what makes a crowd.
     pub crowd: Crowd,
-    /// R: recipients that a message weighs at the most.
+    /// R and J: recipients that a message weighs at the most.
     pub refusals_a_message: u32,
     /// Days after which a connector is no longer new to A and X, and a declared
     /// forwarder has learned.
@@ -78,6 +80,7 @@ impl Default for Model {
             crowds: crowds::SHAPE,
             most_refused: refused::MOST,
             many_refused: refused::MANY,
+            unknown_recipients: unknown::SHAPE,
             spam: spam::SHAPE,
             volume: VOLUME,
             shift: networks::SHIFT,

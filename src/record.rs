@@ -134,10 +134,12 @@ signal_names! {
     ShiftedNetworks = "shifted_networks",
     /// X: many recipients that this connector never wrote to, in one message.
     UnknownCrowds = "unknown_crowds",
-    /// R1: most recipients are refused.
+    /// R1: most recipients are refused where they are delivered.
     MostRefused = "most_refused",
-    /// R2: many recipients are refused.
+    /// R2: many recipients are refused where they are delivered.
     ManyRefused = "many_refused",
+    /// J: recipients that Postfix itself refuses as unknown.
+    UnknownRecipients = "unknown_recipients",
     /// Q: a filter before us calls the message spam.
     SpamVerdict = "spam_verdict",
     /// V: more than in the busiest hour so far.

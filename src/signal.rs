@@ -26,6 +26,7 @@ pub mod refused;
 pub mod spam;
 #[cfg(test)]
 mod tests;
+pub mod unknown;
 pub mod unregistered;
 pub mod volume;
 
@@ -37,6 +38,7 @@ use crate::{
     directory::Usual,
     judge::Scores,
     model::Model,
+    pending::Feedback,
     record::{Finding, SignalName, Unit},
     timestamp::Timestamp,
 };
@@ -173,8 +175,8 @@ pub struct Context<'a> {
     pub profile: Profile,
     /// What an operator declared to be usual.
     pub usual: Usual,
-    /// Whether delivery results are coming.
-    pub feedback: bool,
+    /// What is known of delivery results.
+    pub feedback: Feedback,
     /// Whether the memory of recipients was lost lately, so that "never wrote
     /// to" means nothing.
     pub muted: bool,
@@ -184,9 +186,9 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Circumstances in which nothing is special: nobody declared anything, and
-    /// no delivery results come.
+    /// nobody knows delivery results.
     pub fn new(model: &'a Model, profile: Profile, now: Timestamp) -> Self {
-        Self { model, profile, usual: Usual::default(), feedback: false, muted: false, now }
+        Self { model, profile, usual: Usual::default(), feedback: Feedback::Off, muted: false, now }
     }
 }
 
@@ -212,6 +214,7 @@ pub struct Signals {
     foreign: Domains,
     networks: Networks,
     refused: Refused,
+    unknown: Ledger,
     plain: plain::Ledgers,
     /// Volume.
     pub volume: Volume,
@@ -230,9 +233,7 @@ impl Signals {
         if let (Profile::Login, Some(network)) = (context.profile, seen.network) {
             bad |= self.networks.trial(network, seen, life, context);
         }
-        if !context.feedback {
-            self.refused.accepted(seen.recipients, model, *now);
-        }
+        self.accepted(seen.recipients, context);
         bad |= self.plain.observe(seen, life, context);
         self.volume.arrive(seen, context);
         bad
@@ -240,14 +241,15 @@ impl Signals {
 
     /// A recipient that Postfix refused as unknown.
     pub fn unknown(&self, context: &Context<'_>) {
-        self.refused.unknown(context.model, context.now);
+        let shape = &context.model.unknown_recipients;
+        self.unknown.trial(shape, true, shape.strong_cap, context.now);
     }
 
-    /// Accepted recipients of a message that relays nothing.
+    /// Recipients of a message that Postfix accepted.
     pub fn accepted(&self, recipients: u32, context: &Context<'_>) {
-        if recipients > 0 {
-            self.refused.accepted(recipients, context.model, context.now);
-        }
+        let shape = &context.model.unknown_recipients;
+        let count = recipients.min(context.model.refusals_a_message);
+        self.unknown.good_trials(shape, count, shape.strong_cap, context.now);
     }
 
     /// What delivery results tell of a message.
@@ -272,7 +274,11 @@ impl Signals {
             )
             .with(SignalName::ForeignFrom, self.foreign.score(&model.foreign, *now))
             .with(SignalName::MostRefused, self.refused.most.score(&model.most_refused, *now))
-            .with(SignalName::ManyRefused, self.refused.many.score(&model.many_refused, *now));
+            .with(SignalName::ManyRefused, self.refused.many.score(&model.many_refused, *now))
+            .with(
+                SignalName::UnknownRecipients,
+                self.unknown.score(&model.unknown_recipients, *now),
+            );
         if context.profile == Profile::Login {
             let messages = self.volume.level(Unit::Messages, *now);
             scores = scores
@@ -312,6 +318,9 @@ impl Signals {
                 }
                 SignalName::MostRefused => self.refused.most.describe(&model.most_refused, found),
                 SignalName::ManyRefused => self.refused.many.describe(&model.many_refused, found),
+                SignalName::UnknownRecipients => {
+                    self.unknown.describe(&model.unknown_recipients, found)
+                }
                 SignalName::UnknownCrowds | SignalName::SpamVerdict => {
                     self.plain.describe(model, found)
                 }
@@ -326,6 +335,7 @@ impl Signals {
         self.foreign.reset();
         self.networks.reset();
         self.refused.reset();
+        self.unknown.reset();
         self.plain.reset();
         self.volume.reset();
     }
@@ -351,6 +361,7 @@ impl Signals {
         }
         let share = roll.share;
         self.refused.commit(roll.days, share);
+        self.unknown.commit(roll.days, share);
         self.plain.commit(roll.days, share);
         self.unregistered.ledger.commit(roll.days, share);
         self.foreign.ledger.commit(roll.days, share);
@@ -366,6 +377,7 @@ impl Signals {
         self.foreign.ledger.declare(&model.foreign);
         self.networks.declare(&model.networks);
         self.refused.declare(model);
+        self.unknown.declare(&model.unknown_recipients);
         self.plain.declare(model);
         self.volume.declare(context);
     }
@@ -377,6 +389,7 @@ impl Signals {
             foreign: self.foreign.image(),
             networks: self.networks.image(),
             refused: self.refused.image(),
+            unknown: self.unknown.image(),
             plain: self.plain.image(),
             volume: self.volume.image(),
         }
@@ -389,6 +402,7 @@ impl Signals {
             foreign: Domains::of_image(&image.foreign),
             networks: Networks::of_image(&image.networks),
             refused: Refused::of_image(&image.refused),
+            unknown: Ledger::of_image(&image.unknown),
             plain: plain::Ledgers::of_image(&image.plain),
             volume: Volume::of_image(&image.volume),
         }
@@ -402,6 +416,7 @@ pub struct Image {
     foreign: domains::Image,
     networks: networks::Image,
     refused: refused::Image,
+    unknown: ledger::Image,
     plain: plain::Image,
     volume: volume::Image,
 }

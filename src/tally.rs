@@ -153,8 +153,7 @@ impl Tally {
         }
     }
 
-    /// Accepted recipients of a message that relays nothing, where nobody will
-    /// tell what becomes of them.
+    /// Accepted recipients of a message that relays nothing.
     pub fn accepted(&self, recipients: u32, context: &Context<'_>) {
         self.signals.accepted(recipients, context);
     }

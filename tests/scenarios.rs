@@ -12,7 +12,9 @@
 //!                               registered, inbound, local_transports, relay_networks, trusted_clients,
 //!                               trusted_logins, hold_messages, hold_bytes, max_connectors, host,
 //!                               messages_per_hour, recipients_per_hour, throttle true|false,
-//!                               feedback on|off (whether delivery results are coming)
+//!                               feedback on|watching|off (what is known of delivery
+//!                               results: they come; a log is read that has not told of
+//!                               our messages; nothing)
 //! connector NAME [clients A,B] [cert SUBJECT/ISSUER] [logins A,B] [mode M] [action A]
 //!           [reject_after SPAN] [registered A,B] [messages_per_hour N] [recipients_per_hour N]
 //!           [profile login|relay|bulk|forwarder] [usual_messages N] [usual_recipients N]

@@ -9,7 +9,7 @@ use connguard::{
     connector::{ConnectorKey, Entity, Identities},
     directory::{Params, Terms},
     domain::DomainSet,
-    engine::{Engine, Memory, Notice, RestrictionTerms, Session, Settings},
+    engine::{Engine, Feedback, Memory, Notice, RestrictionTerms, Session, Settings},
     judge::Judgement,
     message::{Delivery, Fate, Message, Outcome, Recipient, Sender},
     record::{Actor, SignalName},
@@ -88,7 +88,7 @@ impl Arena {
         let memory = Memory { key: KEY, filters: None, muted_until: None };
         engine.recall(Some(memory), [], Timestamp::default());
         let feedback = *variant != Variant::NoFeedback;
-        engine.set_feedback(feedback);
+        engine.set_feedback(if feedback { Feedback::Coming } else { Feedback::Off });
         let (key, login): (ConnectorKey, Option<Arc<str>>) = match stream.kind {
             Kind::Login => ("login:someone".parse().unwrap(), Some("someone".into())),
             Kind::Relay => ("client:10.0.0.1".parse().unwrap(), None),

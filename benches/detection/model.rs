@@ -41,6 +41,7 @@ fn turn_off(model: &mut Model, signal: SignalName) {
         SignalName::UnknownCrowds => &mut model.crowds,
         SignalName::MostRefused => &mut model.most_refused,
         SignalName::ManyRefused => &mut model.many_refused,
+        SignalName::UnknownRecipients => &mut model.unknown_recipients,
         SignalName::SpamVerdict => &mut model.spam,
         SignalName::ShiftedNetworks => {
             model.shift = 0.0;
@@ -58,7 +59,7 @@ fn turn_off(model: &mut Model, signal: SignalName) {
 type Change = fn(&mut Model, f32);
 
 /// What can be multiplied.
-pub(crate) const CONSTANTS: [(&str, Change); 35] = [
+pub(crate) const CONSTANTS: [(&str, Change); 36] = [
     ("level of compromised 14", |m, x| m.compromised *= x),
     ("level of suspicious 7", |m, x| {
         m.suspicious *= x;
@@ -96,7 +97,8 @@ pub(crate) const CONSTANTS: [(&str, Change); 35] = [
     }),
     ("R1 floor .30", |m, x| m.most_refused.floor *= x),
     ("R2 floor .20", |m, x| m.many_refused.floor *= x),
-    ("R recipients a message 5", |m, x| m.refusals_a_message = whole(m.refusals_a_message, x)),
+    ("J floor .30", |m, x| m.unknown_recipients.floor *= x),
+    ("R, J recipients a message 5", |m, x| m.refusals_a_message = whole(m.refusals_a_message, x)),
     ("Q floor .02", |m, x| m.spam.floor *= x),
     ("Q p1 .4", |m, x| m.spam.p1.least *= x),
     ("V slope 4", |m, x| m.volume.slope *= x),
@@ -114,6 +116,7 @@ pub(crate) const CONSTANTS: [(&str, Change); 35] = [
             &mut m.crowds,
             &mut m.most_refused,
             &mut m.many_refused,
+            &mut m.unknown_recipients,
             &mut m.spam,
         ] {
             shape.halflife_s *= x;

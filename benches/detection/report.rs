@@ -213,6 +213,7 @@ pub(crate) fn letter(signal: SignalName) -> &'static str {
         SignalName::UnknownCrowds => "X",
         SignalName::MostRefused => "R1",
         SignalName::ManyRefused => "R2",
+        SignalName::UnknownRecipients => "J",
         SignalName::SpamVerdict => "Q",
         SignalName::Volume => "V",
     }

@@ -33,9 +33,9 @@ const SHOWN: [(&str, &str); 12] = [
 pub(crate) fn ablation(b: &Bench<'_>, report: &mut Report) {
     use SignalName::{
         ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
-        UnknownCrowds, UnregisteredSender, Volume,
+        UnknownCrowds, UnknownRecipients, UnregisteredSender, Volume,
     };
-    let off: [(&str, &'static [SignalName]); 13] = [
+    let off: [(&str, &'static [SignalName]); 15] = [
         ("U and F", &[UnregisteredSender, ForeignFrom]),
         ("U", &[UnregisteredSender]),
         ("F", &[ForeignFrom]),
@@ -48,6 +48,8 @@ pub(crate) fn ablation(b: &Bench<'_>, report: &mut Report) {
         ("R1", &[MostRefused]),
         ("R2", &[ManyRefused]),
         ("R1 and R2", &[MostRefused, ManyRefused]),
+        ("J", &[UnknownRecipients]),
+        ("R1, R2 and J", &[MostRefused, ManyRefused, UnknownRecipients]),
         ("Q", &[SpamVerdict]),
     ];
     let mut variants = vec![("nothing".to_owned(), Variant::Delivered)];

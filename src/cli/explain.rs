@@ -4,6 +4,7 @@ use super::{Error, Output, output};
 use crate::{
     command::Command,
     control,
+    pending::Feedback,
     record::SignalName,
     view::{AmountView, ExplainView, JudgementView, SignalView, State},
 };
@@ -113,7 +114,14 @@ fn pairs(view: &ExplainView) -> Vec<(&'static str, String)> {
         ),
         (
             "deliveries",
-            if view.feedback { "results are known" } else { "results are not known" }.to_owned(),
+            match view.feedback {
+                Feedback::Off => "results are not known",
+                Feedback::Watching => {
+                    "the mail log is read, and has told of no message of this host so far"
+                }
+                Feedback::Coming => "results are known",
+            }
+            .to_owned(),
         ),
     ];
     for (name, at, what) in [
@@ -231,7 +239,7 @@ mod tests {
             grace_until: None,
             first_seen: Timestamp::default(),
             days_learned: 1,
-            feedback: false,
+            feedback: Feedback::Off,
             muted_until: None,
             settling_until: None,
             learning: false,

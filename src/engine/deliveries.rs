@@ -7,7 +7,7 @@ use crate::{
     directory::Resolution,
     known,
     message::{Delivery, Outcome},
-    pending::{Landed, Results},
+    pending::{Feedback, Heard, Landed, News, Report, Results, Sharer},
     signal::{Context, Stage, Told},
     tally::Tally,
     timestamp::Timestamp,
@@ -24,7 +24,13 @@ pub(super) struct Owner {
     pub(super) key: ConnectorKey,
     pub(super) tally: Arc<Tally>,
     /// How often its evidence had started again when the message passed.
-    resets: u32,
+    pub(super) resets: u32,
+}
+
+impl Sharer for Owner {
+    fn share(&self) -> u64 {
+        self.tally.id()
+    }
 }
 
 impl Owner {
@@ -39,47 +45,82 @@ impl Owner {
 }
 
 impl Engine {
-    /// Says whether delivery results are coming. While they are not, no message
-    /// counts as one whose fate is unknown, and refusals by Postfix itself are
-    /// compared with what was accepted.
-    pub fn set_feedback(&self, coming: bool) {
-        if self.feedback.swap(coming, Relaxed) && !coming {
+    /// Says what is known of delivery results. While nobody reads a log, no
+    /// message is waited for. What was waited for before a start is kept until
+    /// somebody says that nobody does any more.
+    pub fn set_feedback(&self, feedback: Feedback) {
+        let before = self.feedback.swap(feedback as u8, Relaxed);
+        if before != Feedback::Off as u8 && feedback == Feedback::Off {
             for owner in self.pending.clear() {
                 owner.tally.landed();
             }
         }
     }
 
-    /// Whether delivery results are coming.
-    pub fn has_feedback(&self) -> bool {
-        self.feedback.load(Relaxed)
+    /// What is known of delivery results.
+    pub fn feedback(&self) -> Feedback {
+        match self.feedback.load(Relaxed) {
+            0 => Feedback::Off,
+            1 => Feedback::Watching,
+            _ => Feedback::Coming,
+        }
     }
 
-    /// What became of a recipient of a message that was accepted.
-    pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) {
+    /// What became of a recipient of a message that was accepted. Says whether
+    /// it is one of the messages that are known here, which a log of another
+    /// host never tells of. What is told a second time, of an earlier message
+    /// with the same queue id, or of a recipient that the client did not choose,
+    /// makes no trial.
+    pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) -> bool {
+        let Delivery { queue_id, outcome, logged, .. } = *delivery;
         let recipient = self.fingerprints.of_recipient(delivery.recipient);
-        let Delivery { queue_id, outcome, .. } = *delivery;
-        let Some(first) = self.pending.result(queue_id, recipient, outcome, now) else {
-            return;
-        };
-        if first.landed() {
-            first.owner.tally.landed();
+        let report = Report { recipient, outcome, weight: 1.0, logged };
+        match self.pending.result(queue_id, &report, now) {
+            Heard::Unknown => return false,
+            Heard::Nothing => {}
+            Heard::News(news) => self.hear(&news, &report, now),
         }
-        let stage = match (first.on_time, first.last) {
+        true
+    }
+
+    /// Postfix has removed the queue file of a message: what is not known of it
+    /// by now will not be told, and its id is free for another one.
+    pub fn forget_delivery(&self, queue_id: &str, now: Timestamp) {
+        if let Some(landed) = self.pending.forget(queue_id) {
+            self.land(landed, now);
+        }
+    }
+
+    fn hear(&self, news: &News<Owner>, report: &Report, now: Timestamp) {
+        if news.landed() {
+            news.owner.tally.landed();
+        }
+        let stage = match (news.on_time, news.last) {
             (false, _) => Stage::Late,
             (true, false) => Stage::Waiting,
             (true, true) => Stage::Complete,
         };
-        let this = match outcome {
+        let this = match report.outcome {
             // Whom Postfix added, as `always_bcc` does, the client did not choose.
-            _ if !first.listed => None,
+            _ if !news.listed => None,
             Outcome::Delivered => Some(false),
             Outcome::Refused => Some(true),
             Outcome::Deferred => None,
         };
         if this.is_some() || stage == Stage::Complete {
-            let told = Told { this, of: first.of, so_far: first.so_far, stage };
-            self.tell(&first.owner, &told, now);
+            let told =
+                Told { this, weight: report.weight, of: news.of, so_far: news.so_far, stage };
+            self.tell(&news.owner, &told, now);
+        }
+    }
+
+    /// A message stops to count as in flight without its last result.
+    fn land(&self, landed: Landed<Owner>, now: Timestamp) {
+        let Landed { owner, of, so_far } = landed;
+        owner.tally.landed();
+        if so_far != Results::default() {
+            let told = Told { this: None, weight: 1.0, of, so_far, stage: Stage::Complete };
+            self.tell(&owner, &told, now);
         }
     }
 
@@ -103,8 +144,8 @@ impl Engine {
     }
 
     /// Judges by the recipients of a transaction that relays nothing: those that
-    /// Postfix refused as unknown, and, where no delivery results come, those of
-    /// this site that were `accepted`, beside which the others are seen.
+    /// Postfix refused as unknown, and those of this site that were `accepted`,
+    /// beside which the others are seen.
     pub(super) fn judge_unrelayed(
         &self,
         resolution: &Resolution,
@@ -112,7 +153,6 @@ impl Engine {
         accepted: u32,
         now: Timestamp,
     ) {
-        let accepted = if self.has_feedback() { 0 } else { accepted };
         let speaks = transaction.unknown > 0 || accepted > 0;
         let counted = resolution.counted.as_ref().filter(|_| speaks);
         // Who never relayed anything is no connector yet.
@@ -149,12 +189,8 @@ impl Engine {
 
     /// Messages whose fate counts as known since their time is over.
     pub(super) fn expire_deliveries(&self, now: Timestamp) {
-        for Landed { owner, of, so_far } in self.pending.expire(now) {
-            owner.tally.landed();
-            if so_far != Results::default() {
-                let told = Told { this: None, of, so_far, stage: Stage::Complete };
-                self.tell(&owner, &told, now);
-            }
+        for landed in self.pending.expire(now) {
+            self.land(landed, now);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     judge::Judgement,
     known,
     message::{Message, Sender},
+    pending::Feedback,
     record::Sample,
     restriction::{Attempts, InForce},
     signal::{Context, Observation, Origin},
@@ -348,11 +349,12 @@ impl End<'_> {
         }
     }
 
-    /// From now on the delivery results of the message are waited for, where any
-    /// are coming.
+    /// From now on the delivery results of the message are waited for, where
+    /// somebody reads a log.
     fn await_fate(&self, counted: &Counted<'_>) {
         let Self { engine, transaction, now, .. } = *self;
-        let Some(queue_id) = self.message.queue_id.filter(|_| counted.context.feedback) else {
+        let is_read = counted.context.feedback != Feedback::Off;
+        let Some(queue_id) = self.message.queue_id.filter(|_| is_read) else {
             return;
         };
         counted.tally.took_off();

@@ -1,17 +1,20 @@
 //! What the engine keeps across a restart beside restrictions: the history of
-//! every connector, and whom they wrote to.
+//! every connector, whom they wrote to, and the messages whose fate is not known.
 
-use super::Engine;
+use super::{Engine, Owner};
 use crate::{
     connector::ConnectorKey,
     fingerprint::Fingerprints,
-    known,
+    known, pending,
     tally::{self, Tally},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::Ordering::{Relaxed, SeqCst},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,19 @@ pub struct Memory {
     pub filters: Option<Filters>,
     /// Until when the memory of recipients means nothing.
     pub muted_until: Option<Timestamp>,
+}
+
+/// A message whose fate is not known, as it is kept.
+pub type Waiting = pending::Image<WaitingOwner>;
+
+/// Whose message it is.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WaitingOwner {
+    /// The key of its connector, as text.
+    key: String,
+    /// Whether its results still say something: the evidence did not start again
+    /// since it passed.
+    speaks: bool,
 }
 
 /// What came back.
@@ -109,6 +125,72 @@ impl Engine {
         // An hour without it makes no difference.
         if let Err(fault) = self.known.recent.restore(filters.recent) {
             recalled.faults.push(fault.to_string());
+        }
+        recalled
+    }
+
+    /// The messages whose fate is not known, to be kept, one at a time: as each
+    /// is when it is its turn.
+    pub fn waiting(self: &Arc<Self>) -> impl Iterator<Item = Waiting> + use<> {
+        let engine = Arc::clone(self);
+        let (mut number, end) = (0, engine.pending.end());
+        std::iter::from_fn(move || {
+            loop {
+                let (found, image) = engine.pending.image_from(number)?;
+                if found >= end {
+                    return None;
+                }
+                number = found + 1;
+                if let Some(waiting) = image.with_owner(|owner| engine.kept(&owner)) {
+                    return Some(waiting);
+                }
+            }
+        })
+    }
+
+    fn kept(&self, owner: &Owner) -> Option<WaitingOwner> {
+        if owner.key == ConnectorKey::Overflow {
+            // It has no history either.
+            return None;
+        }
+        // It may have got a name since.
+        let key = self.settings.load().directory.current(&owner.key).to_string();
+        Some(WaitingOwner { key, speaks: owner.resets == owner.tally.counters.resets.load(SeqCst) })
+    }
+
+    /// Takes back messages whose fate was not known, in the order in which they
+    /// were kept; after [`Engine::recall`], of whose histories they speak, and
+    /// under the same key. Says of how many the connector is known and the time
+    /// is not over.
+    pub fn recall_waiting(
+        &self,
+        waiting: impl IntoIterator<Item = Waiting>,
+        now: Timestamp,
+    ) -> usize {
+        let mut recalled = 0;
+        for image in waiting {
+            let in_flight = image.in_flight;
+            let mut tally = None;
+            let image = image.with_owner(|WaitingOwner { key, speaks }| {
+                let key: ConnectorKey = key.parse().ok()?;
+                let found = self.roster.get(&key)?;
+                let mut owner = Owner::of(&key, &found);
+                if !speaks {
+                    owner.resets = owner.resets.wrapping_sub(1);
+                }
+                tally = Some(found);
+                Some(owner)
+            });
+            let (Some(image), Some(tally)) = (image, tally) else { continue };
+            // Before it can land.
+            if in_flight {
+                tally.took_off();
+            }
+            if self.pending.restore(image, now) {
+                recalled += 1;
+            } else if in_flight {
+                tally.landed();
+            }
         }
         recalled
     }

@@ -24,11 +24,20 @@ pub(super) enum Kind {
     LastFilters = 3,
     Connectors = 4,
     End = 5,
+    Messages = 6,
+    Place = 7,
 }
 
 impl Kind {
-    const ALL: [Self; 5] =
-        [Self::Head, Self::Filters, Self::LastFilters, Self::Connectors, Self::End];
+    const ALL: [Self; 7] = [
+        Self::Head,
+        Self::Filters,
+        Self::LastFilters,
+        Self::Connectors,
+        Self::End,
+        Self::Messages,
+        Self::Place,
+    ];
 }
 
 /// The payload of the first block.
@@ -58,6 +67,7 @@ impl Head {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct End {
     pub(super) connectors: u64,
+    pub(super) messages: u64,
 }
 
 /// What the first bytes of a file say.
@@ -115,7 +125,7 @@ impl Header {
         let length = length.ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                "what was learned of a connector is too large for history (more than 16 MiB)",
+                "a connector, a message or a place is too large for history (more than 16 MiB)",
             )
         })?;
         Ok(Self { kind, length, sum: crc32c::crc32c(payload) })

@@ -49,22 +49,23 @@ pub struct Handle {
 /// Starts the thread: it calls `collect` and saves what that gives once a
 /// `period`, after [`Handle::save_soon`] and when it is stopped. `saved_at` is [`super::Loaded::saved_at`].
 ///
-/// `collect` is called in that thread, as is the iterator that it returns; so
-/// this should take no lock for longer than one connector needs.
+/// `collect` is called in that thread, as are the iterators that it returns; so
+/// this should take no lock for longer than one connector or message needs.
 ///
 /// # Errors
 ///
 /// Where the thread can't be started.
-pub fn spawn<C, F, I>(
+pub fn spawn<C, F, I, M>(
     mut store: Store,
     period: Duration,
     saved_at: Option<Timestamp>,
-    mut collect: impl FnMut() -> Saved<I, F> + Send + 'static,
+    mut collect: impl FnMut() -> Saved<I, F, M> + Send + 'static,
 ) -> io::Result<Handle>
 where
     C: Serialize,
     F: Serialize,
     I: Iterator<Item = (ConnectorKey, C)>,
+    M: Iterator<Item: Serialize>,
 {
     let state = Arc::new(Mutex::new(HistoryStatus {
         path: store.path(),
@@ -142,14 +143,15 @@ impl Drop for Handle {
 
 /// One save. A panic is a failed one: the next may work, and history must not
 /// end silently.
-fn save<C, F, I>(
+fn save<C, F, I, M>(
     store: &mut Store,
-    collect: &mut impl FnMut() -> Saved<I, F>,
+    collect: &mut impl FnMut() -> Saved<I, F, M>,
 ) -> io::Result<(Written, Timestamp)>
 where
     C: Serialize,
     F: Serialize,
     I: Iterator<Item = (ConnectorKey, C)>,
+    M: Iterator<Item: Serialize>,
 {
     let saving = AssertUnwindSafe(|| {
         let saved = collect();
@@ -235,7 +237,7 @@ mod tests {
         };
         let mut note = |outcome| note(&mut state, outcome, Duration::from_secs(600));
         let full = || Err(io::ErrorKind::StorageFull.into());
-        let worked = || Ok((Written { bytes: 9, connectors: 1 }, at));
+        let worked = || Ok((Written { bytes: 9, connectors: 1, messages: 0 }, at));
 
         let Told::Failed(sentence) = note(full()) else {
             panic!("the first failure must be told");

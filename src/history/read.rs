@@ -26,22 +26,29 @@ impl Unfit {
 
 /// What could be read.
 #[derive(Debug)]
-pub(super) struct Contents<C, F> {
+pub(super) struct Contents<C, F, M> {
     pub(super) head: Head,
     pub(super) connectors: Vec<(ConnectorKey, C)>,
     pub(super) filters: Option<F>,
+    pub(super) messages: Vec<M>,
+    pub(super) place: Option<Vec<u8>>,
     /// Blocks that were stepped over.
     pub(super) damaged: usize,
     /// From which byte on nothing could be read, and why.
     pub(super) lost: Option<(u64, String)>,
-    /// How many connectors there were, where that is known.
-    pub(super) saved: Option<u64>,
+    /// How many connectors and messages there were, where that is known.
+    pub(super) saved: Option<(u64, u64)>,
 }
 
-impl<C, F> Contents<C, F> {
+impl<C, F, M> Contents<C, F, M> {
     /// Connectors that could not be read, where that is known.
     pub(super) fn missing(&self) -> Option<u64> {
-        Some(self.saved?.saturating_sub(self.connectors.len() as u64))
+        Some(self.saved?.0.saturating_sub(self.connectors.len() as u64))
+    }
+
+    /// Messages that could not be read, where that is known.
+    pub(super) fn missing_messages(&self) -> Option<u64> {
+        Some(self.saved?.1.saturating_sub(self.messages.len() as u64))
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -51,10 +58,11 @@ impl<C, F> Contents<C, F> {
 }
 
 /// Reads a history whose payloads are of this schema.
-pub(super) fn read<C, F>(input: impl Read, schema: u32) -> Result<Contents<C, F>, Unfit>
+pub(super) fn read<C, F, M>(input: impl Read, schema: u32) -> Result<Contents<C, F, M>, Unfit>
 where
     C: DeserializeOwned,
     F: DeserializeOwned,
+    M: DeserializeOwned,
 {
     let mut blocks = Blocks { input, at: 0, payload: Vec::new() };
     blocks.prelude(schema)?;
@@ -66,6 +74,8 @@ where
         head: head.ok_or(Unfit::Damaged)?,
         connectors: Vec::new(),
         filters: None,
+        messages: Vec::new(),
+        place: None,
         damaged: 0,
         lost: None,
         saved: None,
@@ -83,22 +93,27 @@ where
     }
 }
 
-struct Reading<C, F> {
-    contents: Contents<C, F>,
+struct Reading<C, F, M> {
+    contents: Contents<C, F, M>,
     /// Of the filters so far; none once one is missing.
     pieces: Option<Vec<u8>>,
 }
 
-impl<C: DeserializeOwned, F: DeserializeOwned> Reading<C, F> {
+impl<C: DeserializeOwned, F: DeserializeOwned, M: DeserializeOwned> Reading<C, F, M> {
     fn whole(&mut self, kind: Kind, payload: &[u8]) {
         let good = match kind {
             Kind::Head => false,
             Kind::Filters => self.piece(payload),
             Kind::LastFilters => self.piece(payload) && self.filters(),
             Kind::Connectors => connectors(payload, &mut self.contents.connectors),
+            Kind::Messages => messages(payload, &mut self.contents.messages),
+            Kind::Place => {
+                self.contents.place = decode(payload);
+                self.contents.place.is_some()
+            }
             Kind::End => {
                 let end: Option<End> = decode(payload);
-                self.contents.saved = end.map(|end| end.connectors);
+                self.contents.saved = end.map(|end| (end.connectors, end.messages));
                 self.contents.saved.is_some()
             }
         };
@@ -213,6 +228,19 @@ fn connectors<C: DeserializeOwned>(
         }
     }
     all
+}
+
+/// Appends the messages of a block; says whether these are all.
+fn messages<M: DeserializeOwned>(payload: &[u8], messages: &mut Vec<M>) -> bool {
+    let mut rest = payload;
+    while !rest.is_empty() {
+        let Ok((message, behind)) = postcard::take_from_bytes(rest) else {
+            return false;
+        };
+        rest = behind;
+        messages.push(message);
+    }
+    true
 }
 
 /// A value that is all there is.

@@ -27,9 +27,9 @@ pub(super) fn unfit(path: &Path, unfit: &Unfit, schema: u32, kept: io::Result<Pa
 }
 
 /// A file of which a part was used.
-pub(super) fn damage<C, F>(
+pub(super) fn damage<C, F, M>(
     path: &Path,
-    contents: &Contents<C, F>,
+    contents: &Contents<C, F, M>,
     kept: io::Result<PathBuf>,
 ) -> Vec<String> {
     let path = path.display();
@@ -46,7 +46,7 @@ pub(super) fn damage<C, F>(
     let read = contents.connectors.len();
     let follows = match (contents.missing(), contents.saved) {
         (Some(0), _) => "the history of every connector was read".to_owned(),
-        (Some(missing), Some(saved)) => {
+        (Some(missing), Some((saved, _))) => {
             format!("{missing} of {saved} connectors start without history")
         }
         _ => format!(
@@ -57,6 +57,11 @@ pub(super) fn damage<C, F>(
     if contents.filters.is_none() {
         sentences.push(format!(
             "the filters in {path}, which know whom each connector wrote to, are lost: signals that ask whether something is new are silent for a day"
+        ));
+    }
+    if contents.missing_messages() != Some(0) {
+        sentences.push(format!(
+            "messages in {path} that were on their way are lost: what becomes of their recipients makes no difference"
         ));
     }
     sentences

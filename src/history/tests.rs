@@ -53,14 +53,33 @@ fn filters(bytes: usize) -> Filters {
     Filters { bits, count: 7 }
 }
 
+/// A message of unknown fate, as the test has it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Waiting {
+    queue_id: String,
+    recipients: Vec<u64>,
+}
+
+fn messages(count: u64) -> Vec<Waiting> {
+    let one = |n: u64| Waiting { queue_id: format!("4A{n}"), recipients: vec![n, u64::MAX - n] };
+    (0..count).map(one).collect()
+}
+
+/// Two messages, and a place in the log.
 fn saved<C: Clone>(
     connectors: &[(ConnectorKey, C)],
     filters: Filters,
-) -> Saved<impl Iterator<Item = (ConnectorKey, C)> + use<'_, C>, Filters> {
+) -> Saved<
+    impl Iterator<Item = (ConnectorKey, C)> + use<'_, C>,
+    Filters,
+    impl Iterator<Item = Waiting>,
+> {
     Saved {
         key: KEY,
         connectors: connectors.iter().cloned(),
         filters,
+        messages: messages(2).into_iter(),
+        place: Some(b"inode 7".to_vec()),
         saved_at: at(0),
         muted_until: Some(at(60)),
     }
@@ -74,7 +93,7 @@ fn place(count: u64, filter_bytes: usize) -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-fn load(store: &Store) -> Loaded<Learned, Filters> {
+fn load(store: &Store) -> Loaded<Learned, Filters, Waiting> {
     store.load()
 }
 
@@ -98,7 +117,7 @@ fn what_is_saved_is_loaded() {
         let given = connectors(count);
         let written = store.save(saved(&given, filters(filter_bytes))).unwrap();
         let metadata = fs::metadata(store.path()).unwrap();
-        assert_eq!(written, Written { bytes: metadata.len(), connectors: count });
+        assert_eq!(written, Written { bytes: metadata.len(), connectors: count, messages: 2 });
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
 
         let loaded = load(&store);
@@ -107,8 +126,36 @@ fn what_is_saved_is_loaded() {
         assert!(loaded.connectors == given, "{count} connectors");
         assert!(loaded.filters == Some(filters(filter_bytes)), "{filter_bytes} bytes");
         assert_eq!((loaded.saved_at, loaded.muted_until), (Some(at(0)), Some(at(60))));
+        assert_eq!(loaded.messages, messages(2));
+        assert_eq!(loaded.place.as_deref(), Some(&b"inode 7"[..]));
         assert!(!loaded.lost_filters && !loaded.is_empty());
         assert_eq!(names(folder.path()), ["history"]);
+    }
+}
+
+#[test]
+fn messages_are_kept_in_their_order_and_asked_for_last() {
+    for count in [0, 1, 256, 257, 1000] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path(), SCHEMA);
+        let given = connectors(300);
+        let asked = std::cell::Cell::new(0);
+        let counted = given.iter().cloned().inspect(|_| asked.set(asked.get() + 1));
+        let late = messages(count).into_iter().inspect(|_| assert_eq!(asked.get(), 300));
+        let saved = Saved {
+            key: KEY,
+            connectors: counted,
+            filters: filters(9),
+            messages: late,
+            place: None,
+            saved_at: at(0),
+            muted_until: None,
+        };
+        assert_eq!(store.save(saved).unwrap().messages, count);
+        let loaded = load(&store);
+        assert_eq!(loaded.losses, Vec::<String>::new());
+        assert!(loaded.messages == messages(count), "{count} messages");
+        assert_eq!(loaded.place, None);
     }
 }
 

@@ -9,24 +9,25 @@ use crate::connector::ConnectorKey;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// No block of connectors has more of them.
-pub(super) const CONNECTORS: u64 = 256;
-/// A block of connectors ends with the one that reaches this length; a piece
-/// of the filters is this long. In bytes.
+/// No block of connectors or of messages has more of them.
+pub(super) const A_BLOCK: u64 = 256;
+/// A block of connectors or of messages ends with the one that reaches this
+/// length; a piece of the filters is this long. In bytes.
 const BLOCK: usize = 1 << 20;
 /// So much is written between two syncs, in bytes: others who sync, first of
 /// all the journal, must not wait until a large history is on the disk.
 const UNSYNCED: u64 = 32 << 20;
 
 /// Writes all of `saved`, without the last sync.
-pub(super) fn write<C, F, I>(
+pub(super) fn write<C, F, I, M>(
     file: &mut dyn DiskFile,
     schema: u32,
-    saved: Saved<I, F>,
+    saved: Saved<I, F, M>,
 ) -> io::Result<Written>
 where
     C: Serialize,
     F: Serialize,
+    M: Iterator<Item: Serialize>,
     I: Iterator<Item = (ConnectorKey, C)>,
 {
     let prelude = format::prelude(schema);
@@ -34,9 +35,14 @@ where
     let mut blocks = Blocks { file, payload: Vec::new(), bytes: prelude.len() as u64, unsynced: 0 };
     blocks.one(Kind::Head, &Head::new(saved.key, saved.saved_at, saved.muted_until))?;
     blocks.filters(&saved.filters)?;
-    let connectors = blocks.connectors(saved.connectors)?;
-    blocks.one(Kind::End, &End { connectors })?;
-    Ok(Written { bytes: blocks.bytes, connectors })
+    let connectors = blocks.several(Kind::Connectors, saved.connectors)?;
+    // Not before: see the head of `super`.
+    let messages = blocks.several(Kind::Messages, saved.messages)?;
+    if let Some(place) = saved.place {
+        blocks.one(Kind::Place, &place)?;
+    }
+    blocks.one(Kind::End, &End { connectors, messages })?;
+    Ok(Written { bytes: blocks.bytes, connectors, messages })
 }
 
 struct Blocks<'a> {
@@ -67,20 +73,17 @@ impl Blocks<'_> {
     }
 
     /// Says how many there were.
-    fn connectors<C: Serialize>(
-        &mut self,
-        connectors: impl Iterator<Item = (ConnectorKey, C)>,
-    ) -> io::Result<u64> {
+    fn several(&mut self, kind: Kind, values: impl Iterator<Item: Serialize>) -> io::Result<u64> {
         let mut count: u64 = 0;
-        for connector in connectors {
-            postcard::to_io(&connector, &mut self.payload).map_err(unencodable)?;
+        for value in values {
+            postcard::to_io(&value, &mut self.payload).map_err(unencodable)?;
             count += 1;
-            if count.is_multiple_of(CONNECTORS) || BLOCK <= self.payload.len() {
-                self.put(Kind::Connectors)?;
+            if count.is_multiple_of(A_BLOCK) || BLOCK <= self.payload.len() {
+                self.put(kind)?;
             }
         }
         if !self.payload.is_empty() {
-            self.put(Kind::Connectors)?;
+            self.put(kind)?;
         }
         Ok(count)
     }

@@ -20,9 +20,9 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(1_795_000_000 + seconds)
 }
 
-/// Hashes that differ in more than their lowest bit.
+/// Hashes that differ in more than their lowest bits.
 fn hash(recipient: u64) -> u64 {
-    recipient << 1
+    recipient << 2
 }
 
 fn list(recipients: &[u64]) -> Box<[u64]> {
@@ -41,6 +41,37 @@ fn accept(
     pending.accept(queue_id, owner, list(recipients), count, at(seconds))
 }
 
+impl Sharer for &'static str {
+    fn share(&self) -> u64 {
+        self.bytes().map(u64::from).sum()
+    }
+}
+
+/// Two who share the table.
+impl Sharer for u32 {
+    fn share(&self) -> u64 {
+        u64::from(self % 2)
+    }
+}
+
+fn limits(all: (usize, u64)) -> Limits {
+    Limits { all, share: all }
+}
+
+/// What a result says that is new.
+fn hear<T: Clone + Sharer>(
+    pending: &Pending<T>,
+    queue_id: &str,
+    recipient: u64,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Option<News<T>> {
+    match pending.result(queue_id, &Report::new(hash(recipient), outcome), now) {
+        Heard::News(news) => Some(news),
+        Heard::Unknown | Heard::Nothing => None,
+    }
+}
+
 fn owners<T>(landed: Vec<Landed<T>>) -> Vec<T> {
     landed.into_iter().map(|landed| landed.owner).collect()
 }
@@ -51,14 +82,14 @@ fn what_recipients_have_had_is_told_with_each_result_and_when_time_is_over() {
     assert!(
         pending.accept("A1", "erp", Box::new([hash(1), hash(2), hash(3)]), 3, at(0)).is_empty()
     );
-    let so_far = |refused, delivered| Results { refused, delivered };
-    let first = pending.result("A1", hash(1), Outcome::Refused, at(1)).unwrap();
+    let so_far = |refused: u8, delivered| Results { refused: refused.into(), delivered };
+    let first = hear(&pending, "A1", 1, Outcome::Refused, at(1)).unwrap();
     assert_eq!(first.so_far, so_far(1, 0));
-    let stranger = pending.result("A1", hash(9), Outcome::Refused, at(2)).unwrap();
+    let stranger = hear(&pending, "A1", 9, Outcome::Refused, at(2)).unwrap();
     assert_eq!(stranger.so_far, so_far(1, 0), "whom nobody listed does not count");
     let landed = pending.expire(at(10 * MINUTE));
     assert_eq!(landed, [Landed { owner: "erp", of: 3, so_far: so_far(1, 0) }]);
-    let late = pending.result("A1", hash(2), Outcome::Delivered, at(HOUR)).unwrap();
+    let late = hear(&pending, "A1", 2, Outcome::Delivered, at(HOUR)).unwrap();
     assert_eq!((late.so_far, late.on_time), (so_far(1, 1), false));
 }
 
@@ -66,8 +97,8 @@ fn what_recipients_have_had_is_told_with_each_result_and_when_time_is_over() {
 fn each_recipient_has_one_first_result_and_the_last_one_lands_the_message() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
-    let first = pending.result("A1", hash(1), Outcome::Deferred, at(16)).unwrap();
-    let expected = First {
+    let first = hear(&pending, "A1", 1, Outcome::Deferred, at(16)).unwrap();
+    let expected = News {
         owner: "erp",
         of: 2,
         listed: true,
@@ -77,11 +108,128 @@ fn each_recipient_has_one_first_result_and_the_last_one_lands_the_message() {
     };
     assert_eq!(first, expected);
     assert!(!first.landed());
-    assert_eq!(pending.result("A1", hash(1), Outcome::Deferred, at(300)), None, "a retry");
-    assert_eq!(pending.result("A2", hash(2), Outcome::Deferred, at(300)), None, "another message");
-    assert!(pending.result("A1", hash(2), Outcome::Deferred, at(300)).unwrap().landed());
-    assert!(pending.is_empty());
+    assert_eq!(hear(&pending, "A1", 1, Outcome::Deferred, at(300)), None, "a retry");
+    assert_eq!(hear(&pending, "A2", 2, Outcome::Deferred, at(300)), None, "another message");
+    assert!(hear(&pending, "A1", 2, Outcome::Deferred, at(300)).unwrap().landed());
     assert!(pending.expire(at(HOUR)).is_empty());
+}
+
+#[test]
+fn who_is_greylisted_first_is_heard_of_again_once() {
+    let pending = Pending::default();
+    let so_far = |refused: u8, delivered| Results { refused: refused.into(), delivered };
+    assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
+    assert!(!hear(&pending, "A1", 1, Outcome::Deferred, at(1)).unwrap().last);
+    let refused = hear(&pending, "A1", 1, Outcome::Refused, at(5)).unwrap();
+    assert!(refused.on_time && !refused.last, "the other one is waited for");
+    assert_eq!(refused.so_far, so_far(1, 0));
+    assert!(hear(&pending, "A1", 2, Outcome::Deferred, at(6)).unwrap().landed());
+    assert_eq!(hear(&pending, "A1", 1, Outcome::Delivered, at(7)), None, "it was decided");
+    let late = hear(&pending, "A1", 2, Outcome::Delivered, at(HOUR)).unwrap();
+    assert!(!late.on_time && !late.last);
+    assert_eq!(late.so_far, so_far(1, 1));
+    assert!(pending.is_empty());
+}
+
+#[test]
+fn what_was_logged_before_a_message_is_of_another_one() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1], 60).is_empty());
+    let report =
+        |logged| Report { logged: Some(at(logged)), ..Report::new(hash(1), Outcome::Refused) };
+    assert_eq!(pending.result("A1", &report(57), at(61)), Heard::Unknown);
+    // Stamps of a log are whole seconds.
+    assert!(matches!(pending.result("A1", &report(58), at(61)), Heard::News(_)));
+}
+
+#[test]
+fn a_message_whose_queue_file_is_gone_is_over() {
+    let pending = Pending::default();
+    assert!(accept(&pending, "A1", "erp", &[1, 2, 3], 0).is_empty());
+    hear(&pending, "A1", 1, Outcome::Refused, at(1)).unwrap();
+    let so_far = Results { refused: 1.0, delivered: 0 };
+    let landed = Landed { owner: "erp", of: 3, so_far };
+    assert_eq!(pending.forget("A1"), Some(landed));
+    assert_eq!(pending.forget("A1"), None);
+    assert_eq!(
+        pending.result("A1", &Report::new(hash(2), Outcome::Refused), at(2)),
+        Heard::Unknown
+    );
+    // One that has landed lands no second time.
+    assert!(accept(&pending, "A2", "erp", &[1], 0).is_empty());
+    assert_eq!(owners(pending.expire(at(10 * MINUTE))), ["erp"]);
+    assert_eq!(pending.forget("A2"), None);
+    assert!(pending.is_empty() && pending.slots.is_empty());
+}
+
+#[test]
+fn a_flood_of_one_pushes_out_its_own() {
+    let pending = Pending::with_limits(Limits { all: (8, 100), share: (3, 10) });
+    assert!(accept(&pending, "A1", "erp", &[1], 0).is_empty());
+    for flood in 0..3 {
+        assert!(accept(&pending, &format!("B{flood}"), "bot", &[1], 1).is_empty());
+    }
+    for flood in 3..50 {
+        assert_eq!(accept(&pending, &format!("B{flood}"), "bot", &[1], 1), ["bot"]);
+    }
+    assert_eq!(hear(&pending, "A1", 1, Outcome::Refused, at(2)).unwrap().owner, "erp");
+    let many: Vec<u64> = (0..9).collect();
+    assert_eq!(accept(&pending, "B50", "bot", &many, 3), ["bot", "bot"]);
+    // One message may be larger than a share.
+    let many: Vec<u64> = (0..30).collect();
+    assert_eq!(accept(&pending, "B51", "bot", &many, 3), ["bot", "bot"]);
+    assert_eq!(pending.len(), 1);
+}
+
+/// The image of all, as it is kept.
+fn images<T: Clone + Sharer>(pending: &Pending<T>) -> Vec<Image<T>> {
+    let mut number = 0;
+    let next = || {
+        let (found, image) = pending.image_from(number)?;
+        number = found + 1;
+        Some(image)
+    };
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn it_survives_its_images() {
+    let pending = Pending::default();
+    for (id, seconds) in [("A1", 0), ("A2", 10), ("A3", 20)] {
+        assert!(accept(&pending, id, "erp", &[1, 2, 3], seconds).is_empty());
+    }
+    hear(&pending, "A2", 1, Outcome::Refused, at(30)).unwrap();
+    hear(&pending, "A2", 2, Outcome::Deferred, at(30)).unwrap();
+    hear(&pending, "A2", 9, Outcome::Delivered, at(30)).unwrap();
+    assert_eq!(owners(pending.expire(at(10 * MINUTE))), ["erp"]);
+    let kept = images(&pending);
+    let ids: Vec<&str> = kept.iter().map(|image| image.queue_id.as_str()).collect();
+    assert_eq!(ids, ["A1", "A2", "A3"]);
+
+    let again = Pending::default();
+    for image in &kept {
+        assert!(again.restore(image.clone(), at(11 * MINUTE)));
+        assert!(!again.restore(image.clone(), at(11 * MINUTE)), "twice");
+    }
+    assert_eq!(images(&again), kept);
+    let now = at(12 * MINUTE);
+    for (id, recipient, outcome) in [
+        ("A1", 1, Outcome::Delivered),
+        ("A2", 1, Outcome::Delivered),
+        ("A2", 2, Outcome::Refused),
+        ("A2", 3, Outcome::Refused),
+        ("A2", 9, Outcome::Refused),
+    ] {
+        let both = [&pending, &again].map(|it| hear(it, id, recipient, outcome, now));
+        assert_eq!(both[0], both[1], "{id} {recipient}");
+    }
+    assert_eq!(pending.expire(now), again.expire(now));
+    // What is too old, or from a future that never was, holds up nobody.
+    let late = Pending::default();
+    assert!(!late.restore(kept[0].clone(), at(4 * HOUR)));
+    let early = at(0).as_millis() - 1_000_000;
+    assert!(late.restore(kept[0].clone(), Timestamp::from_millis(early)));
+    assert!(late.expire(at(4 * HOUR)).is_empty() && late.is_empty());
 }
 
 #[test]
@@ -91,10 +239,10 @@ fn after_ten_minutes_a_message_counts_no_longer_but_its_results_are_told_for_fou
     assert!(pending.expire(at(10 * MINUTE - 1)).is_empty());
     assert_eq!(owners(pending.expire(at(10 * MINUTE))), ["erp"]);
     assert!(pending.expire(at(11 * MINUTE)).is_empty(), "once");
-    let late = pending.result("A1", hash(1), Outcome::Deferred, at(3 * HOUR)).unwrap();
+    let late = hear(&pending, "A1", 1, Outcome::Deferred, at(3 * HOUR)).unwrap();
     assert!(!late.on_time && !late.landed());
     assert_eq!(pending.len(), 1);
-    assert_eq!(pending.result("A1", hash(2), Outcome::Deferred, at(4 * HOUR)), None);
+    assert_eq!(hear(&pending, "A1", 2, Outcome::Deferred, at(4 * HOUR)), None);
     assert!(pending.expire(at(4 * HOUR)).is_empty());
     assert!(pending.is_empty());
 }
@@ -103,12 +251,12 @@ fn after_ten_minutes_a_message_counts_no_longer_but_its_results_are_told_for_fou
 fn rewritten_recipients_take_the_open_places() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 2], 0).is_empty());
-    let first = pending.result("A1", hash(8), Outcome::Deferred, at(1)).unwrap();
+    let first = hear(&pending, "A1", 8, Outcome::Deferred, at(1)).unwrap();
     assert!(!first.listed && !first.last);
-    assert_eq!(pending.result("A1", hash(8), Outcome::Deferred, at(2)), None, "a retry");
-    assert!(pending.result("A1", hash(9), Outcome::Deferred, at(3)).unwrap().landed());
+    assert_eq!(hear(&pending, "A1", 8, Outcome::Deferred, at(2)), None, "a retry");
+    assert!(hear(&pending, "A1", 9, Outcome::Deferred, at(3)).unwrap().landed());
     assert_eq!(
-        pending.result("A1", hash(10), Outcome::Deferred, at(4)),
+        hear(&pending, "A1", 10, Outcome::Deferred, at(4)),
         None,
         "there are only two places"
     );
@@ -119,9 +267,9 @@ fn rewritten_recipients_take_the_open_places() {
 fn an_added_recipient_hides_no_listed_one() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1], 0).is_empty());
-    let archive = pending.result("A1", hash(7), Outcome::Deferred, at(1)).unwrap();
+    let archive = hear(&pending, "A1", 7, Outcome::Deferred, at(1)).unwrap();
     assert!(archive.landed() && !archive.listed);
-    let refused = pending.result("A1", hash(1), Outcome::Deferred, at(16)).unwrap();
+    let refused = hear(&pending, "A1", 1, Outcome::Refused, at(16)).unwrap();
     assert!(refused.listed && !refused.landed());
     assert!(pending.is_empty());
 }
@@ -130,16 +278,16 @@ fn an_added_recipient_hides_no_listed_one() {
 fn a_recipient_that_stands_twice_is_one() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "erp", &[1, 1, 2], 0).is_empty());
-    assert_eq!(pending.result("A1", hash(1), Outcome::Deferred, at(1)).unwrap().of, 2);
-    assert!(pending.result("A1", hash(2), Outcome::Deferred, at(1)).unwrap().landed());
+    assert_eq!(hear(&pending, "A1", 1, Outcome::Deferred, at(1)).unwrap().of, 2);
+    assert!(hear(&pending, "A1", 2, Outcome::Deferred, at(1)).unwrap().landed());
 }
 
 #[test]
 fn recipients_need_not_all_be_listed() {
     let pending = Pending::default();
     assert!(pending.accept("A1", "erp", list(&[]), 2, at(0)).is_empty());
-    assert!(!pending.result("A1", hash(1), Outcome::Deferred, at(1)).unwrap().last);
-    assert!(pending.result("A1", hash(2), Outcome::Deferred, at(1)).unwrap().landed());
+    assert!(!hear(&pending, "A1", 1, Outcome::Deferred, at(1)).unwrap().last);
+    assert!(hear(&pending, "A1", 2, Outcome::Deferred, at(1)).unwrap().landed());
     assert_eq!(pending.accept("A2", "erp", list(&[]), 0, at(0)), ["erp"]);
     assert!(pending.is_empty());
 }
@@ -149,14 +297,14 @@ fn a_queue_id_that_comes_again_is_the_new_message() {
     let pending = Pending::default();
     assert!(accept(&pending, "A1", "old", &[1], 0).is_empty());
     assert_eq!(accept(&pending, "A1", "new", &[1], 5), ["old"]);
-    assert_eq!(pending.result("A1", hash(1), Outcome::Deferred, at(6)).unwrap().owner, "new");
+    assert_eq!(hear(&pending, "A1", 1, Outcome::Delivered, at(6)).unwrap().owner, "new");
     assert!(pending.is_empty());
     assert!(pending.expire(at(HOUR)).is_empty());
 }
 
 #[test]
 fn the_oldest_make_room() {
-    let pending = Pending::with_limits(3, 10);
+    let pending = Pending::with_limits(limits((3, 10)));
     assert!(accept(&pending, "A1", "one", &[1, 2], 0).is_empty());
     assert!(accept(&pending, "A2", "two", &[1], 1).is_empty());
     assert!(accept(&pending, "A3", "three", &[1], 2).is_empty());
@@ -168,7 +316,7 @@ fn the_oldest_make_room() {
     // What is no longer in flight goes first, and lowers nothing.
     assert_eq!(owners(pending.expire(at(10 * MINUTE + 3))), ["four"]);
     assert!(accept(&pending, "A6", "six", &[1], 10 * MINUTE + 3).is_empty());
-    assert_eq!(pending.result("A4", hash(1), Outcome::Deferred, at(10 * MINUTE + 4)), None);
+    assert_eq!(hear(&pending, "A4", 1, Outcome::Deferred, at(10 * MINUTE + 4)), None);
 }
 
 #[test]
@@ -180,7 +328,7 @@ fn nothing_stays_in_flight_when_results_stop_coming() {
     assert!(accept(&pending, "A3", "crm", &[1], 11 * MINUTE).is_empty());
     assert_eq!(pending.clear(), ["erp", "crm"]);
     assert!(pending.is_empty());
-    assert_eq!(pending.result("A2", hash(1), Outcome::Deferred, at(12 * MINUTE)), None);
+    assert_eq!(hear(&pending, "A2", 1, Outcome::Deferred, at(12 * MINUTE)), None);
 }
 
 /// What the table is to do, without shards and locks.
@@ -198,6 +346,8 @@ struct Message {
     open: u32,
     listed: BTreeSet<u64>,
     heard: BTreeSet<u64>,
+    decided: BTreeSet<u64>,
+    so_far: Results,
     in_flight: bool,
 }
 
@@ -209,7 +359,6 @@ impl Model {
             return vec![owner];
         }
         let mut gone = self.remove(|message| message.id == id);
-        let heard = BTreeSet::new();
         self.messages.push(Message {
             id,
             owner,
@@ -217,38 +366,65 @@ impl Model {
             of,
             open: of,
             listed,
-            heard,
+            heard: BTreeSet::new(),
+            decided: BTreeSet::new(),
+            so_far: Results::default(),
             in_flight: true,
         });
-        while self.messages.len() > SLOTS || self.messages.iter().map(|it| it.of).sum::<u32>() > 12
-        {
-            let oldest = self.messages[0].owner;
+        while let Some(oldest) = self.one_too_many(owner) {
             gone.extend(self.remove(|message| message.owner == oldest));
         }
         gone
     }
 
-    fn result(&mut self, id: u8, recipient: u64, now: u64) -> Option<First<u32>> {
+    /// Who must go: of this owner, who has more than its share, or of all.
+    fn one_too_many(&self, owner: u32) -> Option<u32> {
+        let is_over = |all: &[&Message], (slots, recipients): (usize, u64)| {
+            let has = all.iter().map(|it| u64::from(it.of)).sum::<u64>();
+            all.len() > slots || has > recipients
+        };
+        let all: Vec<&Message> = self.messages.iter().collect();
+        let own = |message: &&Message| message.owner.share() == owner.share();
+        let own: Vec<&Message> = self.messages.iter().filter(own).collect();
+        if own.len() > 1 && is_over(&own, LIMITS.share) {
+            return Some(own[0].owner);
+        }
+        is_over(&all, LIMITS.all).then(|| all[0].owner)
+    }
+
+    fn result(&mut self, id: u8, recipient: u64, outcome: Outcome, now: u64) -> Option<News<u32>> {
         let message = self.messages.iter_mut().find(|message| message.id == id)?;
         let listed = message.listed.contains(&recipient);
+        let decides = outcome != Outcome::Deferred && listed;
         let old = now - message.accepted >= 4 * HOUR;
-        if old || !listed && message.open == 0 || !message.heard.insert(recipient) {
+        if old || !listed && message.open == 0 {
             return None;
         }
-        let last = message.open == 1;
+        let first = message.heard.insert(recipient);
+        if !first && (!decides || message.decided.contains(&recipient)) {
+            return None;
+        }
+        if decides {
+            message.decided.insert(recipient);
+            match outcome {
+                Outcome::Refused => message.so_far.refused += 1.0,
+                _ => message.so_far.delivered += 1,
+            }
+        }
+        let last = first && message.open == 1;
         let on_time = message.in_flight;
-        message.open = message.open.saturating_sub(1);
+        message.open = message.open.saturating_sub(u32::from(first));
         message.in_flight &= !last;
-        let first = First {
+        let news = News {
             owner: message.owner,
             of: message.of,
             listed,
             last,
             on_time,
-            so_far: Results::default(),
+            so_far: message.so_far,
         };
-        self.remove(|it| it.open == 0 && it.listed.is_subset(&it.heard));
-        Some(first)
+        self.remove(|it| it.open == 0 && it.listed.is_subset(&it.decided));
+        Some(news)
     }
 
     fn expire(&mut self, now: u64) -> Vec<u32> {
@@ -270,15 +446,20 @@ impl Model {
     }
 }
 
-const SLOTS: usize = 5;
+const LIMITS: Limits = Limits { all: (5, 12), share: (4, 9) };
 
 #[derive(Clone, Debug)]
 enum Step {
     Accept { id: u8, listed: Vec<u64>, extra: u32 },
-    Result { id: u8, recipient: u64 },
+    Result { id: u8, recipient: u64, outcome: Outcome },
+    Forget { id: u8 },
     Expire,
     Clear,
     Wait(u64),
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![Just(Outcome::Deferred), Just(Outcome::Refused), Just(Outcome::Delivered)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -286,7 +467,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (id.clone(), prop::collection::vec(0_u64..5, 0..4), 0_u32..2)
             .prop_map(|(id, listed, extra)| Step::Accept { id, listed, extra }),
-        8 => (id, 0_u64..7).prop_map(|(id, recipient)| Step::Result { id, recipient }),
+        12 => (id.clone(), 0_u64..7, outcome())
+            .prop_map(|(id, recipient, outcome)| Step::Result { id, recipient, outcome }),
+        1 => id.prop_map(|id| Step::Forget { id }),
         2 => Just(Step::Expire),
         1 => Just(Step::Clear),
         3 => (0..8 * MINUTE).prop_map(Step::Wait),
@@ -297,7 +480,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..120)) {
-        let (pending, mut model) = (Pending::with_limits(SLOTS, 12), Model::default());
+        let (pending, mut model) = (Pending::with_limits(LIMITS), Model::default());
         let (mut now, mut owner) = (0, 0_u32);
         let mut landed: Vec<u32> = Vec::new();
         for step in steps {
@@ -311,10 +494,15 @@ proptest! {
                     prop_assert_eq!(&gone, &model.accept(id, owner, &listed, extra, now));
                     landed.extend(gone);
                 }
-                Step::Result { id, recipient } => {
-                    let first = pending.result(&format!("Q{id}"), hash(recipient), Outcome::Deferred, at(now));
-                    prop_assert_eq!(first, model.result(id, recipient, now));
-                    landed.extend(first.filter(First::landed).map(|first| first.owner));
+                Step::Result { id, recipient, outcome } => {
+                    let news = hear(&pending, &format!("Q{id}"), recipient, outcome, at(now));
+                    prop_assert_eq!(news, model.result(id, recipient, outcome, now));
+                    landed.extend(news.filter(News::landed).map(|news| news.owner));
+                }
+                Step::Forget { id } => {
+                    let gone = owners(pending.forget(&format!("Q{id}")).into_iter().collect());
+                    prop_assert_eq!(&gone, &model.remove(|message| message.id == id));
+                    landed.extend(gone);
                 }
                 Step::Expire => {
                     let gone = owners(pending.expire(at(now)));
@@ -342,7 +530,7 @@ proptest! {
 fn threads_land_every_message_once() {
     const THREADS: u32 = 4;
     const EACH: u32 = 5_000;
-    let pending: Pending<u32> = Pending::with_limits(50, 200);
+    let pending: Pending<u32> = Pending::with_limits(limits((50, 200)));
     let landed: Vec<AtomicU32> = (0..THREADS * EACH).map(|_| AtomicU32::new(0)).collect();
     let seconds = AtomicU64::new(0);
     let land = |owners: Vec<u32>| {
@@ -364,14 +552,18 @@ fn threads_land_every_message_once() {
                     land(pending.accept(&queue_id, owner, list(&recipients), count, now));
                     for recipient in recipients.iter().chain(&[9]) {
                         let id = format!("Q{}", number.wrapping_sub(thread) % 70);
-                        if let Some(first) =
-                            pending.result(&id, hash(*recipient), Outcome::Deferred, now)
-                        {
-                            land(first.landed().then_some(first.owner).into_iter().collect());
+                        let outcome =
+                            if number % 3 == 0 { Outcome::Deferred } else { Outcome::Refused };
+                        if let Some(news) = hear(pending, &id, *recipient, outcome, now) {
+                            land(news.landed().then_some(news.owner).into_iter().collect());
                         }
                     }
                     if number % 64 == 0 {
                         land(owners(pending.expire(now)));
+                    }
+                    if number % 16 == 7 {
+                        let id = format!("Q{}", number % 70);
+                        land(owners(pending.forget(&id).into_iter().collect()));
                     }
                     if number % 1024 == 1023 {
                         land(pending.clear());

@@ -321,7 +321,7 @@ mod tests {
             model: &model,
             profile: Profile::Login,
             usual: Usual::default(),
-            feedback: true,
+            feedback: crate::pending::Feedback::Coming,
             muted: false,
             now,
         };

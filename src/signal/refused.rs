@@ -1,18 +1,24 @@
-//! R1 and R2: recipients are refused. One trial a recipient, when its first
-//! delivery result comes; R1 asks whether most are refused, R2 whether many
-//! are, which is weak evidence.
+//! R1 and R2: recipients are refused by the servers that they are delivered to.
+//! One trial a recipient, when its first deciding result comes; R1 asks whether
+//! most are refused, R2 whether many are, which is weak evidence.
 //!
 //! A message of n recipients weighs min(n, 5) in all: one message to a stale
 //! list must not decide. Its results are taken together, in whatever order they
 //! come, or two refusals in front of eight deliveries would count more than
-//! behind them: a refusal counts at once as far as it would if all the others
-//! were delivered, and the rest follows with the last result, or after ten
-//! minutes.
+//! behind them. With b and g, the weights of a bad and of a good trial (g < 0),
+//! R refused and D delivered recipients among n so far, it has added
 //!
-//! A recipient that Postfix itself refuses as unknown is a bad trial at once, of
-//! R1 only, at the most 5 a message, and none if the connector wrote to it or
-//! tried it before. Where no delivery results come, every accepted recipient is a
-//! good trial instead, so that these refusals have something to be compared with.
+//!   while results are waited for    max(0, b R + g (n - R))
+//!   with the last, or after the wait    b R + g D
+//!
+//! so a refusal counts at once as far as it would if all the others were
+//! delivered. What comes later than that (a retry after greylisting) follows by
+//! itself: a delivery counts g, a refusal only as far as it lifts max(0, b R +
+//! g D). Seen alone, a message so ends at max(0, b R + g D), in whatever order and
+//! however late its results came, and never above b R.
+//!
+//! A refusal that may be about this host instead of the mail counts as the share
+//! of a recipient that `provider.rs` gives it, in R and in what is usual.
 
 use super::{Alternative, Ledger, Prior, Shape, ledger};
 use crate::{model::Model, pending::Results, timestamp::Timestamp};
@@ -50,6 +56,8 @@ pub struct Told {
     /// Whether the recipient whose result has come was refused; nothing where
     /// only the wait is over.
     pub this: Option<bool>,
+    /// What that counts if it was refused, 0 to 1.
+    pub weight: f32,
     /// Recipients of the message.
     pub of: u32,
     /// What they have had so far, this one included.
@@ -65,7 +73,7 @@ pub enum Stage {
     Waiting,
     /// Nothing is waited for any more.
     Complete,
-    /// It was complete before: this came late, and counts by itself.
+    /// It was complete before: this came late.
     Late,
 }
 
@@ -77,19 +85,24 @@ impl Told {
 
     /// What it adds to a score, in nats.
     fn delta(&self, shape: &Shape, usual: f32, share: f32) -> f32 {
-        let weight = |refused| share * shape.weight(refused, usual);
-        let bad = |refused: u32| refused as f32 * weight(true);
-        let good = |delivered: u32| delivered as f32 * weight(false);
+        let (bad, good) = (share * shape.weight(true, usual), share * shape.weight(false, usual));
+        let Results { refused, delivered } = self.so_far;
+        let before = match self.this {
+            Some(true) => (refused - self.weight).max(0.0),
+            _ => refused,
+        };
         // What is certain whatever becomes of the others.
         let certain =
-            |refused: u32| (bad(refused) + good(self.of.saturating_sub(refused))).max(0.0);
-        let Results { refused, delivered } = self.so_far;
-        let before = refused.saturating_sub(u32::from(self.this == Some(true)));
-        let step = certain(refused) - certain(before);
+            |refused: f32| (bad * refused + good * (self.of as f32 - refused).max(0.0)).max(0.0);
+        let known = |refused: f32| bad * refused + good * delivered as f32;
         match self.stage {
-            Stage::Waiting => step,
-            Stage::Complete => step + bad(refused) + good(delivered) - certain(refused),
-            Stage::Late => self.this.map_or(0.0, weight),
+            Stage::Waiting => certain(refused) - certain(before),
+            Stage::Complete => known(refused) - certain(before),
+            Stage::Late => match self.this {
+                Some(true) => known(refused).max(0.0) - known(before).max(0.0),
+                Some(false) => good,
+                None => 0.0,
+            },
         }
     }
 }
@@ -111,7 +124,7 @@ pub(super) struct Image {
 }
 
 impl Refused {
-    /// A first delivery result, or the end of the wait for the others.
+    /// A deciding delivery result, or the end of the wait for the others.
     pub(super) fn result(&self, told: &Told, model: &Model, now: Timestamp) {
         let share = told.share(model.refusals_a_message);
         for (ledger, shape) in
@@ -120,27 +133,12 @@ impl Refused {
             let delta = told.delta(shape, ledger.usual(shape), share);
             match told.this {
                 Some(refused) => {
+                    let share = if refused { share * told.weight } else { share };
                     ledger.weigh(shape, refused, share, delta, shape.strong_cap, now);
                 }
                 None => ledger.add(shape, delta, now),
             }
         }
-    }
-
-    /// A recipient that Postfix refused as unknown.
-    pub(super) fn unknown(&self, model: &Model, now: Timestamp) {
-        let shape = &model.most_refused;
-        self.most.trial(shape, true, shape.strong_cap, now);
-        self.many.pend(true, 1.0);
-    }
-
-    /// Recipients of a message that was accepted, of which nobody will tell
-    /// what became.
-    pub(super) fn accepted(&self, recipients: u32, model: &Model, now: Timestamp) {
-        let shape = &model.most_refused;
-        let count = recipients.min(model.refusals_a_message);
-        self.most.good_trials(shape, count, shape.strong_cap, now);
-        self.many.pend(false, count as f32);
     }
 
     /// Evidence starts again from zero.
@@ -180,16 +178,24 @@ mod tests {
         Timestamp::from_seconds(1_795_000_000 + seconds)
     }
 
+    fn told(this: bool, of: u32, so_far: Results, stage: Stage) -> Told {
+        Told { this: Some(this), weight: 1.0, of, so_far, stage }
+    }
+
     /// R1 and R2 after a message whose recipients have these results.
     fn after(refused: &Refused, results: &[bool]) -> (f32, f32) {
         let model = Model::default();
         let of = u32::try_from(results.len()).unwrap_or(0);
         let mut so_far = Results::default();
         for (at_result, is_refused) in results.iter().enumerate() {
-            *(if *is_refused { &mut so_far.refused } else { &mut so_far.delivered }) += 1;
+            if *is_refused {
+                so_far.refused += 1.0;
+            } else {
+                so_far.delivered += 1;
+            }
             let last = at_result + 1 == results.len();
             let stage = if last { Stage::Complete } else { Stage::Waiting };
-            refused.result(&Told { this: Some(*is_refused), of, so_far, stage }, &model, at(0));
+            refused.result(&told(*is_refused, of, so_far, stage), &model, at(0));
         }
         let score = |ledger: &Ledger, shape| ledger.score(shape, at(0));
         (score(&refused.most, &model.most_refused), score(&refused.many, &model.many_refused))
@@ -227,12 +233,46 @@ mod tests {
     fn what_is_certain_counts_before_the_last_result() {
         let model = Model::default();
         let refused = Refused::default();
-        for count in 1..=9 {
-            let so_far = Results { refused: count, delivered: 0 };
-            let told = Told { this: Some(true), of: 10, so_far, stage: Stage::Waiting };
-            refused.result(&told, &model, at(0));
+        for count in 1..=9_u8 {
+            let so_far = Results { refused: count.into(), delivered: 0 };
+            refused.result(&told(true, 10, so_far, Stage::Waiting), &model, at(0));
         }
         let score = refused.most.score(&model.most_refused, at(0));
         assert!(score > 3.0, "{score}");
+    }
+
+    #[test]
+    fn two_late_refusals_of_a_message_are_as_little_as_two_early_ones() {
+        let (model, refused) = (Model::default(), Refused::default());
+        let score = || refused.most.score(&model.most_refused, at(0));
+        // Eight delivered, two greylisted, which ends the wait.
+        let eight = Results { refused: 0.0, delivered: 8 };
+        let wait_is_over =
+            Told { this: None, weight: 1.0, of: 10, so_far: eight, stage: Stage::Complete };
+        refused.result(&wait_is_over, &model, at(0));
+        for late in 1..=2_u8 {
+            let so_far = Results { refused: late.into(), ..eight };
+            refused.result(&told(true, 10, so_far, Stage::Late), &model, at(0));
+            assert_eq!(score(), 0.0);
+        }
+        // Of a message on its own the retry decides.
+        let alone = Results { refused: 1.0, delivered: 0 };
+        refused.result(&told(true, 1, alone, Stage::Late), &model, at(0));
+        assert!((score() - 2.5_f32.ln()).abs() < 1e-4, "{}", score());
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_about_us_counts_in_part() {
+        let model = Model::default();
+        let score = |weight: f32| {
+            let refused = Refused::default();
+            for stage in [Stage::Complete, Stage::Late, Stage::Waiting] {
+                let so_far = Results { refused: weight, delivered: 0 };
+                refused.result(&Told { weight, ..told(true, 1, so_far, stage) }, &model, at(0));
+            }
+            refused.most.score(&model.most_refused, at(0))
+        };
+        assert_eq!(score(0.0), 0.0);
+        assert!(0.0 < score(0.5) && score(0.5) < score(1.0));
     }
 }

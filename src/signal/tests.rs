@@ -16,7 +16,7 @@ fn life() -> Life {
 }
 
 fn context(model: &Model, now: Timestamp) -> Context<'_> {
-    Context { feedback: true, ..Context::new(model, Profile::Login, now) }
+    Context { feedback: Feedback::Coming, ..Context::new(model, Profile::Login, now) }
 }
 
 fn ordinary() -> Observation {
@@ -54,9 +54,14 @@ fn provoked(signal: SignalName, model: &Model) -> Signals {
                 Observation { recipients: 9, unseen: 9, fresh: 9, ..usual }
             }
             SignalName::MostRefused | SignalName::ManyRefused => {
-                let so_far = Results { refused: 1, delivered: 0 };
-                let told = Told { this: Some(true), of: 1, so_far, stage: Stage::Complete };
+                let (so_far, stage) = (Results { refused: 1.0, delivered: 0 }, Stage::Complete);
+                let told = Told { this: Some(true), weight: 1.0, of: 1, so_far, stage };
                 signals.result(&told, &context);
+                usual
+            }
+            SignalName::UnknownRecipients => {
+                // One of five of a message that has one accepted recipient too.
+                (0..4).for_each(|_| signals.unknown(&context));
                 usual
             }
             SignalName::SpamVerdict => Observation { spam: Some(true), ..usual },

@@ -352,7 +352,14 @@ mod tests {
     }
 
     fn context(model: &Model, profile: Profile, now: Timestamp) -> Context<'_> {
-        Context { model, profile, usual: Usual::default(), feedback: true, muted: false, now }
+        Context {
+            model,
+            profile,
+            usual: Usual::default(),
+            feedback: crate::pending::Feedback::Coming,
+            muted: false,
+            now,
+        }
     }
 
     fn send(volume: &Volume, count: u32, context: &Context<'_>) {

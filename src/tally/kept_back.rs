@@ -4,6 +4,7 @@
 
 use super::{Tally, is_due};
 use crate::{
+    pending::Feedback,
     record::Unit,
     restriction::Attempts,
     signal::Context,
@@ -37,7 +38,8 @@ impl Tally {
             return false;
         }
         let busiest = self.signals.volume.usual(Unit::Messages, context);
-        let crowded = context.feedback
+        // A log that does not tell of our messages never makes room again.
+        let crowded = context.feedback == Feedback::Coming
             && self.in_flight.load(SeqCst) >= in_flight_limit(busiest, context.model);
         crowded || !self.bucket.has(self.rate(context), context.now)
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Model;
+use crate::{model::Model, pending::Feedback};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(86_400 * 20_000 + seconds)
@@ -11,7 +11,7 @@ fn context(model: &Model, now: Timestamp) -> Context<'_> {
 
 #[test]
 fn it_fits_its_budget() {
-    assert!(size_of::<Tally>() <= 1040, "{}", size_of::<Tally>());
+    assert!(size_of::<Tally>() <= 1072, "{}", size_of::<Tally>());
 }
 
 #[test]
@@ -69,14 +69,16 @@ fn a_suspicious_connector_waits_when_its_tokens_are_gone() {
 #[test]
 fn messages_of_unknown_fate_make_it_wait_until_they_have_landed() {
     let model = Model::default();
-    let context = Context { feedback: true, ..context(&model, at(0)) };
+    let context = Context { feedback: Feedback::Coming, ..context(&model, at(0)) };
     let tally = Tally::new(1, at(0));
     tally.set_judgement(Judgement::Suspicious, 8.0, &context);
     for _ in 0..10 {
         tally.took_off();
     }
     assert!(tally.must_wait(&context));
-    assert!(!tally.must_wait(&Context { feedback: false, ..context }));
+    for silent in [Feedback::Off, Feedback::Watching] {
+        assert!(!tally.must_wait(&Context { feedback: silent, ..context }), "{silent:?}");
+    }
     tally.landed();
     assert!(!tally.must_wait(&context));
 }

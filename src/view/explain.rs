@@ -10,6 +10,7 @@ use crate::{
     engine::{Engine, Settings},
     judge::{Judgement, Past, fuse},
     model::Model,
+    pending::Feedback,
     record::{CaseId, Finding, Grace, SignalName, Unit},
     signal::{Context, Life},
     tally::Tally,
@@ -69,8 +70,8 @@ pub struct ExplainView {
     pub first_seen: Timestamp,
     /// Days that went into what is usual for it.
     pub days_learned: u32,
-    /// Whether results of deliveries are known.
-    pub feedback: bool,
+    /// What is known of delivery results.
+    pub feedback: Feedback,
     /// Until then signals that need history are off, because that was lost.
     pub muted_until: Option<Timestamp>,
     /// Until then its volume and shape are learned and not judged, because an
@@ -274,7 +275,7 @@ fn off_because(
 ) -> Option<&'static str> {
     use SignalName::{
         ForeignFrom, ManyRefused, MostRefused, NewNetworks, ShiftedNetworks, SpamVerdict,
-        UnknownCrowds, UnregisteredSender, Volume,
+        UnknownCrowds, UnknownRecipients, UnregisteredSender, Volume,
     };
     const LEARNING: &str = "a declared forwarder learns in its first week";
     const LOGINS: &str = "only for the profile login";
@@ -297,9 +298,11 @@ fn off_because(
             (context.muted, MUTED),
             (life.settling, SETTLING),
         ],
-        ManyRefused => &[(!context.feedback, "delivery results are not known")],
+        MostRefused | ManyRefused => {
+            &[(context.feedback == Feedback::Off, "delivery results are not known")]
+        }
         Volume => &[(context.muted, MUTED), (life.settling, SETTLING)],
-        MostRefused | SpamVerdict => &[],
+        UnknownRecipients | SpamVerdict => &[],
     };
     reasons.iter().find(|(is_off, _)| *is_off).map(|(_, why)| *why)
 }

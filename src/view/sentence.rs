@@ -32,6 +32,9 @@ pub fn sentence(finding: &Finding) -> String {
         SignalName::MostRefused | SignalName::ManyRefused => {
             format!("{} refused; usual: {usual}", recipients(bad, of))
         }
+        SignalName::UnknownRecipients => {
+            format!("{} unknown to this server; usual: {usual}", recipients(bad, of))
+        }
         SignalName::SpamVerdict => {
             format!("{} called spam by the filter before; usual: {usual}", were(&messages(bad, of)))
         }
@@ -111,7 +114,7 @@ mod tests {
     fn findings_are_sentences() {
         use SignalName::{
             ForeignFrom, ManyRefused, ShiftedNetworks, SpamVerdict, UnknownCrowds,
-            UnregisteredSender, Volume,
+            UnknownRecipients, UnregisteredSender, Volume,
         };
         for (finding, text) in [
             (
@@ -137,6 +140,10 @@ mod tests {
             (
                 finding(ManyRefused, 37, 40, 0, 0.02),
                 "37 of the last 40 recipients were refused; usual: 2 %",
+            ),
+            (
+                finding(UnknownRecipients, 16, 16, 0, 0.05),
+                "all of the last 16 recipients were unknown to this server; usual: 5 %",
             ),
             (
                 finding(SpamVerdict, 1, 3, 0, 0.01),

@@ -269,7 +269,7 @@ fn explanations(signals: impl Iterator<Item = SignalName>) -> Vec<String> {
             SignalName::NewNetworks | SignalName::ShiftedNetworks => {
                 &["If somebody travels or a program moved: ask them before you let it go on"]
             }
-            SignalName::MostRefused | SignalName::ManyRefused => {
+            SignalName::MostRefused | SignalName::ManyRefused | SignalName::UnknownRecipients => {
                 &["If its list of recipients is old: have it cleaned"]
             }
             SignalName::SpamVerdict => &["See what the filter found: the spam headers of its mail"],

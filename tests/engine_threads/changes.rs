@@ -4,7 +4,7 @@
 use crate::harness::*;
 use connguard::{
     connector::{ConnectorKey, Entity},
-    engine::Engine,
+    engine::{Engine, Feedback},
     message::Outcome,
     record::{Actor, CaseId, Event, Record, Snapshot, Trust},
     restriction,
@@ -57,7 +57,7 @@ fn history_follows_a_name_under_load() {
 fn whatever_happens_at_once_the_accounts_are_right() {
     within_a_minute(|| {
         let engine = engine(None);
-        engine.set_feedback(true);
+        engine.set_feedback(Feedback::Coming);
         let over = AtomicU64::new(0);
         let (mut seen, mut journal) = (Vec::new(), Vec::new());
         let results = at_once(THREADS + 3, |thread| match thread {
@@ -75,10 +75,10 @@ fn whatever_happens_at_once_the_accounts_are_right() {
                 for n in 0..100 {
                     let mode = if n % 5 == 4 { Mode::Observe } else { Mode::Enforce };
                     engine.reload(settings(mode, None, n % 3 == 0), START);
-                    engine.set_feedback(n % 7 != 0);
+                    engine.set_feedback(if n % 7 == 0 { Feedback::Off } else { Feedback::Coming });
                     thread::yield_now();
                 }
-                engine.set_feedback(true);
+                engine.set_feedback(Feedback::Coming);
                 over.fetch_add(1, SeqCst);
                 (Seen::default(), Vec::new())
             }
@@ -119,7 +119,7 @@ fn whatever_happens_at_once_the_accounts_are_right() {
             snapshot.live
         };
         assert_eq!(sorted(kept), sorted(engine.table().snapshot()));
-        engine.set_feedback(false);
+        engine.set_feedback(Feedback::Off);
         engine.sweep(after(600));
         assert_eq!(tally(&engine, 0).in_flight(), 0);
     });

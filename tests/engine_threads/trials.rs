@@ -3,6 +3,7 @@
 
 use crate::harness::*;
 use connguard::{
+    engine::Feedback,
     message::Outcome,
     record::{CaseId, Event, Record, SignalName, Unit},
     tally::Tally,
@@ -97,7 +98,7 @@ fn results_from_many_threads_all_count_once_and_nothing_stays_in_flight() {
     const PAIRS: u64 = 10;
     within_a_minute(|| {
         let engine = engine(Some(u32::MAX));
-        engine.set_feedback(true);
+        engine.set_feedback(Feedback::Coming);
         for round in 0..ROUNDS {
             let to = one_recipient();
             let accepted = |id: &str| {
@@ -139,7 +140,7 @@ fn what_is_never_heard_of_lands_once() {
     const EACH: u64 = 200;
     within_a_minute(|| {
         let engine = engine(Some(u32::MAX));
-        engine.set_feedback(true);
+        engine.set_feedback(Feedback::Coming);
         let to = one_recipient();
         for round in 0..10 {
             at_once(THREADS, |thread| {
@@ -166,8 +167,8 @@ fn what_is_never_heard_of_lands_once() {
                 match thread {
                     0 => engine.sweep(late),
                     1 if round % 2 == 0 => {
-                        engine.set_feedback(false);
-                        engine.set_feedback(true);
+                        engine.set_feedback(Feedback::Off);
+                        engine.set_feedback(Feedback::Coming);
                     }
                     _ => {
                         for n in 0..EACH {

@@ -5,7 +5,7 @@ use connguard::{
     connector::{ConnectorKey, Profile, fold_login},
     directory::{Directory, Limits, Named, Params, Terms, Usual},
     domain::DomainSet,
-    engine::{Directions, RestrictionTerms, Settings},
+    engine::{Directions, Feedback, RestrictionTerms, Settings},
     model::Model,
     timestamp::parse_span,
     verdict::Throttle,
@@ -102,12 +102,13 @@ impl Config {
         Ok(one(&self.global, "max_connectors")?.unwrap_or(1000))
     }
 
-    /// Whether delivery results are coming.
-    pub(crate) fn feedback(&self) -> Outcome<bool> {
+    /// What is known of delivery results.
+    pub(crate) fn feedback(&self) -> Outcome<Feedback> {
         match list(&self.global, "feedback").next() {
-            None | Some("off") => Ok(false),
-            Some("on") => Ok(true),
-            Some(word) => Err(format!("{word:?} is neither on nor off")),
+            None | Some("off") => Ok(Feedback::Off),
+            Some("watching") => Ok(Feedback::Watching),
+            Some("on") => Ok(Feedback::Coming),
+            Some(word) => Err(format!("{word:?} is none of on, watching, off")),
         }
     }
 

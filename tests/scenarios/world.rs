@@ -10,7 +10,7 @@ use crate::{
 };
 use connguard::{
     connector::{ConnectorKey, Entity},
-    engine::{Blocked, Engine, Memory, Notice},
+    engine::{Blocked, Engine, Memory, Notice, Waiting},
     record::{Actor, Live, Record, Snapshot, Trust},
     restriction, tally,
     timestamp::{Timestamp, parse_span},
@@ -21,8 +21,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 const FIRST_DAY: u64 = 20_600;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What the history keeps: of all connectors together, and of each.
-type Saved = (Memory, Vec<(ConnectorKey, tally::Image)>);
+/// What the history keeps: of all connectors together, of each, and of messages
+/// whose fate is not known.
+type Saved = (Memory, Vec<(ConnectorKey, tally::Image)>, Vec<Waiting>);
 
 /// All of it.
 pub(crate) struct World {
@@ -342,8 +343,9 @@ impl World {
         self.settle_accounts()?;
         let snapshot = restriction::replay(Snapshot::default(), self.journal.clone());
         let mut engine = self.new_engine()?;
-        if let Some((memory, histories)) = saved {
+        if let Some((memory, histories, waiting)) = saved {
             let recalled = engine.recall(Some(memory), histories, self.now);
+            engine.recall_waiting(waiting, self.now);
             if recalled.left_out > 0 || !recalled.faults.is_empty() {
                 return Err(format!("not all came back: {recalled:?}"));
             }
@@ -375,7 +377,7 @@ impl World {
 fn saved(engine: &Arc<Engine>, now: Timestamp) -> Saved {
     let (filters, muted_until) = (Some(engine.filters()), engine.muted_until(now));
     let memory = Memory { key: engine.key(), filters, muted_until };
-    (memory, engine.histories().collect())
+    (memory, engine.histories().collect(), engine.waiting().collect())
 }
 
 fn span_of(text: &str) -> Outcome<Duration> {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Puts `bytes` in the place of the history, and loads that.
-fn load_bytes(store: &Store, bytes: &[u8]) -> Loaded<Learned, Filters> {
+fn load_bytes(store: &Store, bytes: &[u8]) -> Loaded<Learned, Filters, Waiting> {
     fs::write(store.path(), bytes).unwrap();
     load(store)
 }
@@ -11,9 +11,11 @@ fn load_bytes(store: &Store, bytes: &[u8]) -> Loaded<Learned, Filters> {
 /// What was loaded may miss something, and says so then; but nothing in it may
 /// be wrong.
 #[track_caller]
-fn nothing_wrong(loaded: &Loaded<Learned, Filters>, given: &[(ConnectorKey, Learned)]) {
+fn nothing_wrong(loaded: &Loaded<Learned, Filters, Waiting>, given: &[(ConnectorKey, Learned)]) {
     assert!(loaded.connectors.iter().all(|it| given.contains(it)));
     assert!(loaded.filters.as_ref().is_none_or(|it| *it == filters(40)));
+    assert!(loaded.messages.iter().all(|it| messages(2).contains(it)));
+    assert!(loaded.place.as_ref().is_none_or(|it| it == b"inode 7"));
     assert!(loaded.key.is_none_or(|key| key == KEY));
     assert!(loaded.saved_at.is_none_or(|it| it == at(0)));
     assert_eq!(loaded.lost_filters, loaded.filters.is_none());
@@ -26,8 +28,8 @@ fn a_file_that_was_cut_gives_its_whole_blocks() {
     let given = connectors(600);
     let bytes = fs::read(store.path()).unwrap();
     let blocks = blocks(&bytes);
-    // Head, filters, 256 + 256 + 88 connectors, end.
-    assert_eq!(blocks.len(), 6);
+    // Head, filters, 256 + 256 + 88 connectors, messages, place, end.
+    assert_eq!(blocks.len(), 8);
     // Every byte where something is decided, some where nothing is.
     let edges: Vec<usize> = blocks.iter().map(|(from, _)| *from).collect();
     let near = |cut: &usize| edges.iter().any(|edge| edge.abs_diff(*cut) < 15);
@@ -35,10 +37,12 @@ fn a_file_that_was_cut_gives_its_whole_blocks() {
         let loaded = load_bytes(&store, &bytes[..cut]);
         nothing_wrong(&loaded, &given);
         let whole = blocks.iter().filter(|(_, to)| *to <= cut).count();
-        let count = [0, 0, 0, 256, 512, 600, 600][whole];
+        let count = [0, 0, 0, 256, 512, 600, 600, 600, 600][whole];
         assert!(loaded.connectors == given[..count], "cut at {cut}");
         assert_eq!(loaded.is_empty(), whole == 0, "cut at {cut}");
         assert_eq!(loaded.lost_filters, whole < 2, "cut at {cut}");
+        assert_eq!(loaded.messages.is_empty(), whole < 6, "cut at {cut}");
+        assert_eq!(loaded.place.is_none(), whole < 7, "cut at {cut}");
         assert!(!loaded.losses.is_empty(), "cut at {cut}");
         assert_eq!(fs::read(folder.path().join("history.damaged")).unwrap(), bytes[..cut]);
     }
@@ -84,6 +88,16 @@ fn a_damaged_block_costs_only_itself() {
     assert_eq!(loaded.mute(at(100)), Some(at(100 + 86_400)));
     assert!(loaded.losses[0].contains("the history of every connector was read"));
     assert!(loaded.losses[1].contains("are lost: signals"), "{:?}", loaded.losses);
+
+    // Messages and the place cost nothing but themselves.
+    let loaded = load_bytes(&store, &damage(5));
+    assert!(loaded.messages.is_empty() && loaded.place.is_some());
+    assert!(!loaded.lost_filters && loaded.connectors == given);
+    assert!(loaded.losses[0].contains("the history of every connector was read"));
+    assert!(loaded.losses[1].contains("on their way are lost"), "{:?}", loaded.losses);
+    let loaded = load_bytes(&store, &damage(6));
+    assert!(loaded.messages == messages(2) && loaded.place.is_none());
+    assert!(!loaded.lost_filters && loaded.connectors == given);
 
     // Behind a wrong header nothing is found.
     let mut bytes = bytes.clone();
@@ -153,7 +167,7 @@ fn another_schema_or_version_starts_empty_and_is_kept() {
 fn another_shape_under_the_same_schema_is_no_panic() {
     let (_folder, store) = place(300, 40);
     type Other = (Vec<String>, bool);
-    let loaded: Loaded<Other, Vec<Other>> = store.load();
+    let loaded: Loaded<Other, Vec<Other>, Other> = store.load();
     assert!(loaded.filters.is_none() && !loaded.losses.is_empty());
 }
 

@@ -25,13 +25,16 @@ fn growing(told: mpsc::Sender<u64>) -> impl FnMut() -> Growing + Send + 'static 
             key: KEY,
             connectors: connectors(count).into_iter(),
             filters: filters(10),
+            messages: std::iter::empty(),
+            place: None,
             saved_at: at(count),
             muted_until: None,
         }
     }
 }
 
-type Growing = Saved<std::vec::IntoIter<(ConnectorKey, Learned)>, Filters>;
+type Growing =
+    Saved<std::vec::IntoIter<(ConnectorKey, Learned)>, Filters, std::iter::Empty<Waiting>>;
 
 #[test]
 fn it_saves_once_a_period() {
@@ -114,7 +117,15 @@ fn a_panic_costs_one_save() {
                 assert!(!panicking || all.len() > 10, "a fault of our own");
                 all.next()
             });
-            Saved { key: KEY, connectors, filters: filters(1), saved_at: at(1), muted_until: None }
+            Saved {
+                key: KEY,
+                connectors,
+                filters: filters(1),
+                messages: std::iter::empty::<Waiting>(),
+                place: None,
+                saved_at: at(1),
+                muted_until: None,
+            }
         }
     };
     let store = Store::open(folder.path(), SCHEMA);
@@ -148,12 +159,20 @@ fn connectors_are_collected_one_by_one_from_a_map_in_use() {
                 map.insert(key.clone(), Arc::clone(&found));
                 Some((key, found.load(SeqCst)))
             });
-            Saved { key: KEY, connectors, filters: (), saved_at: at(1), muted_until: None }
+            Saved {
+                key: KEY,
+                connectors,
+                filters: (),
+                messages: std::iter::empty::<()>(),
+                place: None,
+                saved_at: at(1),
+                muted_until: None,
+            }
         }
     };
     let folder = tempfile::tempdir().unwrap();
     let handle = spawn(Store::open(folder.path(), SCHEMA), NEVER, None, collect).unwrap();
     handle.stop().unwrap();
-    let loaded: Loaded<u64, ()> = Store::open(folder.path(), SCHEMA).load();
+    let loaded: Loaded<u64, (), ()> = Store::open(folder.path(), SCHEMA).load();
     assert_eq!(loaded.connectors.len(), 500);
 }

@@ -146,6 +146,9 @@ impl Kind {
             SignalName::UnknownCrowds => Self::Test(model.crowds, "crowd", 0),
             SignalName::MostRefused => Self::Test(model.most_refused, "refusal", 0),
             SignalName::ManyRefused => Self::Test(model.many_refused, "refusal", 0),
+            SignalName::UnknownRecipients => {
+                Self::Test(model.unknown_recipients, "unknown recipient", 0)
+            }
             SignalName::SpamVerdict => Self::Test(model.spam, "verdict", 0),
             SignalName::Volume => Self::Level,
         }
