@@ -122,6 +122,39 @@ pub fn find(mail_log: &MailLog, tools: &Tools, wall: Timestamp) -> Found {
     }
 }
 
+/// What `mail_log` means for whoever asks now, and what is wrong with that.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outlook {
+    /// What would be read.
+    pub found: Found,
+    /// What can't be had so, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Looks at what [`find`] finds, and at who will answer for recipients.
+pub fn outlook(mail_log: &MailLog, tools: &Tools, wall: Timestamp) -> Outlook {
+    let found = find(mail_log, tools, wall);
+    let mut warnings = Vec::new();
+    match &found {
+        Found::Off => return Outlook { found, warnings },
+        Found::File(path) => {
+            let fault = source::open(path).err();
+            warnings.extend(fault.map(|error| unreadable(path, &error)));
+        }
+        Found::Journal if !has_mail(&tools.journalctl) => warnings.push(
+            "the journal shows this user no mail: is journalctl there, and is the user in the group systemd-journal?".into(),
+        ),
+        Found::Journal => {}
+        Found::Nothing(why) => warnings.push(why.clone()),
+    }
+    if let Some(hop) = next_hop(tools) {
+        warnings.push(format!(
+            "Postfix hands all relayed mail to {hop}: delivery results say little behind a relayhost, since it takes what the servers of the recipients refuse later"
+        ));
+    }
+    Outlook { found, warnings }
+}
+
 /// Where all mail goes to that this host relays, if it does not go to the
 /// servers of its recipients: then they are not who answers.
 pub fn next_hop(tools: &Tools) -> Option<String> {

@@ -154,8 +154,8 @@ impl Follower {
         }
     }
 
-    /// Whether it runs.
-    pub(super) fn is_running(&self) -> bool {
+    #[cfg(test)]
+    fn is_running(&self) -> bool {
         self.running.is_some()
     }
 

@@ -84,7 +84,9 @@ fn accepted<'a>(queue_id: &'a str, text: &'a str) -> Result<Accepted<'a>, Skip> 
         rest = behind_sasl_sender(behind);
     }
     if let Some(behind) = rest.strip_prefix(", orig_queue_id=") {
-        let (id, behind) = behind.split_at_checked(behind.find(',').unwrap_or(behind.len())).ok_or(Skip::Unknown)?;
+        let (id, behind) = behind
+            .split_at_checked(behind.find(',').unwrap_or(behind.len()))
+            .ok_or(Skip::Unknown)?;
         accepted.original_queue_id = scan::is_queue_id(id).then_some(id);
         rest = behind;
     }

@@ -69,11 +69,8 @@ fn stage<'a>(base: Judged<'a>, text: &'a str) -> Result<Event<'a>, Skip> {
         // Of a transaction at a proxy only the stage is logged.
         None => (Peer::default(), rest),
     };
-    let rest = rest.strip_prefix(": ").ok_or(if rest.len() < 2 {
-        Skip::Cut
-    } else {
-        Skip::Unknown
-    })?;
+    let rest =
+        rest.strip_prefix(": ").ok_or(if rest.len() < 2 { Skip::Cut } else { Skip::Unknown })?;
     let (text, envelope) = with_envelope(rest);
     let (code, dsn, text) = scan::reply(text);
     let scan::Envelope { from, to, login } = envelope;

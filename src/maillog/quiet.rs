@@ -115,7 +115,11 @@ const OF_SESSION: [&str; 74] = [
 
 /// Why a line about a message is skipped.
 pub(super) fn of_message(text: &str) -> Skip {
-    if OF_MESSAGE.iter().any(|start| text.starts_with(start)) { Skip::NoMail } else { Skip::Unknown }
+    if OF_MESSAGE.iter().any(|start| text.starts_with(start)) {
+        Skip::NoMail
+    } else {
+        Skip::Unknown
+    }
 }
 
 /// Why a line about no message is skipped.
@@ -140,8 +144,17 @@ fn is_verbose(text: &str) -> bool {
     });
     function
         || [
-            "send attr ", "input attribute ", "private/", "> ", "< ", ">>> ", "<<< ", "been_here: ",
-            "name_mask: ", "request", "public/",
+            "send attr ",
+            "input attribute ",
+            "private/",
+            "> ",
+            "< ",
+            ">>> ",
+            "<<< ",
+            "been_here: ",
+            "name_mask: ",
+            "request",
+            "public/",
         ]
         .iter()
         .any(|start| text.starts_with(start))

@@ -19,11 +19,7 @@ pub(super) fn queue_id(text: &str) -> Option<(Option<&str>, &str)> {
     let end = memchr(b':', bytes.get(..bytes.len().min(48))?)?;
     let (id, rest) = text.split_at_checked(end)?;
     let rest = rest.strip_prefix(": ")?;
-    if is_queue_id(id) {
-        Some((Some(id), rest))
-    } else {
-        (id == "NOQUEUE").then_some((None, rest))
-    }
+    if is_queue_id(id) { Some((Some(id), rest)) } else { (id == "NOQUEUE").then_some((None, rest)) }
 }
 
 /// Whether this can be a queue id: a short one has six or more digits of base
@@ -169,10 +165,14 @@ mod tests {
 
     #[test]
     fn queue_ids_are_told_from_words() {
-        for id in ["0F5383D", "40197AA", "4PbC4x469Jz3tBr", "48rT2v1hQrz1J0N", "ED06590130AA1C9D6D862"] {
+        for id in
+            ["0F5383D", "40197AA", "4PbC4x469Jz3tBr", "48rT2v1hQrz1J0N", "ED06590130AA1C9D6D862"]
+        {
             assert!(is_queue_id(id), "{id}");
         }
-        for word in ["", "warning", "extract_addr", "statistics", "ABCDE", "authentication", "0f5383d"] {
+        for word in
+            ["", "warning", "extract_addr", "statistics", "ABCDE", "authentication", "0f5383d"]
+        {
             assert!(!is_queue_id(word), "{word}");
         }
     }
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn peers_have_names_addresses_and_ports() {
-        let peer_of = |text| peer(text).map(|(peer, rest)| (peer.name, peer.address, peer.port, rest));
+        let peer_of =
+            |text| peer(text).map(|(peer, rest)| (peer.name, peer.address, peer.port, rest));
         let v4 = "192.0.2.1".parse().ok();
         let v6 = "2001:db8::1".parse().ok();
         for (text, expected) in [

@@ -77,8 +77,7 @@ fn yearless(line: &str) -> Option<(Stamp, &str)> {
 fn second_of_day(text: &[u8]) -> Option<u32> {
     let &[h1, h2, b':', m1, m2, b':', s1, s2] = text else { return None };
     let (hour, minute, second) = (two(h1, h2)?, two(m1, m2)?, two(s1, s2)?);
-    (hour < 24 && minute < 60 && second <= 60)
-        .then(|| hour * 3600 + minute * 60 + second.min(59))
+    (hour < 24 && minute < 60 && second <= 60).then(|| hour * 3600 + minute * 60 + second.min(59))
 }
 
 fn full(line: &str) -> Option<(Stamp, &str)> {
@@ -171,10 +170,23 @@ mod tests {
     #[test]
     fn what_is_no_time_is_none() {
         for line in [
-            "", " ", "Nov", "Nov  2 06:25:01", "Nov  0 06:25:01 mx", "Nov 31 06:25:01 mx",
-            "Nov  2 24:25:01 mx", "nov  2 06:25:01 mx", "2023-03-14T00:00:31 mx",
-            "2023-13-14T00:00:31Z mx", "2023-03-14T00:00:31.+01:00x mx", "1969-12-31T00:00:00Z mx",
-            "2023-03-14 00:00:31Z mx", "Ñov 2 06:25:01 mxxxx", "<22", "<22>", "99999",
+            "",
+            " ",
+            "Nov",
+            "Nov  2 06:25:01",
+            "Nov  0 06:25:01 mx",
+            "Nov 31 06:25:01 mx",
+            "Nov  2 24:25:01 mx",
+            "nov  2 06:25:01 mx",
+            "2023-03-14T00:00:31 mx",
+            "2023-13-14T00:00:31Z mx",
+            "2023-03-14T00:00:31.+01:00x mx",
+            "1969-12-31T00:00:00Z mx",
+            "2023-03-14 00:00:31Z mx",
+            "Ñov 2 06:25:01 mxxxx",
+            "<22",
+            "<22>",
+            "99999",
         ] {
             assert_eq!(read(line), None, "{line:?}");
         }
