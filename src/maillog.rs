@@ -21,6 +21,7 @@ mod tag;
 
 pub use calendar::Calendar;
 pub use provider::provider_name;
+pub(crate) use scan::reply;
 pub use stamp::Stamp;
 
 use std::net::IpAddr;
@@ -67,8 +68,16 @@ pub enum Event<'a> {
     Connected(Peer<'a>),
     /// smtpd: it is gone.
     Disconnected(Peer<'a>),
-    /// smtpd: it showed a certificate.
+    /// smtpd: it showed a certificate (`smtpd_tls_loglevel` 2 or more). Whether
+    /// that is trusted, the next [`Event::Encrypted`] of the same process says.
     Certificate(Certificate<'a>),
+    /// smtpd: TLS is on (`smtpd_tls_loglevel` 1 or more).
+    Encrypted {
+        /// With whom.
+        client: Peer<'a>,
+        /// It showed a certificate that chains to a CA that Postfix trusts.
+        trusted: bool,
+    },
     /// smtpd: a transaction got its queue id, at its first accepted recipient.
     Accepted(Accepted<'a>),
     /// pickup: a message was submitted without SMTP.
@@ -129,8 +138,6 @@ pub enum Event<'a> {
 pub struct Certificate<'a> {
     /// Whose it is.
     pub client: Peer<'a>,
-    /// Whether it chains to a CA that Postfix trusts.
-    pub trusted: bool,
     /// CN of its subject.
     pub subject: &'a str,
     /// CN of its issuer.

@@ -1,6 +1,19 @@
 //! What the text of a failed delivery says about the client that sent the mail.
+//!
+//! One table ([`table`]) gives each text its class, with the reason in words.
+//! Only what another host said of this mail or its recipient can speak against
+//! the client; what Postfix says itself never does, except that the recipient's
+//! domain does not exist. What the table does not know counts as [`Class::Other`]
+//! and against nobody: a class that is missing costs a little evidence, a wrong
+//! one could stop a legitimate client.
 
-use crate::{maillog::Attempt, message::Outcome};
+mod table;
+
+use crate::{
+    domain,
+    maillog::{self, Attempt, Status},
+    message::Outcome,
+};
 
 /// Why a delivery failed, as far as it matters to the judgement.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -42,8 +55,96 @@ impl Class {
 }
 
 /// Why an attempt failed; nothing where it did not.
-pub fn class(_attempt: &Attempt<'_>) -> Option<Class> {
-    None
+pub fn class(attempt: &Attempt<'_>) -> Option<Class> {
+    explain(attempt).map(|(class, _)| class)
+}
+
+/// Why an attempt failed, and what makes it count as that, in words.
+pub fn explain(attempt: &Attempt<'_>) -> Option<(Class, &'static str)> {
+    match attempt.status {
+        Status::Sent => None,
+        Status::Expired => Some((Class::Own, "it was too long in the queue")),
+        Status::Probe => Some((Class::Own, "a probe is no mail")),
+        Status::Deferred | Status::Bounced => Some(table::look_up(&Answer::of(attempt))),
+    }
+}
+
+/// What the table is asked.
+#[derive(Debug)]
+struct Answer {
+    by: By,
+    /// 4 or 5: try again, or never.
+    digit: u8,
+    /// Enhanced status code.
+    dsn: String,
+    /// Lower case, without addresses.
+    text: String,
+    /// The domain that Postfix looked up in vain is the recipient's.
+    own_domain: bool,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum By {
+    /// Postfix itself.
+    Postfix,
+    /// The other host, when it was connected to.
+    Greeting,
+    /// The other host, of the sender.
+    Sender,
+    /// The other host, of the recipient or the message.
+    Mail,
+}
+
+impl Answer {
+    fn of(attempt: &Attempt<'_>) -> Self {
+        let reply = attempt.said();
+        let (code, dsn, _) = maillog::reply(reply.unwrap_or(""));
+        let dsn = if dsn.is_empty() { attempt.dsn } else { dsn };
+        let by = match attempt.in_reply_to() {
+            None => By::Postfix,
+            Some(_) if attempt.refused_to_talk() => By::Greeting,
+            Some(command) if command.starts_with("MAIL FROM") => By::Sender,
+            Some(_) => By::Mail,
+        };
+        let digit = match (code / 100, dsn.as_bytes().first()) {
+            (4, _) | (0, Some(b'4')) => 4,
+            (5, _) | (0, Some(b'5')) => 5,
+            _ if attempt.status == Status::Bounced => 5,
+            _ => 4,
+        };
+        let text = reply.unwrap_or(attempt.text);
+        Self { by, digit, dsn: dsn.to_owned(), own_domain: looked_up(attempt), text: folded(text) }
+    }
+}
+
+/// Lower case, cut at a length that no reply needs, and without the addresses
+/// that it repeats: who chose them would choose the class.
+fn folded(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut folded = String::with_capacity(text.len().min(LONGEST));
+    for word in text.split_ascii_whitespace() {
+        if folded.len() + word.len() > LONGEST {
+            break;
+        }
+        if !word.contains('@') {
+            folded.extend(word.chars().map(|c| c.to_ascii_lowercase()));
+            folded.push(' ');
+        }
+    }
+    folded
+}
+
+/// Whether Postfix says of the recipient's own domain, not of a next hop that is
+/// configured, that DNS does not know it.
+fn looked_up(attempt: &Attempt<'_>) -> bool {
+    let Some(domain) = domain::of_address(attempt.to) else { return false };
+    let named = |name: &str| name.eq_ignore_ascii_case(domain);
+    if let Some((_, rest)) = attempt.text.split_once(" for name=") {
+        return rest.split(' ').next().is_some_and(named);
+    }
+    let rest = attempt.text.strip_prefix("Domain ");
+    rest.and_then(|rest| rest.split(' ').next()).is_some_and(named)
 }
 
 /// What an attempt means for the judgement.

@@ -145,23 +145,49 @@ fn reported<'a>(queue_id: &'a str, text: &'a str) -> Result<Event<'a>, Skip> {
 
 /// A line that is about no message.
 fn of_session<'a>(program: &str, text: &'a str) -> Result<Event<'a>, Skip> {
-    if program == "smtpd" {
-        if let Some(rest) = text.strip_prefix("connect from ") {
-            return alone(rest).map(Event::Connected);
-        }
-        if let Some(rest) = text.strip_prefix("disconnect from ") {
-            return alone(rest).map(Event::Disconnected);
-        }
-        if let Some(certificate) = certificate(text) {
-            return Ok(Event::Certificate(certificate));
-        }
-        if let Some(rest) = text.strip_prefix("proxy-")
-            && let Some(verdict) = verdict(None, text).filter(|_| !rest.is_empty())
-        {
-            return verdict;
-        }
+    if program != "smtpd" {
+        return Err(quiet::of_session(text));
     }
-    Err(quiet::of_session(program, text))
+    if let Some(rest) = text.strip_prefix("connect from ") {
+        return alone(rest).map(Event::Connected);
+    }
+    if let Some(rest) = text.strip_prefix("disconnect from ") {
+        return alone(rest).map(Event::Disconnected);
+    }
+    if let Some((level, rest)) = text.split_once(" TLS connection established from ") {
+        return encrypted(level, rest);
+    }
+    if text.starts_with("proxy-") {
+        return verdict(None, text).unwrap_or(Err(Skip::Unknown));
+    }
+    match scan::peer(text) {
+        Some((client, rest)) => of_client(client, rest.strip_prefix(": ").unwrap_or("")),
+        None => Err(quiet::of_session(text)),
+    }
+}
+
+/// `Trusted`, and `P: TLSv1.3 with cipher …`.
+fn encrypted<'a>(level: &str, text: &'a str) -> Result<Event<'a>, Skip> {
+    let trusted = match level {
+        "Trusted" | "Verified" => true,
+        "Untrusted" | "Anonymous" => false,
+        _ => return Err(Skip::Unknown),
+    };
+    let (client, _) = scan::peer(text).ok_or(Skip::Cut)?;
+    Ok(Event::Encrypted { client, trusted })
+}
+
+/// Details of TLS, among them its certificate.
+fn of_client<'a>(client: Peer<'a>, text: &'a str) -> Result<Event<'a>, Skip> {
+    let text = ["Trusted: ", "Untrusted: "]
+        .iter()
+        .find_map(|level| text.strip_prefix(level))
+        .unwrap_or(text);
+    match text.strip_prefix("subject_CN=") {
+        Some(rest) => certificate(client, rest).map(Event::Certificate).ok_or(Skip::Unknown),
+        None if text.is_empty() => Err(Skip::Unknown),
+        None => Err(Skip::NoMail),
+    }
 }
 
 fn alone(text: &str) -> Result<Peer<'_>, Skip> {
@@ -172,22 +198,14 @@ fn alone(text: &str) -> Result<Peer<'_>, Skip> {
     }
 }
 
-/// `P: subject_CN=N, issuer=N, fingerprint=F, pkey_fingerprint=F`. The client
-/// chose the names: where they hold a field there is no telling them apart.
-fn certificate(text: &str) -> Option<Certificate<'_>> {
-    let (client, rest) = scan::peer(text)?;
-    let rest = rest.strip_prefix(": ")?;
-    let (trusted, rest) = match rest.strip_prefix("Trusted: ") {
-        Some(rest) => (true, rest),
-        None => (false, rest.strip_prefix("Untrusted: ").unwrap_or(rest)),
-    };
-    let rest = rest.strip_prefix("subject_CN=")?;
-    let (subject, rest) = rest.split_once(", issuer=")?;
-    let (issuer, rest) = rest.split_once(", fingerprint=")?;
-    if rest.contains(", issuer=") || issuer.contains(", issuer=") || rest.contains(", fingerprint=")
-    {
+/// `N, issuer=N, fingerprint=F, pkey_fingerprint=F`. The client chose the names:
+/// where they hold a field there is no telling them apart.
+fn certificate<'a>(client: Peer<'a>, text: &'a str) -> Option<Certificate<'a>> {
+    let (names, rest) = text.split_once(", fingerprint=")?;
+    let (subject, issuer) = names.split_once(", issuer=")?;
+    if issuer.contains(", issuer=") || rest.contains(", fingerprint=") {
         return None;
     }
     let fingerprint = rest.split(", ").next()?;
-    Some(Certificate { client, trusted, subject, issuer, fingerprint })
+    Some(Certificate { client, subject, issuer, fingerprint })
 }

@@ -32,7 +32,7 @@ const OF_MESSAGE: [&str; 20] = [
 ];
 
 /// Beginnings of lines without a queue id that are about no message.
-const OF_SESSION: [&str; 74] = [
+const OF_SESSION: [&str; 76] = [
     // postscreen, dnsblog, tlsproxy.
     "CONNECT from ",
     "DISCONNECT ",
@@ -91,6 +91,8 @@ const OF_SESSION: [&str; 74] = [
     "remove session ",
     "reloaded session ",
     "depth=",
+    "subject=",
+    "issuer=",
     "address lookup ",
     // anvil, scache, verify, master, scripts, commands.
     "statistics: ",
@@ -123,39 +125,70 @@ pub(super) fn of_message(text: &str) -> Skip {
 }
 
 /// Why a line about no message is skipped.
-pub(super) fn of_session(_program: &str, text: &str) -> Skip {
+pub(super) fn of_session(text: &str) -> Skip {
+    const LEVELS: [&str; 4] = ["warning: ", "error: ", "fatal: ", "panic: "];
+    let starts = |list: &[&str]| list.iter().any(|start| text.starts_with(start));
     if text.is_empty() {
-        return Skip::Cut;
+        Skip::Cut
+    } else if starts(&LEVELS) {
+        Skip::Warning
+    } else if starts(&OF_SESSION) || starts(&VERBOSE) || names_a_function(text) {
+        Skip::NoMail
+    } else {
+        Skip::Unknown
     }
-    if ["warning: ", "error: ", "fatal: ", "panic: "].iter().any(|start| text.starts_with(start)) {
-        return Skip::Warning;
-    }
-    if OF_SESSION.iter().any(|start| text.starts_with(start)) || is_verbose(text) {
-        return Skip::NoMail;
-    }
-    Skip::Unknown
 }
 
-/// What a program with `-v` logs: mostly the name of a function and a colon.
-fn is_verbose(text: &str) -> bool {
+/// `match_hostname: …`: most of what a program with `-v` logs.
+fn names_a_function(text: &str) -> bool {
     let end = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_'));
-    let function = end.and_then(|end| text.split_at_checked(end)).is_some_and(|(name, rest)| {
+    end.and_then(|end| text.split_at_checked(end)).is_some_and(|(name, rest)| {
         name.contains('_') && (rest.starts_with(':') || rest.starts_with(' '))
-    });
-    function
-        || [
-            "send attr ",
-            "input attribute ",
-            "private/",
-            "> ",
-            "< ",
-            ">>> ",
-            "<<< ",
-            "been_here: ",
-            "name_mask: ",
-            "request",
-            "public/",
-        ]
-        .iter()
-        .any(|start| text.starts_with(start))
+    })
 }
+
+/// What else a program with `-v` logs.
+const VERBOSE: [&str; 42] = [
+    "> ",
+    "< ",
+    ">>> ",
+    "<<< ",
+    "send attr ",
+    "input attribute ",
+    "private/",
+    "public/",
+    "smtp socket: ",
+    "cleanup socket: ",
+    "been_here: ",
+    "request: ",
+    "request ignored",
+    "trigger ",
+    "initial envelope ",
+    "extracted envelope ",
+    "header ",
+    "start ",
+    "end ",
+    "begin ",
+    "done ",
+    "before ",
+    "after ",
+    "process generation: ",
+    "mynetworks: ",
+    "wakeup ",
+    "idle timeout -- ",
+    "connection established",
+    "connection closed",
+    "connecting to ",
+    "fsspace: ",
+    "rewrite stream ",
+    "proxymap stream ",
+    "master disconnect ",
+    "open ",
+    "lookup ",
+    "pref ",
+    "host name lookup methods: ",
+    "cleanup flags = ",
+    "Compiled against ",
+    "Run-time linked against ",
+    "starting up",
+];
