@@ -113,7 +113,7 @@ impl fmt::Display for Found {
 
 /// What `mail_log` means on this host, for this process. It may ask other
 /// programs, for some seconds.
-pub fn find(mail_log: &MailLog, tools: &Tools, wall: Timestamp) -> Found {
+pub(super) fn find(mail_log: &MailLog, tools: &Tools, wall: Timestamp) -> Found {
     match mail_log {
         MailLog::File(path) => Found::File(path.clone()),
         MailLog::Journal => Found::Journal,
@@ -157,7 +157,7 @@ pub fn outlook(mail_log: &MailLog, tools: &Tools, wall: Timestamp) -> Outlook {
 
 /// Where all mail goes to that this host relays, if it does not go to the
 /// servers of its recipients: then they are not who answers.
-pub fn next_hop(tools: &Tools) -> Option<String> {
+fn next_hop(tools: &Tools) -> Option<String> {
     let answer = postconf(tools, &["relayhost", "default_transport"])?;
     let mut values = answer.lines().map(str::trim);
     let (relayhost, transport) = (values.next()?, values.next().unwrap_or_default());
