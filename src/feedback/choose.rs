@@ -209,8 +209,12 @@ fn auto(tools: &Tools, wall: Timestamp) -> Found {
 /// Why a log can't be read, and what to do.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     let name = path.display();
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return format!("{name}: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {}
+        io::ErrorKind::NotFound => {
+            return format!("{name} is not there: does Postfix log there? See feedback.mail_log");
+        }
+        _ => return format!("{name}: {error}"),
     }
     let user = User::from_uid(geteuid()).ok().flatten();
     let user = user.map_or_else(|| geteuid().to_string(), |user| user.name);

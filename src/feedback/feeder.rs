@@ -57,6 +57,9 @@ pub(super) struct Feeder {
     proof: Proof,
     feedback: Feedback,
     healthy: bool,
+    /// Whether its trouble was logged; and until when the next one is not.
+    complained: bool,
+    silent_until: Timestamp,
     trouble: Option<(Timestamp, String)>,
     lag: Duration,
 }
@@ -81,6 +84,8 @@ impl Feeder {
             feedback: engine.feedback(),
             engine,
             healthy: true,
+            complained: false,
+            silent_until: moment.now,
             trouble: None,
             lag: Duration::ZERO,
         }
@@ -144,7 +149,7 @@ impl Feeder {
     /// Whether the log has to be found (again).
     fn is_to_be_found(&self, now: Timestamp) -> bool {
         let is_auto = self.params.mail_log == MailLog::Auto;
-        let is_bad = self.trouble.is_some() || self.proof.state() == State::Doubtful;
+        let is_bad = self.is_over(now) || self.proof.state() == State::Doubtful;
         let nothing_yet = self.follower.is_none() && self.params.mail_log != MailLog::None;
         (nothing_yet || is_auto && is_bad) && now >= self.look_again
     }
@@ -217,27 +222,44 @@ impl Feeder {
             _ => None,
         };
         self.was_read |= self.follower.is_some() && self.trouble.is_none();
-        let since = self.trouble.as_ref().map(|(since, _)| *since);
-        // Between two names of a rotation there is none for a moment.
-        let over = since.is_some_and(|since| !self.was_read || now.since(since) >= GRACE);
+        let over = self.is_over(now);
         let is_file = matches!(self.follower, Some(Follower::File(_)));
-        let healthy = if is_file { !over } else { since.is_none() };
+        let healthy = if is_file { !over } else { self.trouble.is_none() };
         let proof = self.proof.update(self.reader.counts().results, awaited(&self.engine), now);
         let feedback = match proof {
             _ if over || self.follower.is_none() => Feedback::Off,
             State::Proven => Feedback::Coming,
             State::Open | State::Doubtful => Feedback::Watching,
         };
-        self.tell(healthy, feedback);
+        self.healthy = healthy;
+        self.complain(now);
+        self.tell(feedback);
     }
 
-    fn tell(&mut self, healthy: bool, feedback: Feedback) {
-        if std::mem::replace(&mut self.healthy, healthy) != healthy {
-            match &self.trouble {
-                Some((_, why)) => tracing::warn!("mail log: not healthy: {why}"),
-                None => tracing::info!("mail log: healthy again"),
+    /// Whether there was trouble for so long that it no longer passes for a
+    /// rotation, which leaves no file for a moment.
+    fn is_over(&self, now: Timestamp) -> bool {
+        let since = self.trouble.as_ref().map(|(since, _)| *since);
+        since.is_some_and(|since| !self.was_read || now.since(since) >= GRACE)
+    }
+
+    /// Logs a change of health, at most once a minute.
+    fn complain(&mut self, now: Timestamp) {
+        match (&self.trouble, self.healthy, self.complained) {
+            (Some((_, why)), false, false) if now >= self.silent_until => {
+                tracing::warn!("mail log: not healthy: {why}");
+                self.complained = true;
+                self.silent_until = now.plus(GRACE);
             }
+            (_, true, true) => {
+                tracing::info!("mail log: healthy again");
+                self.complained = false;
+            }
+            _ => {}
         }
+    }
+
+    fn tell(&mut self, feedback: Feedback) {
         if std::mem::replace(&mut self.feedback, feedback) != feedback {
             match feedback {
                 Feedback::Off => tracing::info!("mail log: delivery results are not known"),

@@ -253,3 +253,66 @@ fn same_domain(original: &str, to: &str) -> bool {
         (Some(_), None) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )]
+    use super::*;
+    use crate::engine::Settings;
+    use proptest::prelude::*;
+
+    const NOW: Moment =
+        Moment { now: Timestamp::from_seconds(1), wall: Timestamp::from_seconds(1) };
+
+    fn reader() -> Reader {
+        Reader::new(Arc::new(Engine::new(Settings::default(), 100, NOW.now)), NOW.wall)
+    }
+
+    #[test]
+    fn a_line_that_breaks_the_reader_costs_only_itself() {
+        let mut reader = reader();
+        reader.guarded(|_| panic!("a fault"));
+        reader.line(b"2026-11-22T08:00:00+00:00 mx postfix/qmgr[7]: ABCDE01: removed", NOW);
+        let expected = Counts { lines: 2, skipped: 1, panics: 1, ..Counts::default() };
+        assert_eq!(reader.counts(), expected);
+    }
+
+    #[test]
+    fn what_the_wall_clock_stamped_is_as_old_in_engine_time() {
+        let at = Timestamp::from_seconds;
+        let moment = Moment { now: at(1000), wall: at(5000) };
+        assert_eq!(moment.engine_time(at(4990)), at(990));
+        assert_eq!(moment.engine_time(at(6000)), at(1000));
+        assert_eq!(moment.engine_time(at(0)), at(0));
+    }
+
+    #[test]
+    fn a_rewritten_recipient_is_the_same_within_its_domain() {
+        for (original, to, same) in [
+            ("a@b.test", "c@B.Test", true),
+            ("a", "c@b.test", true),
+            ("a@b.test", "a@c.test", false),
+            ("a@b.test", "|/bin/false", false),
+        ] {
+            assert_eq!(same_domain(original, to), same, "{original} {to}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_line(lines in prop::collection::vec(any::<Vec<u8>>(), 0..20)) {
+            let mut reader = reader();
+            for line in &lines {
+                reader.line(line, NOW);
+            }
+            prop_assert_eq!(reader.counts().panics, 0);
+            prop_assert_eq!(reader.counts().lines, lines.len() as u64);
+        }
+    }
+}

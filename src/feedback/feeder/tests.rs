@@ -371,7 +371,7 @@ fn entries_of_the_journal_are_results_too() {
     fs::write(
         &script,
         format!(
-            r#"test -e {0}/go || exec sleep 60
+            r#"until test -e {0}/go; do sleep 0.01; done
 echo '{{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"{micros}","SYSLOG_IDENTIFIER":"postfix/smtp","MESSAGE":"{text}"}}'
 echo '{{"__CURSOR":"s=2","__REALTIME_TIMESTAMP":"{micros}","SYSLOG_IDENTIFIER":"dovecot","MESSAGE":"x"}}'
 exec sleep 60"#,
@@ -379,17 +379,18 @@ exec sleep 60"#,
         ),
     )
     .unwrap();
-    fs::write(folder.path().join("go"), "").unwrap();
+    let go = folder.path().join("go");
     let journalctl = Program { path: "/bin/sh".into(), arguments: vec![script.into()] };
     let tools = Tools { journalctl, ..tools(Vec::new()) };
     let mut world = World::with(folder, MailLog::Journal, tools);
     world.sends("ABCDE01", &["x@b.test"]);
+    fs::write(go, "").unwrap();
     let mut status = world.look();
-    for _ in 0..100_000 {
+    for _ in 0..20_000 {
         if status.lines == 2 {
             break;
         }
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
         status = world.look();
     }
     assert_eq!((status.kind, status.results, status.skipped), ("journal", 1, 0));
