@@ -106,7 +106,7 @@ impl fmt::Display for Found {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Journal => f.write_str("the journal"),
             Self::Off => f.write_str("none"),
-            Self::Nothing(why) => write!(f, "nothing: {why}"),
+            Self::Nothing(_) => f.write_str("nothing"),
         }
     }
 }
