@@ -76,6 +76,8 @@ pub struct Counters {
     /// configuration knows: a sign that it lacks inbound domains or relay
     /// networks.
     pub unattributed: AtomicU64,
+    /// Messages whose delivery results were waited for.
+    pub awaited: AtomicU64,
 }
 
 /// The engine.
