@@ -285,6 +285,7 @@ fn peak(child: &Child) -> Option<u64> {
 }
 
 /// Replays a log; gives its peak of memory in KiB and how long it took.
+#[allow(clippy::disallowed_methods, reason = "how long it takes is what is measured")]
 fn measured(site: &Site, log: &Path) -> (u64, Duration, Value) {
     let begun = std::time::Instant::now();
     let mut child = site.command(&[log.to_str().unwrap(), "--json"]).spawn().unwrap();
@@ -299,7 +300,6 @@ fn measured(site: &Site, log: &Path) -> (u64, Duration, Value) {
 
 #[test]
 #[ignore = "a week of 2 million lines: cargo test --release --test replay -- --ignored week"]
-#[allow(clippy::disallowed_methods, reason = "how long it takes is what is measured")]
 fn week_of_two_million_lines() {
     let site = Site::new();
     let mut peaks = Vec::new();
