@@ -58,6 +58,15 @@ impl Clock {
         })
     }
 
+    /// The wall clock now, by which others stamp what they log; a manual clock is
+    /// its own.
+    pub fn wall(&self) -> Timestamp {
+        match &*self.0 {
+            Source::System(_) => Timestamp::from_millis(wall_ms()),
+            Source::Manual(_) => self.now(),
+        }
+    }
+
     /// Draws engine time a little towards the wall clock. To be called about
     /// once a second; does nothing to a manual clock.
     pub fn slew(&self) {

@@ -29,7 +29,9 @@ pub use fault::{Fault, Faults, Position};
 use crate::{
     directory::{Directory, Params},
     domain::DomainSet,
-    engine, milter,
+    engine,
+    feedback::MailLog,
+    milter,
     model::Model,
     verdict::{Mode, Throttle, WordError},
 };
@@ -58,6 +60,8 @@ pub struct Config {
     pub state: StateParams,
     /// For the control socket.
     pub control: ControlParams,
+    /// Where delivery results are read.
+    pub mail_log: MailLog,
     /// For the log.
     pub log: LogParams,
     /// Every file that was read, the configuration file first.
@@ -210,7 +214,7 @@ pub fn summary(config: &Config) -> Vec<String> {
 /// Walks the file. The result counts only if no fault was recorded.
 fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> Config {
     let mut top = reader.top(entries);
-    top.unsupported(&["policy", "feedback", "alert", "metrics"]);
+    top.unsupported(&["policy", "alert", "metrics"]);
     let mode: Mode = top.word("mode", sections::MODES).unwrap_or_default();
     let milter = sections::milter(top.section("milter"));
     let realm = milter.login_realm.as_deref();
@@ -219,6 +223,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     let trust = sections::trust(top.section("trust"), realm);
     let restriction = sections::restriction(top.section("restriction"));
     let judgement = sections::judgement(top.section("judgement"));
+    let mail_log = sections::feedback(top.section("feedback"));
     let log = sections::log(top.section("log"));
     let names = host_names(reader, own_names);
     let defaults = Defaults { mode, restriction: &restriction, realm, own_names: &names };
@@ -251,6 +256,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         throttle: judgement.throttle,
         state: &state,
         control: &control,
+        mail_log: &mail_log,
         log: &log,
     });
     Config {
@@ -270,6 +276,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         },
         state,
         control,
+        mail_log,
         log,
         sources: Vec::new(),
         warnings: Vec::new(),

@@ -12,7 +12,7 @@ use crate::{
     connector::Entity,
     control::{self, Control},
     engine::{self, Engine, Moves, Notice},
-    history,
+    feedback, history,
     journal::{self, Journal},
     judge::Judgement,
     manager::{Manager, News},
@@ -135,8 +135,12 @@ pub async fn run(
         tracing::warn!("{sentence}");
     }
     let journal = start_journal(journal, &engine, &clock)?;
-    // Nobody follows the mail log yet.
-    let place = || None;
+    // Before the first message: what is logged of it must not be missed.
+    let feedback = Arc::new(start_feedback(&config, &engine, history.place.as_deref(), &clock)?);
+    let place = {
+        let feedback = Arc::clone(&feedback);
+        move || feedback.place()
+    };
     let history = Arc::new(start_history(history, &engine, &clock, place)?);
     let milter = {
         let clock = clock.clone();
@@ -149,6 +153,7 @@ pub async fn run(
         journal: Arc::clone(&journal),
         history: Arc::clone(&history),
         milter: milter.handle(),
+        feedback: Arc::clone(&feedback),
         state: config.state.directory.clone(),
         config: Arc::new(ArcSwap::from_pointee(config)),
         reloader: Reloader {
@@ -187,8 +192,13 @@ pub async fn run(
         // The socket goes when the task has let go of it.
         let _ = serving.await;
     }
-    // The lock of the journal guards the whole directory: it goes last.
-    let kept = tokio::task::spawn_blocking(move || (history.stop(), journal.stop())).await;
+    // What the log tells is in the history that is saved last. The lock of the
+    // journal guards the whole directory: it goes last.
+    let stop = move || {
+        feedback.stop();
+        (history.stop(), journal.stop())
+    };
+    let kept = tokio::task::spawn_blocking(stop).await;
     if let Ok((saved, flushed)) = kept {
         if let Err(error) = saved {
             tracing::error!("what was learned since the last time is lost by this stop: {error}");
@@ -268,7 +278,6 @@ struct Kept {
     store: history::Store,
     saved_at: Option<Timestamp>,
     /// How far the mail log was read.
-    #[expect(dead_code, reason = "for the follower of the mail log")]
     place: Option<Vec<u8>>,
 }
 
@@ -313,6 +322,20 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
         );
     }
     Kept { store, saved_at, place: loaded.place }
+}
+
+/// Follows the mail log from where the last run stopped.
+fn start_feedback(
+    config: &Config,
+    engine: &Arc<Engine>,
+    place: Option<&[u8]>,
+    clock: &Clock,
+) -> Result<feedback::Handle, Error> {
+    let params =
+        feedback::Params { mail_log: config.mail_log.clone(), tools: feedback::Tools::default() };
+    let (now, wall) = (clock.clone(), clock.clone());
+    feedback::spawn(params, Arc::clone(engine), place, move || now.now(), move || wall.wall())
+        .map_err(|source| Error::System { what: "start a thread for the mail log", source })
 }
 
 /// Saves the history from time to time. To be started once all is recalled.

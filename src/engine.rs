@@ -43,6 +43,7 @@ use crate::{
     known::Known,
     message::{Direction, Fate, Message, Recipient},
     pending::Pending,
+    provider::Providers,
     record::Finding,
     restriction::Table,
     roster::Roster,
@@ -75,6 +76,8 @@ pub struct Counters {
     /// configuration knows: a sign that it lacks inbound domains or relay
     /// networks.
     pub unattributed: AtomicU64,
+    /// Messages whose delivery results were waited for.
+    pub awaited: AtomicU64,
 }
 
 /// The engine.
@@ -90,6 +93,8 @@ pub struct Engine {
     known: Known,
     /// Messages whose fate is not yet known.
     pending: Pending<Owner>,
+    /// Who refuses everybody.
+    providers: Providers,
     /// What is known of delivery results: a [`Feedback`] as a number.
     feedback: AtomicU8,
     /// Until this second the memory of recipients means nothing: it was lost.
@@ -111,6 +116,7 @@ impl Engine {
             fingerprints: Fingerprints::random(),
             known: Known::default(),
             pending: Pending::default(),
+            providers: Providers::default(),
             feedback: AtomicU8::new(Feedback::Off as u8),
             muted_until: AtomicU32::new(0),
             by_hand: Mutex::new(()),

@@ -307,3 +307,6 @@ pub fn parse(line: &str) -> Result<Line<'_>, Skip> {
 pub fn event<'a>(program: &str, text: &'a str) -> Result<Event<'a>, Skip> {
     events::read(program, text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,8 +98,8 @@ pub struct Message<'a> {
     pub host: Option<&'a str>,
 }
 
-/// What became of one recipient of a message that was accepted, as the queue
-/// manager learned it for the first time.
+/// What became of one recipient of a message that was accepted, as one attempt to
+/// deliver showed it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// Delivered, or taken over by the next host.
@@ -130,7 +130,8 @@ pub struct Delivery<'a> {
 /// Who answered for a recipient.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Provider<'a> {
-    /// Its organizational domain, or its address where it has no name.
+    /// Its organizational domain in lower case, or its address where it has no
+    /// name.
     pub name: &'a str,
     /// A refusal may be about this host's address instead of the client's mail
     /// (policy, spam, rate limit), as no refusal of an unknown recipient is.

@@ -15,7 +15,7 @@ use crate::{
     connector::Entity,
     control::{Answers, Handler, Peer},
     engine::{Blocked, Engine},
-    history, journal,
+    feedback, history, journal,
     manager::{Manager, News},
     milter,
     record::{Actor, CaseId, Event, Record, Restriction, Trust},
@@ -43,6 +43,8 @@ pub struct Operator {
     pub history: Arc<history::Handle>,
     /// The milter front-end.
     pub milter: milter::Handle,
+    /// Who reads the mail log.
+    pub feedback: Arc<feedback::Handle>,
     /// The configuration in force.
     pub config: Arc<ArcSwap<Config>>,
     /// How it is read again.
@@ -98,8 +100,8 @@ impl Operator {
     /// not at all; then the error says every fault.
     pub async fn reload(&self) -> Result<ReloadView, String> {
         self.manager.tell(News::Reloading);
-        let result =
-            self.reloader.reload(&self.engine, &self.milter, &self.config, self.clock.now()).await;
+        let Self { engine, milter, feedback, config, .. } = self;
+        let result = self.reloader.reload(engine, milter, feedback, config, self.clock.now()).await;
         match &result {
             Ok(report) => {
                 tracing::info!("reloaded");
@@ -124,6 +126,7 @@ impl Operator {
         let counters = self.engine.counters();
         let journal = self.journal.status();
         let milter = self.milter.status();
+        let feedback = self.feedback.status();
         let config = self.config.load();
         let mut notes = config.warnings.clone();
         if let Some(error) = &journal.error {
@@ -145,6 +148,7 @@ impl Operator {
                 until.local()
             ));
         }
+        notes.extend(feedback.notes());
         let unattributed = counters.unattributed.load(Relaxed);
         if unattributed > 0 {
             notes.push(format!(
@@ -182,6 +186,7 @@ impl Operator {
                 "healthy": history.healthy,
             },
             "milter": milter,
+            "feedback": feedback,
             "notes": notes,
         })
     }

@@ -75,6 +75,8 @@ struct Answer {
     by: By,
     /// 4 or 5: try again, or never.
     digit: u8,
+    /// Reply code, 0 where there is none.
+    code: u16,
     /// Enhanced status code.
     dsn: String,
     /// Lower case, without addresses.
@@ -114,7 +116,14 @@ impl Answer {
             _ => 4,
         };
         let text = reply.unwrap_or(attempt.text);
-        Self { by, digit, dsn: dsn.to_owned(), own_domain: looked_up(attempt), text: folded(text) }
+        Self {
+            by,
+            digit,
+            code,
+            dsn: dsn.to_owned(),
+            own_domain: looked_up(attempt),
+            text: folded(text),
+        }
     }
 }
 
@@ -155,3 +164,6 @@ pub fn outcome(attempt: &Attempt<'_>) -> Outcome {
         Some(_) => Outcome::Deferred,
     }
 }
+
+#[cfg(test)]
+mod tests;

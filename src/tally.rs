@@ -82,7 +82,8 @@ pub struct Tally {
     /// Until this second its volume and shape are learned and not judged, as an
     /// operator declared.
     settling_until: AtomicU32,
-    samples: Mutex<Vec<Sample>>,
+    /// Most connectors never have any.
+    samples: OnceLock<Box<Mutex<Vec<Sample>>>>,
 }
 
 /// Weeks in which younger weeks count for the busiest hour too, beside the
@@ -119,7 +120,7 @@ impl Tally {
             forwarder_since: AtomicU32::new(0),
             volume_since: AtomicU32::new(0),
             settling_until: AtomicU32::new(0),
-            samples: Mutex::new(Vec::new()),
+            samples: OnceLock::new(),
         }
     }
 
@@ -319,7 +320,8 @@ impl Tally {
 
     /// Keeps a bad message as evidence.
     pub fn keep(&self, sample: Sample) {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = self.samples.get_or_init(Box::default);
+        let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
         if samples.len() == SAMPLES {
             samples.remove(0);
         }
@@ -328,7 +330,9 @@ impl Tally {
 
     /// The samples, oldest first.
     pub fn samples(&self) -> Vec<Sample> {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let samples =
+            self.samples.get().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
+        samples.map_or_else(Vec::new, |samples| samples.clone())
     }
 
     /// Messages and recipients that passed since a score left zero.
@@ -364,7 +368,8 @@ impl Tally {
     fn forget_evidence(&self) {
         self.passed_messages.store(0, Relaxed);
         self.passed_recipients.store(0, Relaxed);
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(samples) = self.samples.get() else { return };
+        let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
         if !samples.is_empty() {
             *samples = Vec::new();
         }

@@ -15,6 +15,7 @@ use connguard::{
     directory::{Limits, Named, Terms, Usual},
     domain::DomainSet,
     engine::{HoldLimit, ReplyText, RestrictionTerms},
+    feedback::MailLog,
     milter::Listen,
     verdict::{Action, Mode, Scope, Throttle},
 };
@@ -162,7 +163,7 @@ fn a_fault_does_not_hide_behind_another() {
 #[test]
 fn every_key_of_the_full_example_arrives() {
     let path = Path::new("tests/config/good/full.toml");
-    let Config { settings, milter, state, control, log, sources, warnings, .. } =
+    let Config { settings, milter, state, control, mail_log, log, sources, warnings, .. } =
         load(path).unwrap();
     assert_eq!(warnings, [""; 0]);
     assert_eq!(sources, [path]);
@@ -200,6 +201,7 @@ fn every_key_of_the_full_example_arrives() {
     assert_eq!(state.directory, Path::new("/srv/connguard"));
     assert_eq!(state.max_connectors, 5000);
     assert_eq!(control.socket, Path::new("/srv/connguard/control.sock"));
+    assert_eq!(mail_log, MailLog::File("/var/log/postfix.log".into()));
     assert_eq!((log.level.as_str(), log.format), ("debug", LogFormat::Json));
 
     // Trust, relay networks and discover show in who a session is.

@@ -48,12 +48,15 @@
 //! where the whole message did.
 //!
 //! **What becomes of it.** Messages have queue ids, `Q1`, `Q2`... where no line
-//! gives one. A fate is `delivered`, `refused` or `deferred`, with a share
-//! before it, as `35% refused` (the others are delivered, evenly spread over
-//! the recipients of a line), and a delay behind it, as `after 2m` (16 seconds
-//! where there is none); it is told when time has come so far. Or by hand:
+//! gives one. A fate is a result with a share before it, as `35% refused` (the
+//! others are delivered, evenly spread over the recipients of a line), and a
+//! delay behind it, as `after 2m` (16 seconds where there is none); it is told
+//! when time has come so far. A result is `delivered`, `refused` or `deferred`,
+//! with `by PROVIDER` behind it where that matters, and `policy by PROVIDER` is a
+//! refusal that may mean this host. Or by hand:
 //! ```text
-//! deliver QUEUEID RECIPIENT delivered|refused|deferred
+//! deliver QUEUEID RECIPIENT RESULT [logged SPAN ago] [-> known|unknown]
+//! removed QUEUEID               Postfix has removed its queue file
 //! ```
 //!
 //! **Operators, reload, restart.** Without `->` a command must succeed.
@@ -170,9 +173,11 @@ scenarios! {
     crash
     crowds
     declared_usual
+    delivery_results
     disconnect
     every_identity
     expiry
+    flood_of_results
     forwarder
     grace_forgives
     hard_limits
@@ -181,6 +186,7 @@ scenarios! {
     inbound_recipients
     late_results
     learning
+    list_host
     local_submission
     lost_keys
     many_clients
@@ -196,6 +202,7 @@ scenarios! {
     observe_mode
     observe_one_connector
     observe_results
+    our_address_listed
     odd_domains
     refused_late
     registered_mail
@@ -243,6 +250,10 @@ fn what_is_misspelt_is_no_check_that_passes() {
         "operator pardon client:127.0.0.1",
         "expect no finding client:127.0.0.1 volumen",
         "deliver Q1 b@y.test bounced",
+        "deliver Q1 b@y.test policy",
+        "deliver Q1 b@y.test refused -> known",
+        "deliver Q1 b@y.test refused logged 3s",
+        "removed",
         "restart without journal",
         "25:00:00 sweep",
     ] {

@@ -2,8 +2,10 @@
 
 use super::{Error, Output, output};
 use crate::{
+    clock::Clock,
     config::{self, Config, Faults},
     daemon,
+    feedback::{self, Outlook, Tools},
 };
 use serde_json::json;
 use std::{
@@ -13,7 +15,11 @@ use std::{
 
 /// Prints every fault, or `ok` and what was understood.
 pub(super) fn check(path: &Path, options: Output) -> Result<(), Error> {
-    let result = config::load(path, &daemon::own_names());
+    let result = config::load(path, &daemon::own_names()).map(|config| {
+        let wall = Clock::system().wall();
+        let outlook = feedback::outlook(&config.mail_log, &Tools::default(), wall);
+        (config, outlook)
+    });
     if options.json {
         print_json(&result)?
     } else {
@@ -29,12 +35,15 @@ pub(super) fn check(path: &Path, options: Output) -> Result<(), Error> {
     }
 }
 
-fn print_text(result: &Result<Config, Faults>) -> io::Result<()> {
+fn print_text(result: &Result<(Config, Outlook), Faults>) -> io::Result<()> {
     let mut out = stdout().lock();
     match result {
-        Ok(config) => {
+        Ok((config, outlook)) => {
             writeln!(out, "ok")?;
-            for line in config::summary(config) {
+            let found = format!("mail log, as seen by this user: {}", outlook.found);
+            let warnings = outlook.warnings.iter();
+            let warnings = warnings.map(|warning| format!("warning: mail log: {warning}"));
+            for line in config::summary(config).into_iter().chain([found]).chain(warnings) {
                 writeln!(out, "{}", output::clean(&line))?;
             }
             Ok(())
@@ -43,13 +52,15 @@ fn print_text(result: &Result<Config, Faults>) -> io::Result<()> {
     }
 }
 
-fn print_json(result: &Result<Config, Faults>) -> io::Result<()> {
+fn print_json(result: &Result<(Config, Outlook), Faults>) -> io::Result<()> {
     let value = match result {
-        Ok(config) => {
+        Ok((config, outlook)) => {
+            let warnings = [&config.warnings[..], &outlook.warnings[..]].concat();
             json!({
                 "ok": true,
                 "understood": config.understood,
-                "warnings": config.warnings,
+                "mail_log": outlook.found.to_string(),
+                "warnings": warnings,
                 "without_registered_domains": config.without_registered_domains,
             })
         }

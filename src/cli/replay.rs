@@ -8,7 +8,7 @@ use super::{CONFIG, Error, output};
 use crate::{
     clock::Clock,
     config::Config,
-    replay::{self, Input, Params, Progress, Replay, Report},
+    replay::{self, Counts, Input, Params, Progress, Replay, Report},
     verdict::Mode,
 };
 use clap::Args;
@@ -86,23 +86,27 @@ pub(super) fn replay(config: &Path, options: &Options) -> Result<(), Error> {
     }
     let warnings = base.warnings.iter();
     report.notes.extend(warnings.map(|warning| format!("configuration: {warning}")));
-    expect_postfix(&counts)?;
+    if counts.all_skipped() == counts.lines {
+        return Err(Error::No(nothing(&counts)));
+    }
     if let Some(learn) = learn {
         report.notes.push(learn.save(&replay, ended.span.map(|(_, to)| to), now)?);
     }
     print(&report, options.output.json)
 }
 
-/// Refuses what is no log of Postfix.
-pub(super) fn expect_postfix(counts: &replay::Counts) -> Result<(), Error> {
-    if counts.of_postfix() > 0 {
-        return Ok(());
+/// Why a log without a line that says anything is of no use.
+pub(super) fn nothing(counts: &Counts) -> String {
+    let lines = counts.lines;
+    match counts.of_postfix() {
+        0 => format!(
+            "none of {lines} lines is of Postfix: connguard reads lines as \
+             `Nov 22 06:25:01 mx postfix/qmgr[714]: ...`, as syslog or maillog_file writes them"
+        ),
+        some => {
+            format!("{some} of {lines} lines are of Postfix, and none says anything about mail")
+        }
     }
-    Err(Error::No(format!(
-        "none of {} lines is of Postfix: connguard reads lines as \
-         `Nov 22 06:25:01 mx postfix/qmgr[714]: …`, as syslog or maillog_file writes them",
-        counts.lines
-    )))
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Error> {

@@ -69,6 +69,7 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
                 text("/milter/refused_connections")
             ),
         ),
+        ("mail log", mail_log(status)),
     ];
     let unregistered = status.pointer("/without_registered_domains").and_then(Value::as_array);
     if let Some(entities) = unregistered.filter(|entities| !entities.is_empty()) {
@@ -87,6 +88,21 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
         lines.push(("note", plain(note)));
     }
     lines
+}
+
+/// How the mail log is read, in one line.
+fn mail_log(status: &Value) -> String {
+    let get = |name: &str| status.pointer(&format!("/feedback/{name}"));
+    let text = |name: &str| get(name).map(plain).unwrap_or_default();
+    let healthy = get("healthy") == Some(&Value::Bool(true));
+    let what = match &*text("kind") {
+        "file" => text("file"),
+        "journal" => "the journal".to_owned(),
+        _ if healthy => return "none, as configured".to_owned(),
+        _ => "none".to_owned(),
+    };
+    let health = if healthy { "healthy" } else { "NOT HEALTHY" };
+    format!("{health}, {what}, {} results, {} s behind", text("results"), text("lag_s"))
 }
 
 fn plain(value: &Value) -> String {

@@ -2,7 +2,7 @@
 
 use super::{
     Error, output,
-    replay::{Bar, expect_postfix, on_interrupt},
+    replay::{Bar, nothing, on_interrupt},
 };
 use crate::{
     clock::Clock,
@@ -65,7 +65,10 @@ pub(super) fn suggest(options: &Options) -> Result<(), Error> {
         !stop.load(Relaxed)
     });
     bar.finish();
-    expect_postfix(input.counts())?;
+    let counts = input.counts();
+    if counts.all_skipped() == counts.lines {
+        return Err(Error::No(nothing(counts)));
+    }
     let origin = Origin {
         logs: options.logs.iter().map(|path| path.display().to_string()).collect(),
         is_partial: ended.stopped,

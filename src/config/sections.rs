@@ -1,5 +1,5 @@
 //! The sections that are there once: `[milter]`, `[state]`, `[control]`,
-//! `[trust]`, `[restriction]`, `[judgement]` and `[log]`.
+//! `[trust]`, `[restriction]`, `[judgement]`, `[feedback]` and `[log]`.
 
 use super::{
     ControlParams, LogParams, StateParams,
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     connector::fold_login,
     engine::{Directions, ReplyText, RestrictionTerms},
+    feedback::MailLog,
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
     milter::Listen,
     timestamp::parse_span,
@@ -278,6 +279,11 @@ fn spam_header(entry: &str) -> Result<(), String> {
             _ => error.replace('\n', " "),
         }
     })
+}
+
+/// `[feedback]`.
+pub(super) fn feedback(mut table: Table<'_, '_>) -> MailLog {
+    table.word("mail_log", "auto, journal, none or an absolute path").unwrap_or_default()
 }
 
 /// `[log]`.

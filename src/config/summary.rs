@@ -9,6 +9,7 @@ use crate::{
     directory::{Limits, Named, Params, Terms},
     domain::DomainSet,
     engine::Directions,
+    feedback::MailLog,
     milter::Listen,
     timestamp::format_span,
     verdict::{Action, Mode, Scope},
@@ -32,6 +33,7 @@ pub(super) struct Parts<'a> {
     pub(super) throttle: bool,
     pub(super) state: &'a StateParams,
     pub(super) control: &'a ControlParams,
+    pub(super) mail_log: &'a MailLog,
     pub(super) log: &'a LogParams,
 }
 
@@ -66,6 +68,12 @@ pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
         "suspicious connectors: are slowed down in enforce mode".to_owned()
     } else {
         "suspicious connectors: are only told of".to_owned()
+    });
+    lines.push(match parts.mail_log {
+        MailLog::None => "delivery results: are not read".to_owned(),
+        MailLog::Auto => "delivery results: are read where Postfix logs to".to_owned(),
+        MailLog::Journal => "delivery results: are read in the journal".to_owned(),
+        MailLog::File(path) => format!("delivery results: are read in {}", path.display()),
     });
     lines.push(format!(
         "state: {}; at most {} connectors",

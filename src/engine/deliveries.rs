@@ -6,7 +6,7 @@ use crate::{
     connector::{ConnectorKey, Entity},
     directory::Resolution,
     known,
-    message::{Delivery, Outcome},
+    message::{Delivery, Outcome, Provider},
     pending::{Feedback, Heard, Landed, News, Report, Results, Sharer},
     signal::{Context, Stage, Told},
     tally::Tally,
@@ -27,6 +27,15 @@ pub(super) struct Owner {
     pub(super) resets: u32,
 }
 
+/// Who answered for a recipient.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// A keyed hash of its name.
+    provider: u64,
+    /// It was a refusal that may be about this host.
+    may_mean_us: bool,
+}
+
 impl Sharer for Owner {
     fn share(&self) -> u64 {
         self.tally.id()
@@ -45,9 +54,9 @@ impl Owner {
 }
 
 impl Engine {
-    /// Says what is known of delivery results. While nobody reads a log, no
-    /// message is waited for. What was waited for before a start is kept until
-    /// somebody says that nobody does any more.
+    /// Says what is known of delivery results; nobody knows anything at a start.
+    /// While nobody reads a log, no message is waited for: when that begins, all
+    /// are forgotten.
     pub fn set_feedback(&self, feedback: Feedback) {
         let before = self.feedback.swap(feedback as u8, Relaxed);
         if before != Feedback::Off as u8 && feedback == Feedback::Off {
@@ -72,15 +81,32 @@ impl Engine {
     /// with the same queue id, or of a recipient that the client did not choose,
     /// makes no trial.
     pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) -> bool {
-        let Delivery { queue_id, outcome, logged, .. } = *delivery;
+        let Delivery { queue_id, outcome, by, logged, .. } = *delivery;
         let recipient = self.fingerprints.of_recipient(delivery.recipient);
-        let report = Report { recipient, outcome, weight: 1.0, logged };
+        let by = by.map(|by| self.answer(&by, outcome));
+        let weight = self.weight(queue_id, by, now);
+        let report = Report { recipient, outcome, weight, logged };
         match self.pending.result(queue_id, &report, now) {
             Heard::Unknown => return false,
             Heard::Nothing => {}
-            Heard::News(news) => self.hear(&news, &report, now),
+            Heard::News(news) => self.hear(&news, &report, by, now),
         }
         true
+    }
+
+    fn answer(&self, by: &Provider<'_>, outcome: Outcome) -> Answer {
+        let may_mean_us = by.may_mean_us && outcome == Outcome::Refused;
+        Answer { provider: self.fingerprints.of_text(by.name), may_mean_us }
+    }
+
+    /// What a refusal counts.
+    fn weight(&self, queue_id: &str, by: Option<Answer>, now: Timestamp) -> f32 {
+        let by = by.filter(|by| by.may_mean_us);
+        let of = |by: Answer| {
+            let owner = self.pending.owner(queue_id)?;
+            Some(self.providers.weight(by.provider, owner.tally.id(), now))
+        };
+        by.and_then(of).unwrap_or(1.0)
     }
 
     /// Postfix has removed the queue file of a message: what is not known of it
@@ -91,7 +117,7 @@ impl Engine {
         }
     }
 
-    fn hear(&self, news: &News<Owner>, report: &Report, now: Timestamp) {
+    fn hear(&self, news: &News<Owner>, report: &Report, by: Option<Answer>, now: Timestamp) {
         if news.landed() {
             news.owner.tally.landed();
         }
@@ -107,6 +133,11 @@ impl Engine {
             Outcome::Refused => Some(true),
             Outcome::Deferred => None,
         };
+        if let (Some(_), Some(by)) = (this, by) {
+            self.providers.note(by.provider, news.owner.tally.id(), by.may_mean_us, now);
+        }
+        // What counts nothing is no trial.
+        let this = this.filter(|refused| !refused || report.weight > 0.0);
         if this.is_some() || stage == Stage::Complete {
             let told =
                 Told { this, weight: report.weight, of: news.of, so_far: news.so_far, stage };

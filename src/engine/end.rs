@@ -357,6 +357,7 @@ impl End<'_> {
         let Some(queue_id) = self.message.queue_id.filter(|_| is_read) else {
             return;
         };
+        engine.counters.awaited.fetch_add(1, Relaxed);
         counted.tally.took_off();
         let owner = Owner::of(&counted.key, &counted.tally);
         let recipients = transaction.recipients.clone().into_boxed_slice();

@@ -7,7 +7,7 @@
 //!
 //! Texts and headers hold what the client chose, and may look like the fields
 //! behind them. So an envelope counts only where it reaches the end of the
-//! line; and of several places at which a header could end, the last one does.
+//! line, and a header ends at the last place at which it could.
 
 use super::{Decision, Event, Header, Judged, Peer, Skip, scan};
 use memchr::{memchr_iter, memmem};
@@ -102,7 +102,7 @@ fn content<'a>(base: Judged<'a>, shown: bool, text: &'a str) -> Result<Event<'a>
     if !matches!(stage, "header" | "mime-header" | "nested-header" | "body" | "mime-error") {
         return Err(Skip::Unknown);
     }
-    let (value, client, envelope) = origin(rest).ok_or(Skip::Cut)?;
+    let (value, client, envelope) = origin(rest)?;
     if shown && stage == "header" {
         let queue_id = base.queue_id.ok_or(Skip::Unknown)?;
         let (name, value) = value.split_once(':').ok_or(Skip::Unknown)?;
@@ -113,24 +113,39 @@ fn content<'a>(base: Judged<'a>, shown: bool, text: &'a str) -> Result<Event<'a>
     Ok(Event::Verdict(Judged { stage, client, text: value, from, to, login, ..base }))
 }
 
-/// Content, whose it is, and the envelope: the last ` from P;` that an envelope
-/// follows, and then nothing or `: ` and the text of the rule.
-fn origin(text: &str) -> Option<(&str, Peer<'_>, scan::Envelope<'_>)> {
-    const FROM: &[u8] = b" from ";
+/// Content, whose it is, and its envelope.
+type Origin<'a> = (&'a str, Peer<'a>, scan::Envelope<'a>);
+
+/// What stands before the last ` from P;` behind which an envelope is, and then
+/// the end, or `: ` and the text of the rule. A rule may repeat the content in
+/// its text: where that leaves two such places, none is beyond doubt.
+fn origin(text: &str) -> Result<Origin<'_>, Skip> {
+    let mut found = None;
     let mut end = text.len();
-    loop {
-        let at = memmem::rfind(text.as_bytes().get(..end)?, FROM)?;
-        let behind = text.get(at + FROM.len()..)?;
-        if let Some((client, rest)) = source(behind)
-            && let Some(rest) = rest.strip_prefix(';')
-        {
-            let (envelope, rest) = scan::envelope(rest);
-            if rest.is_empty() || rest.starts_with(": ") || rest == ":" {
-                return Some((text.get(..at)?, client, envelope));
-            }
+    while let Some((before, behind)) = text.get(..end).and_then(|part| last_from(part, text)) {
+        end = before.len();
+        let Some((client, rest)) = source(behind) else { continue };
+        let Some(rest) = rest.strip_prefix(';') else { continue };
+        let (envelope, rest) = scan::envelope(rest);
+        if rest.is_empty() {
+            return Ok((before, client, envelope));
         }
-        end = at;
+        if rest.starts_with(": ") || rest == ":" {
+            if found.is_some() {
+                return Err(Skip::Unknown);
+            }
+            found = Some((before, client, envelope));
+        }
     }
+    found.ok_or(Skip::Cut)
+}
+
+/// What stands before and behind the last ` from ` of a part of `text`, up to
+/// whose end it looks.
+fn last_from<'a>(part: &str, text: &'a str) -> Option<(&'a str, &'a str)> {
+    const FROM: &str = " from ";
+    let at = memmem::rfind(part.as_bytes(), FROM.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + FROM.len()..)?))
 }
 
 /// A client, or `local` where pickup took it in.

@@ -32,7 +32,9 @@ const OF_MESSAGE: [&str; 20] = [
 ];
 
 /// Beginnings of lines without a queue id that are about no message.
-const OF_SESSION: [&str; 76] = [
+const OF_SESSION: [&str; 77] = [
+    // rsyslog: what it repeats counted the first time.
+    "message repeated ",
     // postscreen, dnsblog, tlsproxy.
     "CONNECT from ",
     "DISCONNECT ",

@@ -4,7 +4,7 @@ use crate::{
     config::{self, Config},
     connector::{ConnectorKey, Entity},
     engine::{Engine, Moves},
-    milter,
+    feedback, milter,
     timestamp::Timestamp,
     view::names,
 };
@@ -86,6 +86,7 @@ impl Reloader {
         &self,
         engine: &Engine,
         milter: &milter::Handle,
+        feedback: &feedback::Handle,
         current: &ArcSwap<Config>,
         now: Timestamp,
     ) -> Result<ReloadView, String> {
@@ -96,6 +97,7 @@ impl Reloader {
         let restart_needed = restart_needed(&old, &new);
         let moves = engine.reload(new.settings.clone(), now);
         milter.reconfigure(new.milter.clone());
+        feedback.reconfigure(new.mail_log.clone());
         let mut warnings = new.warnings.clone();
         warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));

@@ -24,6 +24,7 @@
 //!   client.
 
 mod draft;
+mod drafts;
 mod events;
 mod hosts;
 mod release;
@@ -37,7 +38,7 @@ use crate::{
     timestamp::Timestamp,
     trail::Step,
 };
-use draft::Drafts;
+use drafts::Drafts;
 use events::{Events, What};
 use hosts::{Host, Hosts, Names};
 use session::{Session, Transaction};

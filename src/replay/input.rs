@@ -63,8 +63,8 @@ impl Counts {
 
     /// Lines of Postfix, whether or not they say anything.
     pub fn of_postfix(&self) -> u64 {
-        let none = [Skip::Empty, Skip::NoTime, Skip::NotPostfix, Skip::Unknown];
-        none.iter().fold(self.lines, |left, skip| left.saturating_sub(self.skipped(*skip)))
+        let others = [Skip::Empty, Skip::NoTime, Skip::NotPostfix];
+        others.iter().fold(self.lines, |left, skip| left.saturating_sub(self.skipped(*skip)))
     }
 }
 
@@ -101,7 +101,7 @@ struct Waiting {
     opened: Option<Source>,
 }
 
-/// What [`Input::next`] gives.
+/// What [`Input::next_line`] gives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next<'a> {
     /// A line that is understood, with its time.
@@ -178,7 +178,7 @@ impl Input {
     }
 
     /// The next line, of whatever log.
-    pub fn next(&mut self) -> Next<'_> {
+    pub fn next_line(&mut self) -> Next<'_> {
         loop {
             if let Some(at) = self.moves.take()
                 && !self.advance(at)

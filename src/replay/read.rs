@@ -41,7 +41,7 @@ pub fn read(
     let mut ended = Ended::default();
     let mut next_look = 0;
     loop {
-        match input.next() {
+        match input.next_line() {
             Next::Line(at, text) => {
                 let (from, to) = ended.span.unwrap_or((at, at));
                 ended.span = Some((from.min(at), to.max(at)));

@@ -11,7 +11,7 @@ fn context(model: &Model, now: Timestamp) -> Context<'_> {
 
 #[test]
 fn it_fits_its_budget() {
-    assert!(size_of::<Tally>() <= 1072, "{}", size_of::<Tally>());
+    assert!(size_of::<Tally>() <= 1056, "{}", size_of::<Tally>());
 }
 
 #[test]

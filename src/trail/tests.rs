@@ -38,133 +38,140 @@ fn handed_on(next: &str) -> Step {
 #[test]
 fn a_message_without_a_filter_is_its_own_root() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    assert_eq!(trail.attempt(&sent("A1", FAR, "250 2.0.0 Ok"), at(1)), result("A1"));
-    assert!(!trail.is_derived("A1"));
-    assert_eq!(trail.removed("A1", at(2)), Some("A1".into()));
+    trail.came("A00001", ip(FAR), None, at(0));
+    assert_eq!(trail.attempt(&sent("A00001", FAR, "250 2.0.0 Ok"), at(1)), result("A00001"));
+    assert!(!trail.is_derived("A00001"));
+    assert_eq!(trail.removed("A00001", at(2)), Some("A00001".into()));
     // A line that is there twice.
-    assert_eq!(trail.removed("A1", at(2)), None);
+    assert_eq!(trail.removed("A00001", at(2)), None);
     // A log that begins in the midst of a message.
-    assert_eq!(trail.attempt(&sent("Z9", FAR, "250 2.0.0 Ok"), at(3)), result("Z9"));
-    assert_eq!(trail.removed("Z9", at(4)), Some("Z9".into()));
+    assert_eq!(trail.attempt(&sent("E00009", FAR, "250 2.0.0 Ok"), at(3)), result("E00009"));
+    assert_eq!(trail.removed("E00009", at(4)), Some("E00009".into()));
 }
 
 #[test]
 fn what_a_filter_hands_back_is_the_same_message() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    trail.came("B2", ip(LOOPBACK), None, at(1));
-    let step = trail.attempt(&sent("A1", LOOPBACK, "250 2.0.0 Ok: queued as B2"), at(1));
-    assert_eq!(step, handed_on("B2"));
-    assert_eq!(trail.removed("A1", at(1)), None);
-    assert!(trail.is_derived("B2"));
-    assert_eq!(trail.attempt(&sent("B2", FAR, "250 2.0.0 Ok: queued as C3"), at(2)), result("A1"));
-    assert_eq!(trail.removed("B2", at(2)), Some("A1".into()));
+    trail.came("A00001", ip(FAR), None, at(0));
+    trail.came("B00002", ip(LOOPBACK), None, at(1));
+    let step = trail.attempt(&sent("A00001", LOOPBACK, "250 2.0.0 Ok: queued as B00002"), at(1));
+    assert_eq!(step, handed_on("B00002"));
+    assert_eq!(trail.removed("A00001", at(1)), None);
+    assert!(trail.is_derived("B00002"));
+    assert_eq!(
+        trail.attempt(&sent("B00002", FAR, "250 2.0.0 Ok: queued as C00003"), at(2)),
+        result("A00001")
+    );
+    assert_eq!(trail.removed("B00002", at(2)), Some("A00001".into()));
 }
 
 #[test]
 fn each_recipient_may_go_through_the_filter_alone() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    for next in ["B2", "C3"] {
+    trail.came("A00001", ip(FAR), None, at(0));
+    for next in ["B00002", "C00003"] {
         trail.came(next, ip(LOOPBACK), None, at(1));
         let reply = format!("250 2.0.0 Ok: queued as {next}");
-        assert_eq!(trail.attempt(&sent("A1", LOOPBACK, &reply), at(1)), handed_on(next));
+        assert_eq!(trail.attempt(&sent("A00001", LOOPBACK, &reply), at(1)), handed_on(next));
         // Two recipients in one go are logged twice.
-        assert_eq!(trail.attempt(&sent("A1", LOOPBACK, &reply), at(1)), handed_on(next));
+        assert_eq!(trail.attempt(&sent("A00001", LOOPBACK, &reply), at(1)), handed_on(next));
     }
-    assert_eq!(trail.removed("A1", at(1)), None);
-    assert_eq!(trail.removed("B2", at(2)), None);
-    assert_eq!(trail.removed("C3", at(2)), Some("A1".into()));
+    assert_eq!(trail.removed("A00001", at(1)), None);
+    assert_eq!(trail.removed("B00002", at(2)), None);
+    assert_eq!(trail.removed("C00003", at(2)), Some("A00001".into()));
 }
 
 #[test]
 fn xforward_ties_at_once() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    trail.came("B2", ip(LOOPBACK), Some("A1"), at(1));
-    assert_eq!(trail.attempt(&sent("B2", FAR, "250 2.0.0 Ok"), at(2)), result("A1"));
-    assert_eq!(trail.removed("B2", at(2)), None);
-    let step = trail.attempt(&sent("A1", LOOPBACK, "250 2.0.0 Ok: queued as B2"), at(3));
-    assert_eq!(step, handed_on("B2"));
-    assert_eq!(trail.removed("A1", at(3)), Some("A1".into()));
+    trail.came("A00001", ip(FAR), None, at(0));
+    trail.came("B00002", ip(LOOPBACK), Some("A00001"), at(1));
+    assert_eq!(trail.attempt(&sent("B00002", FAR, "250 2.0.0 Ok"), at(2)), result("A00001"));
+    assert_eq!(trail.removed("B00002", at(2)), None);
+    let step = trail.attempt(&sent("A00001", LOOPBACK, "250 2.0.0 Ok: queued as B00002"), at(3));
+    assert_eq!(step, handed_on("B00002"));
+    assert_eq!(trail.removed("A00001", at(3)), Some("A00001".into()));
     // A queue id of another host is none of ours.
-    trail.came("D4", ip(FAR), Some("F00"), at(4));
-    assert!(!trail.is_derived("D4"));
+    trail.came("D00004", ip(FAR), Some("F00000"), at(4));
+    assert!(!trail.is_derived("D00004"));
 }
 
 #[test]
 fn a_filter_that_is_done_before_its_reply_is_logged() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    trail.came("B2", ip(LOOPBACK), None, at(1));
-    assert_eq!(trail.attempt(&sent("B2", FAR, "250 2.0.0 Ok"), at(1)), result("B2"));
-    assert_eq!(trail.removed("B2", at(1)), Some("B2".into()));
-    let step = trail.attempt(&sent("A1", LOOPBACK, "250 2.0.0 Ok: queued as B2"), at(1));
-    assert_eq!(step, handed_on("B2"));
-    assert_eq!(trail.removed("A1", at(2)), Some("A1".into()));
+    trail.came("A00001", ip(FAR), None, at(0));
+    trail.came("B00002", ip(LOOPBACK), None, at(1));
+    assert_eq!(trail.attempt(&sent("B00002", FAR, "250 2.0.0 Ok"), at(1)), result("B00002"));
+    assert_eq!(trail.removed("B00002", at(1)), Some("B00002".into()));
+    let step = trail.attempt(&sent("A00001", LOOPBACK, "250 2.0.0 Ok: queued as B00002"), at(1));
+    assert_eq!(step, handed_on("B00002"));
+    assert_eq!(trail.removed("A00001", at(2)), Some("A00001".into()));
 }
 
 #[test]
 fn a_stranger_s_reply_ties_nothing_that_is_not_his() {
     let mut trail = Trail::default();
-    trail.came("V1", ip("198.51.100.7"), None, at(0));
-    trail.came("A1", ip("198.51.100.6"), None, at(1));
-    trail.came("V2", ip("198.51.100.7"), None, at(2));
-    for victim in ["V1", "V2", "A1"] {
+    trail.came("F00001", ip("198.51.100.7"), None, at(0));
+    trail.came("A00001", ip("198.51.100.6"), None, at(1));
+    trail.came("F00002", ip("198.51.100.7"), None, at(2));
+    for victim in ["F00001", "F00002", "A00001"] {
         let reply = format!("250 2.0.0 Ok: queued as {victim}");
-        assert_eq!(trail.attempt(&sent("A1", FAR, &reply), at(3)), result("A1"), "{victim}");
+        assert_eq!(
+            trail.attempt(&sent("A00001", FAR, &reply), at(3)),
+            result("A00001"),
+            "{victim}"
+        );
         assert!(!trail.is_derived(victim));
     }
     // A filter on another host of ours gives back what it got.
-    trail.came("B2", ip(FAR), None, at(4));
-    let step = trail.attempt(&sent("A1", FAR, "250 2.0.0 Ok: queued as B2"), at(4));
-    assert_eq!(step, handed_on("B2"));
+    trail.came("B00002", ip(FAR), None, at(4));
+    let step = trail.attempt(&sent("A00001", FAR, "250 2.0.0 Ok: queued as B00002"), at(4));
+    assert_eq!(step, handed_on("B00002"));
 }
 
 #[test]
 fn a_way_back_that_was_not_logged_says_nothing() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    let step = trail.attempt(&sent("A1", LOOPBACK, "250 2.0.0 Ok: queued as B2"), at(1));
+    trail.came("A00001", ip(FAR), None, at(0));
+    let step = trail.attempt(&sent("A00001", LOOPBACK, "250 2.0.0 Ok: queued as B00002"), at(1));
     assert_eq!(step, Step::HandedOn { next: None });
 }
 
 #[test]
 fn what_an_alias_sends_on_is_nobody_s() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    let local = Attempt { relay: None, ..sent("A1", FAR, "forwarded as B2") };
-    assert_eq!(trail.attempt(&local, at(1)), Step::Expanded { next: "B2".into() });
-    assert!(trail.is_derived("B2"));
-    assert_eq!(trail.attempt(&sent("B2", FAR, "250 2.0.0 Ok"), at(2)), result("B2"));
-    assert_eq!(trail.removed("A1", at(2)), Some("A1".into()));
+    trail.came("A00001", ip(FAR), None, at(0));
+    let local = Attempt { relay: None, ..sent("A00001", FAR, "forwarded as B00002") };
+    assert_eq!(trail.attempt(&local, at(1)), Step::Expanded { next: "B00002".into() });
+    assert!(trail.is_derived("B00002"));
+    assert_eq!(trail.attempt(&sent("B00002", FAR, "250 2.0.0 Ok"), at(2)), result("B00002"));
+    assert_eq!(trail.removed("A00001", at(2)), Some("A00001".into()));
 }
 
 #[test]
 fn a_queue_id_that_comes_again_is_another_message() {
     let mut trail = Trail::default();
-    trail.came("A1", ip(FAR), None, at(0));
-    trail.came("B2", ip(LOOPBACK), Some("A1"), at(1));
-    assert_eq!(trail.removed("A1", at(1)), None);
-    trail.came("A1", ip(FAR), None, at(2));
+    trail.came("A00001", ip(FAR), None, at(0));
+    trail.came("B00002", ip(LOOPBACK), Some("A00001"), at(1));
+    assert_eq!(trail.removed("A00001", at(1)), None);
+    trail.came("A00001", ip(FAR), None, at(2));
     // Its results belong to the first message, which has no name any more.
-    assert_eq!(trail.attempt(&sent("B2", FAR, "250 2.0.0 Ok"), at(3)), result("B2"));
-    assert_eq!(trail.removed("B2", at(3)), None);
-    assert_eq!(trail.removed("A1", at(4)), Some("A1".into()));
+    assert_eq!(trail.attempt(&sent("B00002", FAR, "250 2.0.0 Ok"), at(3)), result("B00002"));
+    assert_eq!(trail.removed("B00002", at(3)), None);
+    assert_eq!(trail.removed("A00001", at(4)), Some("A00001".into()));
 }
 
 #[test]
 fn removed_files_are_forgotten_and_the_oldest_make_room() {
     let mut trail = Trail::with_room_for(4);
     for n in 0..100 {
-        trail.came(&format!("A{n}"), ip(FAR), None, at(n));
+        trail.came(&format!("A{n:05}"), ip(FAR), None, at(n));
     }
     assert_eq!(trail.len(), 4);
     let mut trail = Trail::with_room_for(1000);
-    trail.came("STAYS", ip(FAR), None, at(0));
+    trail.came("FEED00", ip(FAR), None, at(0));
     for n in 0..10_000 {
-        let queue_id = format!("A{n}");
+        let queue_id = format!("A{n:05}");
         trail.came(&queue_id, ip(FAR), None, at(10 * n));
         assert_eq!(trail.removed(&queue_id, at(10 * n)).as_deref(), Some(queue_id.as_str()));
     }
@@ -181,7 +188,7 @@ proptest! {
         let mut trail = Trail::with_room_for(5);
         for (n, (what, this, other, near)) in steps.into_iter().enumerate() {
             let now = at(n as u64 * 60);
-            let (this, other) = (format!("Q{this}"), format!("Q{other}"));
+            let (this, other) = (format!("ABCDE{this}"), format!("ABCDE{other}"));
             let from = if near { LOOPBACK } else { FAR };
             match what {
                 0 => trail.came(&this, ip(from), near.then_some(other.as_str()), now),
@@ -193,7 +200,7 @@ proptest! {
             prop_assert!(trail.len() <= 6);
         }
         for n in 0..6 {
-            trail.removed(&format!("Q{n}"), at(1_000_000));
+            trail.removed(&format!("ABCDE{n}"), at(1_000_000));
         }
         prop_assert!(trail.files.values().all(|file| file.removed));
     }

@@ -147,7 +147,7 @@ fn recipients_that_nobody_has_are_noticed() {
         guess(&mut site.client(CLIENT), &unknown)
     });
     assert_eq!(passed, 3);
-    assert_told(&site, ENTITY, &refusal, "most_refused", "recipients were refused");
+    assert_told(&site, ENTITY, &refusal, "unknown_recipients", "were unknown to this server");
     site.client(CLIENT).send(OURS, REMOTE).assert_tempfail();
     // What it may still do: write to those who are here.
     site.client(CLIENT).send(OURS, INBOUND).assert_accepted();
@@ -174,7 +174,7 @@ fn guessing_alone_is_noticed_of_a_client_that_is_known() {
     let refused = site.send(CLIENT, OURS, REMOTE);
     refused.assert_tempfail();
     let item = site.daemon.listed(ENTITY).expect("an entry");
-    assert_eq!(item["findings"][0]["signal"], "most_refused", "{item}");
+    assert_eq!(item["findings"][0]["signal"], "unknown_recipients", "{item}");
     site.sink.wait_for(1, SOON);
 }
 

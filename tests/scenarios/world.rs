@@ -4,7 +4,7 @@
 use crate::{
     config::Config,
     expect,
-    fates::{Fates, deliver},
+    fates::{Fates, deliver, removed},
     mail::{Client, Scene, Sent},
     words::{Outcome, Words, has_words, parse, substitute},
 };
@@ -160,7 +160,8 @@ impl World {
                 self.engine()?.sweep(self.now);
                 words.end()
             }
-            "deliver" => deliver(self.engine()?, words, self.now),
+            "deliver" => deliver(self.engine()?, words, outcome, self.now),
+            "removed" => removed(self.engine()?, words, self.now),
             "operator" => self.operator(words, outcome),
             "reload" => self.reload(outcome),
             "save" => {

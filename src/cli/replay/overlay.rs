@@ -182,7 +182,7 @@ fn lay_at(table: &mut dyn TableLike, path: &[&str], value: Value) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
     use super::*;
 
     fn laid(text: &str, sets: &[&str]) -> Result<String, String> {

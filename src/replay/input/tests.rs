@@ -25,7 +25,7 @@ fn read(paths: &[PathBuf], year: Option<i16>) -> (Vec<(String, String)>, Input) 
     let mut input = Input::open(paths, year, now).unwrap();
     let mut lines = Vec::new();
     loop {
-        match input.next() {
+        match input.next_line() {
             Next::Line(at, text) => {
                 let id = text.split(": ").nth(1).unwrap_or_default().to_owned();
                 lines.push((at.to_string()[..10].to_owned(), id));

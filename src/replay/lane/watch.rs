@@ -184,10 +184,8 @@ impl Watch {
                         watched.suspicion.get_or_insert((now, findings));
                     }
                 }
-                Notice::LimitReached(key, ..) => {
-                    if self.limited.len() < self.most {
-                        self.limited.insert(key);
-                    }
+                Notice::LimitReached(key, ..) if self.limited.len() < self.most => {
+                    self.limited.insert(key);
                 }
                 _ => {}
             }
