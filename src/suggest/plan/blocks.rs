@@ -91,7 +91,11 @@ impl Block {
         if let Some(name) = &figures.name
             && !self.clients.is_empty()
         {
-            first = format!("{}: {first}", shown(name));
+            let more = match group.keys.len() {
+                1 => String::new(),
+                many => format!(" and {} more", many - 1),
+            };
+            first = format!("{}{more}: {first}", shown(name));
         }
         self.comments.push(first);
         if group.keys.len() > 1 {
