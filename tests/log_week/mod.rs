@@ -29,15 +29,14 @@ const START: u64 = 1_772_409_600_000;
 const WEEK: u64 = 7 * 86_400_000;
 /// Thursday becomes Friday, and it is ten.
 const TAKEN_OVER_AT: u64 = START + 4 * 86_400_000 + 10 * 3_600_000;
-/// Lines of a message, about.
-const LINES_A_MESSAGE: u64 = 9;
+/// Lines of ten messages, about.
+const LINES_OF_TEN: u64 = 73;
 const SPAM_MESSAGES: u64 = 400;
 
 /// Writes about `lines` lines.
 pub(crate) fn write(lines: u64, out: &mut dyn Write) -> io::Result<()> {
     let mut week = Week::new(out);
-    let spam_lines = SPAM_MESSAGES * 12;
-    let messages = lines.saturating_sub(spam_lines).max(LINES_A_MESSAGE) / LINES_A_MESSAGE;
+    let messages = (lines.saturating_sub(SPAM_MESSAGES * 9) * 10 / LINES_OF_TEN).max(1);
     let mut spam = 0;
     for n in 0..messages {
         let at = START + n * WEEK / messages;

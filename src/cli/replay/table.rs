@@ -165,8 +165,12 @@ fn nearest(text: &mut String, all: &[NearMissReport]) {
     text.push_str(&table(&["ENTITY", "AT", "SCORE", "WHY"], all.iter().map(row).collect()));
 }
 
+/// The findings that say most: the first, and a second one that says at least half
+/// as much.
 fn why(findings: &[FindingView]) -> String {
-    findings.first().map(|finding| finding.text.clone()).unwrap_or_default()
+    let half = findings.first().map_or(0.0, |first| first.finding.score / 2.0);
+    let telling = findings.iter().take(2).filter(|one| one.finding.score >= half);
+    telling.map(|one| one.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// Two outcomes side by side, and what only one of them has.
