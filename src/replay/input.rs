@@ -18,9 +18,10 @@ use crate::{
 };
 use source::{Source, Step};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fs,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -140,7 +141,16 @@ impl Input {
         let read = Arc::new(AtomicU64::new(0));
         let mut total = Some(0_u64);
         let mut begun = Vec::new();
+        let mut warnings = Vec::new();
+        let mut seen = HashSet::new();
         for path in paths {
+            if file_number(path).is_some_and(|number| !seen.insert(number)) {
+                warnings.push(format!(
+                    "{} is a file that was named before: it is read once",
+                    path.display()
+                ));
+                continue;
+            }
             let (log, octets) = look_at(path, now, &read)?;
             total = total.zip(octets).map(|(total, octets)| total.saturating_add(octets));
             begun.push(log);
@@ -150,7 +160,7 @@ impl Input {
         }
         // Whatever order they were named in.
         begun.sort_by(|a, b| (a.first, &a.path).cmp(&(b.first, &b.path)));
-        Ok(Self { waiting: begun.into(), read, total, ..Self::nothing() })
+        Ok(Self { waiting: begun.into(), warnings, read, total, ..Self::nothing() })
     }
 
     /// A log that is read from elsewhere, whose first line is not younger than
@@ -261,6 +271,12 @@ impl Input {
 
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// What tells a file from all others, however it is named.
+fn file_number(path: &Path) -> Option<(u64, u64)> {
+    let about = fs::metadata(path).ok().filter(|about| about.is_file())?;
+    Some((about.dev(), about.ino()))
 }
 
 /// Reads the first lines of a log; gives its octets too, where they are known.

@@ -147,9 +147,12 @@ impl Source {
             any = true;
             let end = memchr::memchr(b'\n', available);
             let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
+            let used = part.len() + usize::from(end.is_some());
+            // Who goes on writing to a log that was truncated leaves NULs before.
+            let nuls = if self.bytes.is_empty() { leading_nuls(part) } else { 0 };
+            let part = part.get(nuls..).unwrap_or_default();
             let room = LONGEST.saturating_sub(self.bytes.len());
             self.bytes.extend_from_slice(part.get(..room).unwrap_or(part));
-            let used = part.len() + usize::from(end.is_some());
             self.reader.consume(used);
             if end.is_some() {
                 if self.bytes.last() == Some(&b'\r') {
@@ -159,6 +162,10 @@ impl Source {
             }
         }
     }
+}
+
+fn leading_nuls(part: &[u8]) -> usize {
+    part.iter().take_while(|octet| **octet == 0).count()
 }
 
 /// Counts the octets that are read.

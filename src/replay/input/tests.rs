@@ -65,6 +65,28 @@ fn logs_are_merged_by_time_whatever_their_order() {
 }
 
 #[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let folder = TempDir::new().unwrap();
+    let log = line("2026-03-02T10:00:01Z", "AAAA01");
+    let mut paths = files(&folder, &[("mail.log", log, "2026-03-03T00:00:00Z")]);
+    std::os::unix::fs::symlink("mail.log", folder.path().join("link")).unwrap();
+    paths.push(folder.path().join("link"));
+    let (lines, input) = read(&paths, None);
+    assert_eq!(ids(&lines), ["AAAA01"]);
+    let [warning] = input.warnings() else { return assert_eq!(input.warnings(), [""]) };
+    assert!(warning.contains("link is a file that was named before"), "{warning}");
+}
+
+#[test]
+fn nuls_of_a_truncated_file_are_no_part_of_its_first_line() {
+    let folder = TempDir::new().unwrap();
+    let log = "\0".repeat(1 << 20) + &line("2026-03-02T10:00:01Z", "AAAA01");
+    let paths = files(&folder, &[("mail.log", log, "2026-03-03T00:00:00Z")]);
+    let (lines, input) = read(&paths, None);
+    assert_eq!((ids(&lines), input.counts().all_skipped()), (vec!["AAAA01"], 0));
+}
+
+#[test]
 fn the_year_is_that_of_the_file_or_the_given_one() {
     let folder = TempDir::new().unwrap();
     let paths = files(
