@@ -277,6 +277,21 @@ fn an_interrupt_prints_what_there_is() {
     assert!(report["messages"].as_u64().unwrap() > 0);
 }
 
+#[test]
+fn an_interrupt_ends_the_wait_for_a_silent_pipe() {
+    let site = Site::new();
+    let mut child = site.command(&["-", "--json"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&week(20_000)).unwrap();
+    // It is read but for what the pipe holds: signals are listened to. The pipe
+    // stays open.
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let report = json(&child.wait_with_output().unwrap());
+    assert_eq!(report["stopped"], true);
+    drop(stdin);
+}
+
 /// The most memory that a process had so far, in KiB.
 fn peak(child: &Child) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;

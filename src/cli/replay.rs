@@ -69,7 +69,7 @@ pub(super) fn replay(config: &Path, options: &Options) -> Result<(), Error> {
     }
     let stop = on_interrupt();
     let learn = options.learn.as_deref().map(Learn::begin).transpose()?;
-    let mut input = Input::open(&options.logs, options.year, now)
+    let mut input = Input::open(&options.logs, options.year, now, &stop)
         .map_err(|error| Error::No(error.to_string()))?;
     let mut replay = Replay::new(lanes);
     let bar = Bar::new(options.output.json);

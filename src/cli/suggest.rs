@@ -51,14 +51,14 @@ pub(super) fn suggest(options: &Options) -> Result<(), Error> {
         return Err(Error::No(exists(path)));
     }
     let (postfix, without_postfix) = postfix(options)?;
-    let mut input = Input::open(&options.logs, options.year, Clock::system().now())
+    let (stop, now) = (on_interrupt(), Clock::system().now());
+    let mut input = Input::open(&options.logs, options.year, now, &stop)
         .map_err(|error| Error::No(error.to_string()))?;
     let known = postfix.as_ref().map_or_else(Known::default, |postfix| Known {
         inbound: postfix.inbound_set(),
         networks: postfix.networks.clone(),
     });
     let mut survey = Survey::new(known);
-    let stop = on_interrupt();
     let bar = Bar::new(false);
     let ended = replay::read(&mut input, &mut survey, |progress| {
         bar.show(progress);

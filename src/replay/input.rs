@@ -9,6 +9,7 @@
 //! year of the first line of the oldest file can be given; the others keep
 //! their distance to it.
 
+mod patient;
 mod source;
 mod years;
 
@@ -16,6 +17,7 @@ use crate::{
     maillog::{Calendar, Skip},
     timestamp::Timestamp,
 };
+use patient::Patient;
 use source::{Source, Step};
 use std::{
     collections::{HashSet, VecDeque},
@@ -25,7 +27,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::SystemTime,
 };
@@ -130,11 +132,17 @@ pub struct Input {
 
 impl Input {
     /// The logs at `paths`; `-` is standard input. `year` is the year of the
-    /// first line of all. `now` is for logs that have no time of their own.
+    /// first line of all. `now` is for logs that have no time of their own. Pipes
+    /// end when `stop` is set, whoever writes to them.
     ///
     /// # Errors
     /// The first log that can't be read.
-    pub fn open(paths: &[PathBuf], year: Option<i16>, now: Timestamp) -> Result<Self, InputError> {
+    pub fn open(
+        paths: &[PathBuf],
+        year: Option<i16>,
+        now: Timestamp,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, InputError> {
         if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
             return Err(InputError::Twice);
         }
@@ -151,7 +159,7 @@ impl Input {
                 ));
                 continue;
             }
-            let (log, octets) = look_at(path, now, &read)?;
+            let (log, octets) = look_at(path, now, &read, stop)?;
             total = total.zip(octets).map(|(total, octets)| total.saturating_add(octets));
             begun.push(log);
         }
@@ -284,6 +292,7 @@ fn look_at(
     path: &Path,
     now: Timestamp,
     read: &Arc<AtomicU64>,
+    stop: &Arc<AtomicBool>,
 ) -> Result<(Waiting, Option<u64>), InputError> {
     let unreadable = |source| InputError::Unreadable { name: path.display().to_string(), source };
     // What can't be read twice begins at once.
@@ -292,8 +301,9 @@ fn look_at(
         (Waiting { path, first, anchor, opened: Some(opened) }, None)
     };
     if is_stdin(path) {
-        let stdin = Box::new(io::stdin());
-        let opened = Source::new("standard input", stdin, Calendar::new(now), Some(read));
+        let opened = Patient::new(|| Ok(io::stdin()), stop).and_then(|stdin| {
+            Source::new("standard input", Box::new(stdin), Calendar::new(now), Some(read))
+        });
         return Ok(at_once(opened.map_err(unreadable)?, now));
     }
     let about = fs::metadata(path).map_err(unreadable)?;
@@ -303,8 +313,10 @@ fn look_at(
     let changed = about.modified().ok().and_then(since_epoch).unwrap_or(now);
     let anchor = changed.min(now);
     if !about.is_file() {
-        let opened = Source::open(path, Calendar::new(anchor), Some(read)).map_err(unreadable)?;
-        return Ok(at_once(opened, anchor));
+        let (name, pipe) = (path.display().to_string(), path.to_owned());
+        let opened = Patient::new(|| fs::File::open(pipe), stop)
+            .and_then(|pipe| Source::new(&name, Box::new(pipe), Calendar::new(anchor), Some(read)));
+        return Ok(at_once(opened.map_err(unreadable)?, anchor));
     }
     let mut source = Source::open(path, Calendar::new(anchor), None).map_err(unreadable)?;
     // These lines are counted when they are read for good.

@@ -48,7 +48,11 @@ pub fn read(
                 order.push(at, text);
             }
             Next::NotYet => {}
-            Next::End => break,
+            Next::End => {
+                // A pipe ends when it is told to.
+                ended.stopped = !look(&progress(input, &ended));
+                break;
+            }
         }
         while let Some((at, text)) = order.pop() {
             take(&mut assembler, at, &text, sink);
@@ -57,9 +61,7 @@ pub fn read(
         let lines = input.counts().lines;
         if lines >= next_look {
             next_look = lines + LOOK;
-            let (octets, total) = input.octets();
-            let at = ended.span.map(|(_, to)| to);
-            if !look(&Progress { lines, octets, total, at }) {
+            if !look(&progress(input, &ended)) {
                 ended.stopped = true;
                 break;
             }
@@ -71,6 +73,12 @@ pub fn read(
     assembler.finish(sink);
     ended.tidings = assembler.tidings();
     ended
+}
+
+fn progress(input: &Input, ended: &Ended) -> Progress {
+    let (octets, total) = input.octets();
+    let at = ended.span.map(|(_, to)| to);
+    Progress { lines: input.counts().lines, octets, total, at }
 }
 
 fn take(assembler: &mut Assembler, at: Timestamp, text: &str, sink: &mut dyn Sink) {

@@ -22,7 +22,7 @@ fn files(folder: &TempDir, files: &[(&str, String, &str)]) -> Vec<PathBuf> {
 
 fn read(paths: &[PathBuf], year: Option<i16>) -> (Vec<(String, String)>, Input) {
     let now = "2026-11-22T00:00:00Z".parse().unwrap();
-    let mut input = Input::open(paths, year, now).unwrap();
+    let mut input = Input::open(paths, year, now, &Arc::default()).unwrap();
     let mut lines = Vec::new();
     loop {
         match input.next_line() {
@@ -107,5 +107,8 @@ fn the_year_is_that_of_the_file_or_the_given_one() {
     assert_eq!(years(None), ["2023", "2024", "2024"]);
     assert_eq!(years(Some(2019)), ["2019", "2020", "2020"]);
     let now = Timestamp::from_seconds(1_790_000_000);
-    assert!(matches!(Input::open(&paths, Some(-3), now), Err(InputError::Year(-3))));
+    assert!(matches!(
+        Input::open(&paths, Some(-3), now, &Arc::default()),
+        Err(InputError::Year(-3))
+    ));
 }
