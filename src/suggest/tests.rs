@@ -239,6 +239,25 @@ fn what_looks_taken_over_gets_no_profile_and_registers_nothing() {
 }
 
 #[test]
+fn what_somebody_else_may_have_sent_is_not_taken_for_usual() {
+    let mut log = Log::new();
+    let alice = login("alice@example.org", "192.0.2.7");
+    log.ordinary(&alice, "example.org", 6);
+    // Three days of somebody else with her login, little of it refused.
+    for day in [9, 10, 11] {
+        for n in 0..300 {
+            let to = [format!("victim{day}-{n}@far.example"), format!("other{n}@far.example")];
+            let thief = login("alice@example.org", "203.0.113.10");
+            log.mail(day, 50_000 + n * 10, &thief, "ceo@bank.example", &[&to[0], &to[1]]);
+        }
+    }
+    let text = log.suggest().text;
+    assert!(!text.contains("usual = ") && !text.contains("profile = \"bulk\""), "{text}");
+    assert!(text.contains("bank.example"), "{text}");
+    assert_eq!(log.connector("alice@example.org").map(|one| one.terms.usual), None);
+}
+
+#[test]
 fn one_burst_is_not_taken_for_usual() {
     let mut log = Log::new();
     let erp = client("192.0.2.10", "erp.example.org");

@@ -8,7 +8,8 @@
 //! | bulk | bursts (50 messages or 100 recipients an hour) that came back, and: a third of its messages to crowds, or half with VERP, or most of a day's mail in one hour on most days |
 //! | usual | bulk, or an hour beyond what is nothing for its kind, that came back |
 //!
-//! What looks taken over is nothing else.
+//! What looks taken over is nothing else. Nor is anybody but a forwarder of whose
+//! mail a third comes from domains that are not registered: it may be taken over.
 
 use super::{
     days::{Day, Hour},
@@ -122,10 +123,12 @@ pub(super) fn trade(keys: &[ConnectorKey], figures: &Figures, registered: &Regis
     let foreign = registered.foreign_share(keys, figures);
     if is_forwarder(figures, foreign) {
         trade.profile = Some(Profile::Forwarder);
+    } else if foreign > FOREIGN {
+        // The volume of what may be somebody else's is no usual one.
+        trade.notes.push(foreign_note(figures, foreign));
+        return trade;
     } else if is_bulk(figures, repeated) {
         trade.profile = Some(Profile::Bulk);
-    } else if foreign > FOREIGN {
-        trade.notes.push(foreign_note(figures, foreign));
     }
     let nothing = nothing_for(keys);
     let is_beyond =
