@@ -103,11 +103,12 @@ impl Assembler {
         Tidings { late: self.events.late(), ..self.tidings }
     }
 
-    /// What is held: messages, events, sessions. For tests of its bounds.
-    pub fn held(&self) -> [usize; 4] {
+    /// What is held: messages, events, sessions, queue ids, and the order of the
+    /// messages. For tests of its bounds.
+    pub fn held(&self) -> [usize; 5] {
         let sessions = self.hosts.all().map(|host| host.sessions.len()).sum();
         let files = self.hosts.all().map(|host| host.files.len()).sum();
-        [self.drafts.len(), self.events.len(), sessions, files]
+        [self.drafts.len(), self.events.len(), sessions, files, self.drafts.places()]
     }
 
     fn note(&mut self, place: &Place<'_>) {

@@ -48,6 +48,11 @@ impl Drafts {
         self.drafts.len()
     }
 
+    /// Places in the order of their coming, with those of drafts that are gone.
+    pub(super) fn places(&self) -> usize {
+        self.fresh.len() + self.queued.len()
+    }
+
     pub(super) fn get(&self, number: u64) -> Option<&Draft> {
         self.drafts.get(&number)
     }
@@ -233,9 +238,12 @@ impl Drafts {
             }
             self.fresh.pop_front();
         }
-        if self.queued.len() > 2 * self.drafts.len() + 64 {
-            let drafts = &self.drafts;
-            self.queued.retain(|number| drafts.contains_key(number));
+        // Behind one that stays, those that went would pile up.
+        let drafts = &self.drafts;
+        for numbers in [&mut self.fresh, &mut self.queued] {
+            if numbers.len() > 2 * drafts.len() + 64 {
+                numbers.retain(|number| drafts.contains_key(number));
+            }
         }
         forgotten
     }

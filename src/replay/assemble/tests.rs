@@ -403,7 +403,7 @@ fn hosts_share_neither_queue_ids_nor_processes() {
 fn what_is_held_does_not_grow_with_the_log() {
     let mut assembler = Assembler::default();
     let mut recorder = Recorder::default();
-    let mut most = [0; 4];
+    let mut most = [0; 5];
     for n in 0..100_000_u64 {
         let at = Timestamp::from_seconds(1_770_000_000 + n / 10);
         let (id, pid) = (format!("A{n:06X}"), n % 5000);
@@ -426,13 +426,37 @@ fn what_is_held_does_not_grow_with_the_log() {
         recorder.told.clear();
         recorder.mails.clear();
     }
-    let [drafts, events, sessions, files] = most;
+    let [drafts, events, sessions, files, places] = most;
     assert!(events < 13_000, "{most:?}");
     assert!(sessions <= 5000, "{most:?}");
     assert!(drafts <= 100_000 && files <= 100_000, "{most:?}");
+    assert!(places <= 2 * 100_000, "{most:?}");
     // Those that never end are forgotten at the limit; nothing else stays.
     assembler.finish(&mut recorder);
     assert_eq!(assembler.held()[1], 0);
+}
+
+#[test]
+fn a_message_that_never_ends_keeps_no_others() {
+    let mut assembler = Assembler::default();
+    let mut recorder = Recorder::default();
+    let mut take = |n: u64, text: String| {
+        let line = format!("2026-02-02T00:00:00+00:00 mx postfix/{text}");
+        let at = Timestamp::from_seconds(1_770_000_000 + n / 4);
+        assembler.take(at, &maillog::parse(&line).unwrap(), &mut recorder);
+        recorder.told.clear();
+        recorder.mails.clear();
+        assembler.held()[4]
+    };
+    let client = |id: &str| format!("smtpd[7]: {id}: client=pc.example.net[192.0.2.7]");
+    let mut most = take(0, client("BB0001"));
+    for n in 0..10_000 {
+        let id = format!("A{n:06X}");
+        take(n, client(&id));
+        take(n, format!("qmgr[9]: {id}: from=<a@x.test>, size=1, nrcpt=1 (queue active)"));
+        most = most.max(take(n, format!("qmgr[9]: {id}: removed")));
+    }
+    assert!(most < 2000, "{most}");
 }
 
 /// Lines of several messages, each with its time in seconds.
