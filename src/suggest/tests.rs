@@ -282,6 +282,23 @@ fn a_domain_of_one_connector_is_registered_for_it_alone() {
 }
 
 #[test]
+fn a_domain_that_came_late_is_told_of() {
+    let mut log = Log::new();
+    log.ordinary(&login("alice@example.org", "192.0.2.7"), "example.org", 6);
+    for day in 4..14 {
+        for n in 0..6 {
+            let thief = login("alice@example.org", "203.0.113.10");
+            let to = format!("victim{day}-{n}@far.example");
+            log.mail(day, 50_000 + n * 600, &thief, "ceo@bank.example", &[&to]);
+        }
+    }
+    log.ordinary(&client("192.0.2.10", "erp.example.org"), "shop.example", 10);
+    let text = log.comments();
+    assert!(text.contains("It sends as bank.example only since 2024-10-11"), "{text}");
+    assert!(!text.contains("shop.example only"), "{text}");
+}
+
+#[test]
 fn a_domain_of_many_is_registered_for_all() {
     let mut log = Log::new();
     for n in 0..3 {

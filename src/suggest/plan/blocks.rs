@@ -9,11 +9,14 @@ use crate::{
         figures::share,
         quote::shown,
         relays::{self, Group},
-        trade::Trade,
+        trade::{Trade, date},
+        uses::Use,
     },
 };
 use std::collections::BTreeSet;
 
+/// A domain that comes so many days after the first of the logs is told of.
+const LATE_DAYS: u32 = 3;
 /// Messages from which on an address is worth a name.
 const ENOUGH: u64 = 20;
 /// `[[connector]]`s of addresses and certificates, and of logins.
@@ -28,6 +31,7 @@ pub(super) fn blocks(
     groups: &[Group],
     registered: &Registered,
 ) -> (Vec<Block>, Vec<String>) {
+    let begun = material.survey.span.map_or(0, |(from, _)| from.day());
     let (mut relays, mut logins) = (Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
     let (mut little, mut unwritable) = (0, 0);
@@ -51,7 +55,7 @@ pub(super) fn blocks(
         match block.with_keys(group) {
             Some(block) => {
                 let list = if is_login { &mut logins } else { &mut relays };
-                list.push(block.with_trade(group, trade, own));
+                list.push(block.with_trade(group, trade, own, begun));
             }
             None => unwritable += 1,
         }
@@ -85,7 +89,7 @@ impl Block {
         Some(self)
     }
 
-    fn with_trade(mut self, group: &Group, trade: Trade, own: Vec<String>) -> Self {
+    fn with_trade(mut self, group: &Group, trade: Trade, own: Vec<String>, begun: u32) -> Self {
         let figures = &group.figures;
         let mut first = words::sentence(figures);
         if let Some(name) = &figures.name
@@ -112,11 +116,28 @@ impl Block {
         }
         self.comments.extend(trade.profile.map(|profile| why(profile, group)));
         self.comments.extend(trade.notes);
+        self.comments.extend(came_late(group, &own, begun));
         self.registered = own;
         self.profile = trade.profile;
         self.usual = trade.usual.map(|hour| (hour.messages, hour.recipients));
         self
     }
+}
+
+/// Domains that it began to send as when the logs, which begin on the day `begun`, had
+/// gone on for days without them: somebody else may have.
+fn came_late(group: &Group, own: &[String], begun: u32) -> Option<String> {
+    let is_late =
+        |one: &&Use| one.first >= begun + LATE_DAYS && own.iter().any(|own| **own == *one.domain);
+    let senders = group.figures.senders.sorted();
+    let since = |one: &Use| format!("{} only since {}", shown(&one.domain), date(one.first));
+    let late: Vec<String> = senders.into_iter().filter(is_late).map(since).collect();
+    (!late.is_empty()).then(|| {
+        format!(
+            "It sends as {}: take out of registered_domains what is not yours.",
+            late.join(", ")
+        )
+    })
 }
 
 fn why(profile: Profile, group: &Group) -> String {
