@@ -256,6 +256,12 @@ impl<T: Clone + Sharer> Pending<T> {
         self.slots.get(queue_id).map(|slot| slot.owner.clone())
     }
 
+    /// Whether the message `queue_id` was accepted for this recipient, a hash as
+    /// in [`Pending::accept`] (or had a result of it, where it was not).
+    pub fn lists(&self, queue_id: &str, recipient: u64) -> bool {
+        self.slots.get(queue_id).is_some_and(|slot| slot.lists(recipient))
+    }
+
     /// A result of the message `queue_id`.
     pub fn result(&self, queue_id: &str, report: &Report, now: Timestamp) -> Heard<T> {
         let Some(mut slot) = self.slots.get_mut(queue_id) else {

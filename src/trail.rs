@@ -11,6 +11,8 @@
 //! - Q1 was sent with a reply `queued as Q2`. Anybody on the internet can reply
 //!   so. It counts only if Q2 came after Q1, is nobody's yet, and came from the
 //!   very address to which Q1 was sent; or if that address is a loopback one.
+//!   (Who knows which messages passed as those of clients does not ask here where
+//!   a remote host claims one of them.)
 //!
 //! Postfix logs the results of Q2 often before the reply that ties it to Q1, so
 //! whoever reads the log keeps results of files that nobody knows for a while.

@@ -61,6 +61,12 @@ impl<T> Slot<T> {
         self.open == 0 && self.undecided == 0
     }
 
+    /// Whether this recipient is listed, or a stranger that was heard of.
+    pub(super) fn lists(&self, recipient: u64) -> bool {
+        let hash = recipient & !FLAGS;
+        self.recipients.binary_search_by_key(&hash, |it| it & !FLAGS).is_ok()
+    }
+
     /// Takes a result into account. Gives whether its recipient is listed, and
     /// whether it is its first one; `None` where it is nothing new.
     fn mark(&mut self, report: &Report) -> Option<(bool, bool)> {
