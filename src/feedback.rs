@@ -45,7 +45,7 @@ use std::{
 /// How often is looked for new lines.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is said when the log may be another one's.
-const DOUBT: &str = "it says nothing of the messages that were accepted here: is it the log of this Postfix? Name the right one in feedback.mail_log";
+const DOUBT: &str = "it says nothing of the messages that were accepted here: is it the log of this Postfix, in the time zone of this host? Name the right one in feedback.mail_log";
 
 /// What feedback is told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

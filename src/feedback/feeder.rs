@@ -106,10 +106,8 @@ impl Feeder {
             self.find(moment);
         }
         let octets = self.read(moment);
-        self.lag = match self.reader.newest() {
-            Some(newest) if octets > 0 => moment.wall.since(newest),
-            _ => Duration::ZERO,
-        };
+        self.lag =
+            self.reader.take_newest().map_or(Duration::ZERO, |newest| moment.wall.since(newest));
         self.examine(moment.now);
         octets > 0
     }

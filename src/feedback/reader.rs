@@ -86,7 +86,7 @@ pub(super) struct Reader {
     filters: HashSet<IpAddr>,
     calendar: Calendar,
     counts: Counts,
-    /// When the newest line was logged, by the wall clock.
+    /// See [`Reader::take_newest`].
     newest: Option<Timestamp>,
 }
 
@@ -108,9 +108,10 @@ impl Reader {
         self.counts
     }
 
-    /// When the newest line was logged, by the wall clock.
-    pub(super) fn newest(&self) -> Option<Timestamp> {
-        self.newest
+    /// When the newest line since this was asked last was logged, by the wall
+    /// clock: a host whose clock is ahead must not hide for ever how late we are.
+    pub(super) fn take_newest(&mut self) -> Option<Timestamp> {
+        self.newest.take()
     }
 
     /// Lines, or entries of the journal, that could not even be read.
