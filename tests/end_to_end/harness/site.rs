@@ -76,7 +76,7 @@ impl<D: Tells> Site<D> {
     ) -> Self {
         let place = Place::take();
         let dir = enterable_tempdir();
-        let sink = Sink::start();
+        let mut sink = Sink::start();
         let files = Files::create(dir.path());
         let certs = Certs::new(&dir.path().join("certs"));
         let mut settings = Settings::new(dir.path(), sink.port());
@@ -84,6 +84,9 @@ impl<D: Tells> Site<D> {
         settings.milter(&format!("unix:{}", files.milter_socket().display()));
         let mut config = Config::default();
         change(&mut config, &mut settings);
+        for address in settings.provider_addresses() {
+            sink.also_at(address);
+        }
         let daemon = start(files, config);
         Self { daemon, postfix: settings.start(), sink, certs, dir, _place: place }
     }
