@@ -203,3 +203,16 @@ fn the_log_is_rotated_as_administrators_do() {
     assert!(!postfix.log().contains("status=sent"));
     assert!(std::fs::metadata(packed).is_ok_and(|it| it.len() > 0));
 }
+
+#[test]
+fn a_log_can_show_certificates_and_from_headers() {
+    let bare = bare(|settings| {
+        settings.set("smtpd_tls_loglevel", "2");
+        settings.set("header_checks", "regexp:{{/^From:/ INFO}}");
+    });
+    let erp = bare.certs.issue("erp", "erp.example.org");
+    swaks::send_tls("127.0.0.9", bare.postfix.port(), Some(&erp), OURS, REMOTE).assert_accepted();
+    bare.sink.wait_for(1, SOON);
+    bare.postfix.wait_log(&["info: header From: "], SOON);
+    bare.postfix.wait_log(&["subject_CN=erp.example.org", "issuer"], SOON);
+}
