@@ -24,6 +24,8 @@ mod harness_itself;
 mod identities;
 mod judgement;
 mod load;
+mod mail_log;
+mod mail_log_files;
 mod observe;
 mod ordinary;
 mod reload;

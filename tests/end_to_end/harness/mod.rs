@@ -5,6 +5,7 @@
 //!
 //! Everything that waits does so for a condition and with a deadline.
 
+pub(crate) mod account;
 pub(crate) mod certs;
 pub(crate) mod clocked;
 pub(crate) mod conduct;

@@ -143,6 +143,18 @@ impl Sink {
         );
         assert_eq!(count, n, "more messages than were accepted");
     }
+
+    /// Waits until `n` messages for this recipient have arrived; more are a
+    /// failure.
+    pub(crate) fn wait_for_to(&self, to: &str, n: usize, deadline: Duration) {
+        let count = super::wait_for(
+            &format!("{n} messages for {to} at the sink"),
+            deadline,
+            || format!("{} came", self.count_to(to)),
+            || Some(self.count_to(to)).filter(|count| *count >= n),
+        );
+        assert_eq!(count, n, "more messages for {to} than were accepted");
+    }
 }
 
 impl Drop for Sink {

@@ -50,6 +50,19 @@ impl Site {
         Self::build(change, Daemon::start)
     }
 
+    /// A site whose daemon follows the mail log of its Postfix, which tries
+    /// again soon what could not be delivered; settings as the test changes
+    /// them.
+    pub(crate) fn following(change: impl FnOnce(&mut Config, &mut Settings)) -> Self {
+        let site = Self::with(|config, settings| {
+            config.mail_log = Some(settings.log_file());
+            settings.quick_retries();
+            change(config, settings);
+        });
+        site.daemon.wait_mail_log();
+        site
+    }
+
     /// Restricts by hand.
     #[track_caller]
     pub(crate) fn block(&self, entity: &str) {
