@@ -249,6 +249,8 @@ fn assert_arrives(site: &Site, list: &[String]) {
     site.postfix.wait_lines(&["to=<dead-", "status=bounced"], dead);
     site.postfix.wait_lines(&["to=<reader-", "status=sent"], list.len() - dead);
     fence(site);
+    let results = site.daemon.status("/feedback/results");
+    assert!(results >= u64::try_from(list.len()).unwrap(), "{results} results");
 }
 
 #[test]

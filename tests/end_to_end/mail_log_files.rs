@@ -2,6 +2,8 @@
 //! stopped and killed. No result is lost that `tail -F` would have seen, and
 //! none counts twice.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::fs::chown;
 
 use super::harness::account::{Account, FIRST};
@@ -129,6 +131,73 @@ fn an_old_log_that_was_compressed_while_the_daemon_was_down_is_named() {
     site.daemon.wait_log("was rotated while nobody read it", SOON);
     account.pairs(&site, 2);
     account.settle(&site);
+}
+
+#[test]
+fn a_log_that_was_emptied_while_the_daemon_was_down_is_read_from_its_beginning() {
+    let (mut site, mut account) = begun();
+    let lost = account.sent(&site, "grey-dead", 1);
+    let seen = account.refused(&site, "grey-grey-grey-dead", 1);
+    assert!(site.daemon.terminate().success());
+    site.postfix.wait_log(&[&lost, "status=bounced"], SOON);
+    site.postfix.copytruncate_log();
+    site.postfix.wait_log(&[&seen, "status=bounced"], SOON);
+    site.daemon.start_again();
+    account.pairs(&site, 2);
+    account.settle(&site);
+}
+
+#[test]
+fn lines_that_come_again_and_rubbish_do_no_harm() {
+    let (site, mut account) = begun();
+    let later = account.refused(&site, "grey-grey-dead", 1);
+    account.pairs(&site, 2);
+    site.postfix.wait_log(&[&later, "status=deferred"], SOON);
+    let append = |bytes: &[u8]| {
+        let mut log = OpenOptions::new().append(true).open(site.postfix.log_file()).unwrap();
+        log.write_all(bytes).expect("the log takes it");
+    };
+    // All of it a second time, amid results.
+    append(site.postfix.log().as_bytes());
+    account.settle(&site);
+    append(site.postfix.log().as_bytes());
+    append(&[b"\xff\x00\n\n]: to=<\x1b[2J".as_slice(), &vec![b'x'; 300_000], b"\n"].concat());
+    let queue_id = site.postfix.log().lines().find_map(|line| {
+        let (before, _) = line.split_once(": to=<")?;
+        Some(before.rsplit(' ').next()?.to_owned())
+    });
+    let queue_id = queue_id.expect("a queue id");
+    append(format!("Jan  1 00:00:00 mx postfix/smtp[1]: {queue_id}: to=<cut\n").as_bytes());
+    account.pairs(&site, 1);
+    account.settle(&site);
+    let feedback = site.daemon.wait_mail_log();
+    assert_eq!(feedback["panics"], 0, "{feedback}");
+    assert!(feedback["skipped"].as_u64().is_some_and(|skipped| skipped > 0), "{feedback}");
+}
+
+#[test]
+fn a_reload_names_another_log_or_none() {
+    let mut site = Site::with(no_throttle);
+    site.daemon.wait_feedback("no log", |it| it["state"] == "off" && it["healthy"] == true);
+    let mut account = Account::new(CLIENT, "remote.test");
+    account.sent(&site, "dead", 12);
+    site.postfix.wait_lines(&["to=<dead-", "status=bounced"], 12);
+    let log = site.postfix.log_file();
+    site.daemon.configure(|config| config.mail_log = Some(log));
+    site.daemon.hup();
+    site.daemon.wait_mail_log();
+    // Nobody waited for what was sent before.
+    account.assert_settled(&site);
+    let mut account = Account::open(&site, CLIENT, "remote.test");
+    account.pairs(&site, 2);
+    account.settle(&site);
+    site.daemon.configure(|config| config.mail_log = None);
+    site.daemon.hup();
+    site.daemon.wait_feedback("no log", |it| it["state"] == "off");
+    let before = site.postfix.log().matches("status=bounced").count();
+    account.sent(&site, "dead", 10);
+    site.postfix.wait_lines(&["status=bounced"], before + 10);
+    account.assert_settled(&site);
 }
 
 #[test]
