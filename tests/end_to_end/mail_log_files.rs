@@ -121,6 +121,20 @@ fn what_came_while_the_daemon_was_down_counts_once() {
 }
 
 #[test]
+fn a_daemon_that_starts_amid_a_rotation_misses_nothing() {
+    let (mut site, mut account) = begun();
+    assert!(site.daemon.terminate().success());
+    // Nothing has the name yet, and Postfix goes on with the old file.
+    site.postfix.rename_log();
+    site.daemon.start_again();
+    account.pairs(&site, 2);
+    account.settle(&site);
+    site.postfix.reopen_log();
+    account.pairs(&site, 2);
+    account.settle(&site);
+}
+
+#[test]
 fn an_old_log_that_was_compressed_while_the_daemon_was_down_is_named() {
     let (mut site, mut account) = begun();
     let lost = account.sent(&site, "grey-dead", 1);
