@@ -254,6 +254,33 @@ fn assert_arrives(site: &Site, list: &[String]) {
 }
 
 #[test]
+fn a_suspicious_client_waits_for_what_becomes_of_its_mail() {
+    let site = Site::following(|_, _| ());
+    Account::open(&site, CLIENT, "remote.test");
+    assert_eq!(listed(&site)[0]["state"], "suspicious");
+    let send = |client: &str, n: usize| site.send(client, OURS, &format!("stall-{n}@remote.test"));
+    // One that nothing speaks against may have any number on the way.
+    for n in 0..20 {
+        send(HONEST, n).assert_accepted();
+    }
+    let passed = (20..60).take_while(|n| send(CLIENT, *n).accepted()).count();
+    assert_eq!(passed, 10);
+    let throttle = site.daemon.json(&["explain", ENTITY])["throttle"].take();
+    assert_eq!((&throttle["in_flight"], &throttle["limit"]), (&10.into(), &10.into()));
+    let refused = send(CLIENT, 99);
+    assert_eq!(refused.reply.code, 451, "{refused:?}");
+    // All of it arrives, and so may the next.
+    site.sink.go_on();
+    wait_for(
+        "the end of the wait",
+        SOON,
+        || site.daemon.json(&["explain", ENTITY]).to_string(),
+        || send(CLIENT, 99).accepted().then_some(()),
+    );
+    assert_eq!(site.daemon.list(), Vec::<Value>::new());
+}
+
+#[test]
 fn whom_postfix_adds_or_puts_in_the_place_of_another_charges_nobody() {
     let site = Site::following(|config, settings| {
         config.no_throttle();

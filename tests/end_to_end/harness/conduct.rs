@@ -11,9 +11,10 @@
 //! | `grey` | greylisted, at RCPT |
 //! | `drop` | the connection breaks off at RCPT |
 //! | `cut` | the connection breaks off after the message |
+//! | `stall` | no reply at RCPT before the test says so |
 //!
 //! `grey-dead-7@remote.test` is greylisted and then unknown. A server keeps to
-//! the first five words; the last three are over with one attempt, and what
+//! the first five words; the others are over with one attempt, and what
 //! has no word (left) is accepted.
 
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ pub(crate) enum Treatment {
     Drop,
     /// No reply after the message any more.
     Cut,
+    /// A yes, when the test says so.
+    Stall,
 }
 
 /// What is remembered of recipients: how often each was tried.
@@ -72,6 +75,7 @@ fn treatment(address: &str, attempts_before: usize) -> Treatment {
             "grey" => (Treatment::Refuse("450 4.7.1 Greylisted, please try again later"), false),
             "drop" => (Treatment::Drop, false),
             "cut" => (Treatment::Cut, false),
+            "stall" => (Treatment::Stall, false),
             _ => return Treatment::Accept,
         };
         if stays || left == 0 {

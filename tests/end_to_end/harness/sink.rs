@@ -35,6 +35,14 @@ impl Mail {
     }
 }
 
+impl Shared {
+    fn wait(&self) {
+        while !self.goes_on.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 /// How a content filter hands mail back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HandBack {
@@ -51,6 +59,8 @@ struct Shared {
     mails: Mutex<Vec<Mail>>,
     refused: Mutex<HashSet<String>>,
     conduct: Conduct,
+    /// Recipients that stall wait no more.
+    goes_on: AtomicBool,
     /// Hand each message back before accepting it.
     forward: Option<HandBack>,
     stop: AtomicBool,
@@ -126,6 +136,11 @@ impl Sink {
         let mails = lock(&self.shared.mails);
         let is_to = |mail: &&Mail| mail.rcpts.iter().any(|rcpt| rcpt == to);
         mails.iter().filter(is_to).count()
+    }
+
+    /// Answers for recipients that stall.
+    pub(crate) fn go_on(&self) {
+        self.shared.goes_on.store(true, Ordering::Relaxed);
     }
 
     /// How often a delivery to this recipient was tried.
@@ -219,6 +234,11 @@ fn session(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             "RCPT" => match recipient(shared, &address(line)) {
                 Treatment::Refuse(reply) => answer(&mut stream, reply)?,
                 Treatment::Drop => return Ok(()),
+                Treatment::Stall => {
+                    shared.wait();
+                    taken.mail.rcpts.push(address(line));
+                    answer(&mut stream, "250 2.1.5 Ok")?;
+                }
                 treatment => {
                     if taken.fate == Treatment::Accept {
                         taken.fate = treatment;
