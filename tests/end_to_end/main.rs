@@ -26,6 +26,7 @@ mod judgement;
 mod load;
 mod mail_log;
 mod mail_log_files;
+mod mail_log_replayed;
 mod observe;
 mod ordinary;
 mod reload;
