@@ -165,10 +165,11 @@ impl Assembler {
         if let Some(before) = transaction.and_then(|number| self.transactions.get_mut(&number)) {
             draft.unknown = std::mem::take(&mut before.unknown);
             draft.attempts = std::mem::take(&mut before.attempts);
-            draft.given_from = before.from.take();
+            // Its sender may be that of another transaction, given up since.
         }
         let number = self.keep(place, queue_id, draft);
-        self.session(place, &accepted.client).file = Some(number);
+        let before = self.session(place, &accepted.client).file.replace(number);
+        self.given_up(place, before);
         let Some(host) = self.hosts.get_mut(place.host) else { return };
         if host.trail.is_derived(queue_id)
             && let Some(root) = host.files.get(&host.trail.root(queue_id)).copied()
@@ -315,7 +316,13 @@ impl Assembler {
     fn end_session(&mut self, place: &Place<'_>) {
         let Some((key, host)) = self.session_key(place) else { return };
         let Some(session) = host.sessions.remove(&key) else { return };
-        let unfinished = session.file.and_then(|number| Some((number, self.drafts.get(number)?)));
+        self.given_up(place, session.file);
+    }
+
+    /// The last transaction of a session is over. Where it was not queued, what was
+    /// refused in it is told alone.
+    fn given_up(&mut self, place: &Place<'_>, file: Option<u64>) {
+        let unfinished = file.and_then(|number| Some((number, self.drafts.get(number)?)));
         if let Some((number, draft)) = unfinished
             && draft.at.is_none()
             && !(draft.unknown.is_empty() && draft.attempts.is_empty())

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     collections::HashSet,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::Arc,
 };
 
@@ -36,8 +36,8 @@ pub(super) struct Draft {
     pub(super) unknown: Vec<Box<str>>,
     pub(super) attempts: Vec<Box<str>>,
     pub(super) recipients: Vec<Heard>,
-    /// Hashes of the addresses that deliveries were tried to, and of those that
-    /// the client gave for them.
+    /// Hashes of the addresses that deliveries were tried to, each with the one that
+    /// the client gave (qmgr counts such pairs), and of the latter alone.
     delivered: Seen,
     given: Seen,
     /// The file that a content filter made this one of, and those that it made of
@@ -94,8 +94,8 @@ thread_local! {
     static HASHER: RandomState = RandomState::new();
 }
 
-pub(super) fn hash(text: &str) -> u64 {
-    HASHER.with(|hasher| hasher.hash_one(text))
+pub(super) fn hash(what: &(impl Hash + ?Sized)) -> u64 {
+    HASHER.with(|hasher| hasher.hash_one(what))
 }
 
 impl Draft {
@@ -145,7 +145,7 @@ impl Draft {
         if self.is_released || self.recipients.len() >= MOST_RECIPIENTS {
             return;
         }
-        self.delivered.insert(hash(attempt.to));
+        self.delivered.insert(hash(&(attempt.to, attempt.original_to)));
         let address = attempt.original_to.unwrap_or(attempt.to);
         if self.given.insert(hash(address)) {
             self.recipients.push(Heard { address: address.into(), transport, handed_on });

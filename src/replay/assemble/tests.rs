@@ -279,6 +279,51 @@ fn refused_recipients_belong_to_their_transaction() {
 }
 
 #[test]
+fn a_transaction_that_is_given_up_tells_nothing_of_the_next() {
+    let recorder = feed(lines("
+        10:00:00 smtpd[7]: connect from pc.example.net[192.0.2.7]
+        10:00:01 smtpd[7]: NOQUEUE: reject: RCPT from pc.example.net[192.0.2.7]: 550 5.1.1 <x@example.org>: Recipient address rejected: User unknown in virtual mailbox table; from=<root> to=<x@example.org> proto=ESMTP helo=<pc>
+        10:00:02 smtpd[7]: AA0001: client=pc.example.net[192.0.2.7]
+        10:00:02 smtpd[7]: AA0001: reject: RCPT from pc.example.net[192.0.2.7]: 550 5.1.1 <z@example.org>: Recipient address rejected: User unknown in virtual mailbox table; from=<c@x.test> to=<z@example.org> proto=ESMTP helo=<pc>
+        10:00:03 smtpd[7]: BB0002: client=pc.example.net[192.0.2.7]
+        10:00:04 qmgr[9]: BB0002: from=<b@x.test>, size=1, nrcpt=1 (queue active)
+        10:00:05 smtp[10]: BB0002: to=<b@far.test>, relay=mx.far.test[198.51.100.1]:25, delay=6, delays=1/0/1/0, dsn=2.0.0, status=sent (250 Ok)
+        10:00:07 smtpd[7]: disconnect from pc.example.net[192.0.2.7]
+        10:01:01 smtpd[7]: connect from pc.example.net[192.0.2.7]
+        10:01:01 smtpd[7]: NOQUEUE: reject: RCPT from pc.example.net[192.0.2.7]: 450 4.7.1 <y@example.org>: Recipient address rejected: Greylisted; from=<> to=<y@example.org> proto=ESMTP helo=<pc>
+        10:01:01 smtpd[7]: NOQUEUE: reject: RCPT from pc.example.net[192.0.2.7]: 550 5.1.1 <y@example.org>: Recipient address rejected: User unknown in virtual mailbox table; from=<root> to=<y@example.org> proto=ESMTP helo=<pc>
+        10:01:02 smtpd[7]: CC0003: client=pc.example.net[192.0.2.7]
+        10:01:03 qmgr[9]: CC0003: from=<d@x.test>, size=1, nrcpt=1 (queue active)
+        10:01:04 smtp[10]: CC0003: to=<e@far.test>, relay=mx.far.test[198.51.100.1]:25, delay=6, delays=1/0/1/0, dsn=2.0.0, status=sent (250 Ok)
+    "));
+    assert_eq!(
+        recorder.told,
+        [
+            "abandoned unknown:[\"x@example.org\", \"z@example.org\"] attempts:[]",
+            "mail BB0002 192.0.2.7 b@x.test -> b@far.test(smtp)",
+            "Delivered BB0002 b@far.test",
+            "mail CC0003 192.0.2.7 d@x.test -> e@far.test(smtp) unknown:y@example.org",
+            "Delivered CC0003 e@far.test",
+        ]
+    );
+    // The sender of the transaction before was bare, that of the message is not.
+    let sender = recorder.mails[1].sender();
+    let given = crate::message::Sender::Address { address: "d@x.test", qualified: true };
+    assert_eq!((sender, recorder.mails[1].rewritten_from()), (given, None));
+}
+
+#[test]
+fn one_mailbox_under_two_names_is_two_recipients() {
+    let told = told("
+        10:00:01 smtpd[7]: AA0001: client=pc.example.net[192.0.2.7]
+        10:00:02 qmgr[9]: AA0001: from=<a@x.test>, size=1, nrcpt=2 (queue active)
+        10:00:03 smtp[10]: AA0001: to=<b@far.test>, orig_to=<b1@far.test>, relay=none, delay=6, delays=1/0/1/0, dsn=4.4.1, status=deferred (connect to mx.far.test[198.51.100.1]:25: Connection timed out)
+        10:00:04 smtp[10]: AA0001: to=<b@far.test>, orig_to=<b2@far.test>, relay=none, delay=6, delays=1/0/1/0, dsn=4.4.1, status=deferred (connect to mx.far.test[198.51.100.1]:25: Connection timed out)
+    ");
+    assert_eq!(told[0], "mail AA0001 192.0.2.7 a@x.test -> b1@far.test(smtp) b2@far.test(smtp)");
+}
+
+#[test]
 fn what_a_milter_refuses_at_its_end_was_sent() {
     let told = told("
         10:00:02 smtpd[7]: AA0001: client=pc.example.net[192.0.2.7], sasl_method=PLAIN, sasl_username=alice
