@@ -121,9 +121,11 @@ impl Engine {
     }
 
     /// Postfix has removed the queue file of a message: what is not known of it
-    /// by now will not be told, and its id is free for another one.
-    pub fn forget_delivery(&self, queue_id: &str, now: Timestamp) {
-        if let Some(landed) = self.pending.forget(queue_id) {
+    /// by now will not be told, and its id is free for another one. `logged` is when
+    /// that was logged, in engine time, where known: another message may have the
+    /// id by now.
+    pub fn forget_delivery(&self, queue_id: &str, logged: Option<Timestamp>, now: Timestamp) {
+        if let Some(landed) = self.pending.forget(queue_id, logged) {
             self.land(landed, now);
         }
     }

@@ -169,7 +169,8 @@ impl Reader {
             }
             Event::Removed { queue_id } => {
                 if let Some(root) = self.trail.removed(queue_id, logged) {
-                    self.engine.forget_delivery(&root, moment.now);
+                    let logged = Some(moment.engine_time(logged));
+                    self.engine.forget_delivery(&root, logged, moment.now);
                 }
             }
             _ => {}

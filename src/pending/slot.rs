@@ -1,6 +1,6 @@
 //! One message: whose it is, and what its recipients have had.
 
-use super::{Landed, News, Report, Results};
+use super::{Landed, News, Report, Results, SLACK};
 use crate::{message::Outcome, timestamp::Timestamp};
 
 /// Set in a hash: its first result has come.
@@ -49,6 +49,12 @@ impl<T> Slot<T> {
             recipients,
             so_far: Results::default(),
         })
+    }
+
+    /// Whether it was accepted after what was logged then, so that this is about an
+    /// earlier message with its queue id.
+    pub(super) fn is_younger_than(&self, logged: Option<Timestamp>) -> bool {
+        logged.is_some_and(|logged| logged.plus(SLACK) < self.accepted)
     }
 
     /// Its owner, if it counts as in flight.
