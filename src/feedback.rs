@@ -45,7 +45,7 @@ use std::{
 /// How often is looked for new lines.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is said when the log may be another one's.
-const DOUBT: &str = "it says nothing of the messages that were accepted here: is it the log of this Postfix? Name the right one in feedback.mail_log";
+const DOUBT: &str = "it says nothing of the messages that were accepted here: is it the log of this Postfix, in the time zone of this host? Name the right one in feedback.mail_log";
 
 /// What feedback is told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -188,27 +188,32 @@ fn run(
     moment: impl Fn() -> Moment,
 ) {
     let mut failed = false;
+    let mut wish: Option<MailLog> = None;
     loop {
         // Results must not end because one look failed.
-        let look = catch_unwind(AssertUnwindSafe(|| feeder.turn(moment())));
+        let look = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(mail_log) = wish.take() {
+                feeder.reconfigure(mail_log, moment());
+            }
+            let busy = feeder.turn(moment());
+            let now = Shared { status: feeder.status(), place: feeder.place() };
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            busy
+        }));
         if look.is_err() && !std::mem::replace(&mut failed, true) {
             tracing::error!(
                 "mail log: a look at it failed, which is a fault of connguard; it goes on"
             );
         }
-        {
-            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            *shared = Shared { status: feeder.status(), place: feeder.place() };
-        }
         let busy = look.unwrap_or(false);
-        let wish = if busy {
+        let next = if busy {
             wishes.try_recv().map_err(|error| error == TryRecvError::Disconnected)
         } else {
             let timeout = wishes.recv_timeout(LOOK_EVERY);
             timeout.map_err(|error| error == RecvTimeoutError::Disconnected)
         };
-        match wish {
-            Ok(mail_log) => feeder.reconfigure(mail_log, moment()),
+        match next {
+            Ok(mail_log) => wish = Some(mail_log),
             Err(true) => return,
             Err(false) => {}
         }

@@ -256,13 +256,18 @@ impl<T: Clone + Sharer> Pending<T> {
         self.slots.get(queue_id).map(|slot| slot.owner.clone())
     }
 
+    /// Whether the message `queue_id` was accepted for this recipient, a hash as
+    /// in [`Pending::accept`] (or had a result of it, where it was not).
+    pub fn lists(&self, queue_id: &str, recipient: u64) -> bool {
+        self.slots.get(queue_id).is_some_and(|slot| slot.lists(recipient))
+    }
+
     /// A result of the message `queue_id`.
     pub fn result(&self, queue_id: &str, report: &Report, now: Timestamp) -> Heard<T> {
         let Some(mut slot) = self.slots.get_mut(queue_id) else {
             return Heard::Unknown;
         };
-        let is_earlier = |logged: Timestamp| logged.plus(SLACK) < slot.accepted;
-        if now.since(slot.accepted) >= KEPT || report.logged.is_some_and(is_earlier) {
+        if now.since(slot.accepted) >= KEPT || slot.is_younger_than(report.logged) {
             return Heard::Unknown;
         }
         let Some(news) = slot.hear(report) else {
@@ -279,11 +284,13 @@ impl<T: Clone + Sharer> Pending<T> {
     }
 
     /// The queue file of `queue_id` is gone: nothing more will be told of it, and
-    /// its id is free. Gives the message if it counted as in flight until now.
+    /// its id is free. `logged` as in [`Report`]: a message that was accepted since
+    /// is another one. Gives the message if it counted as in flight until now.
     #[must_use = "it no longer counts as in flight"]
-    pub fn forget(&self, queue_id: &str) -> Option<Landed<T>> {
+    pub fn forget(&self, queue_id: &str, logged: Option<Timestamp>) -> Option<Landed<T>> {
         let mut order = self.lock();
-        let (_, mut slot) = self.slots.remove(queue_id)?;
+        let is_meant = |_: &Arc<str>, slot: &Slot<T>| !slot.is_younger_than(logged);
+        let (_, mut slot) = self.slots.remove_if(queue_id, is_meant)?;
         order.remove(slot.number);
         slot.land()
     }

@@ -159,10 +159,19 @@ fn looked_up(attempt: &Attempt<'_>) -> bool {
 /// What an attempt means for the judgement.
 pub fn outcome(attempt: &Attempt<'_>) -> Outcome {
     match class(attempt) {
+        None if was_discarded(attempt) => Outcome::Deferred,
         None => Outcome::Delivered,
         Some(class) if class.speaks_against() => Outcome::Refused,
         Some(_) => Outcome::Deferred,
     }
+}
+
+/// Whether who took it says that it goes no further, as a content filter does
+/// with spam (`250 2.7.0 Ok, discarded, id=…`): nobody got it, so it must not
+/// speak for the client.
+fn was_discarded(attempt: &Attempt<'_>) -> bool {
+    const WORD: &[u8] = b"discarded";
+    attempt.text.as_bytes().windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
 }
 
 #[cfg(test)]

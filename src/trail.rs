@@ -11,6 +11,11 @@
 //! - Q1 was sent with a reply `queued as Q2`. Anybody on the internet can reply
 //!   so. It counts only if Q2 came after Q1, is nobody's yet, and came from the
 //!   very address to which Q1 was sent; or if that address is a loopback one.
+//!   (Who knows which messages passed as those of clients does not ask here where
+//!   a remote host claims one of them.)
+//!
+//! A filter that passes on the queue id need not say `queued as`: where Q2 came
+//! back from the address that Q1 was sent to, the filter's yes is no result.
 //!
 //! Postfix logs the results of Q2 often before the reply that ties it to Q1, so
 //! whoever reads the log keeps results of files that nobody knows for a while.
@@ -61,6 +66,8 @@ struct File {
     expansion: bool,
     /// Files that were made of it and are not removed.
     children: u32,
+    /// From where the last of them came.
+    back_from: Option<IpAddr>,
     removed: bool,
 }
 
@@ -83,7 +90,8 @@ pub enum Step {
         root: Arc<str>,
     },
     /// A content filter took it and handed it back as `next`, whose results are
-    /// those of this message; nothing where the log has not shown it.
+    /// those of this message; nothing where the reply does not say it, or the log
+    /// has not shown it.
     HandedOn {
         /// The queue id under which it came back.
         next: Option<Arc<str>>,
@@ -142,8 +150,15 @@ impl Trail {
             return root();
         }
         let relay = attempt.relay.and_then(|relay| relay.address).map(fold_address);
-        let (Some(next), Some(relay)) = (attempt.queued_as(), relay) else {
+        let Some(relay) = relay else {
             return root();
+        };
+        let Some(next) = attempt.queued_as() else {
+            // A filter that passes on the queue id need not tell the new one.
+            return match self.files.get(attempt.queue_id).and_then(|file| file.back_from) {
+                Some(from) if from == relay => Step::HandedOn { next: None },
+                _ => root(),
+            };
         };
         match self.files.get_key_value(next) {
             Some((next, file)) if self.came_back(attempt.queue_id, file, relay) => {
@@ -238,10 +253,10 @@ impl Trail {
         }
         file.parent = Some((Arc::clone(&before), number));
         let is_left = !file.removed || file.children > 0;
-        if let Some(above) = self.files.get_mut(&before)
-            && is_left
-        {
-            above.children += 1;
+        let client = file.client;
+        if let Some(above) = self.files.get_mut(&before) {
+            above.back_from = client;
+            above.children += u32::from(is_left);
         }
         true
     }
@@ -271,7 +286,15 @@ impl Trail {
         let number = self.next;
         self.next += 1;
         let queue_id: Arc<str> = queue_id.into();
-        let file = File { number, client, parent: None, expansion, children: 0, removed: false };
+        let file = File {
+            number,
+            client,
+            parent: None,
+            expansion,
+            children: 0,
+            back_from: None,
+            removed: false,
+        };
         self.files.insert(Arc::clone(&queue_id), file);
         self.came.push_back(Place { queue_id: Arc::clone(&queue_id), number, at });
         queue_id

@@ -94,6 +94,17 @@ impl Engine {
         true
     }
 
+    /// Whether a message with this queue id passed here, and results of it may
+    /// still come.
+    pub fn awaits(&self, queue_id: &str) -> bool {
+        self.pending.owner(queue_id).is_some()
+    }
+
+    /// Whether that message passed for this recipient, in any spelling.
+    pub fn awaits_result_of(&self, queue_id: &str, recipient: &str) -> bool {
+        self.pending.lists(queue_id, self.fingerprints.of_recipient(recipient))
+    }
+
     fn answer(&self, by: &Provider<'_>, outcome: Outcome) -> Answer {
         let may_mean_us = by.may_mean_us && outcome == Outcome::Refused;
         Answer { provider: self.fingerprints.of_text(by.name), may_mean_us }
@@ -110,9 +121,11 @@ impl Engine {
     }
 
     /// Postfix has removed the queue file of a message: what is not known of it
-    /// by now will not be told, and its id is free for another one.
-    pub fn forget_delivery(&self, queue_id: &str, now: Timestamp) {
-        if let Some(landed) = self.pending.forget(queue_id) {
+    /// by now will not be told, and its id is free for another one. `logged` is when
+    /// that was logged, in engine time, where known: another message may have the
+    /// id by now.
+    pub fn forget_delivery(&self, queue_id: &str, logged: Option<Timestamp>, now: Timestamp) {
+        if let Some(landed) = self.pending.forget(queue_id, logged) {
             self.land(landed, now);
         }
     }

@@ -214,7 +214,11 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
         io::ErrorKind::NotFound => {
             return format!("{name} is not there: does Postfix log there? See feedback.mail_log");
         }
-        _ => return format!("{name}: {error}"),
+        _ => {
+            return format!(
+                "{name}: {error}; name the file that Postfix logs to in feedback.mail_log"
+            );
+        }
     }
     let user = User::from_uid(geteuid()).ok().flatten();
     let user = user.map_or_else(|| geteuid().to_string(), |user| user.name);

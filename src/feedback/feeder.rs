@@ -36,6 +36,17 @@ pub(super) enum Place {
     Journal(journal::Place),
 }
 
+impl Place {
+    /// Whether it is one in this log.
+    fn is_of(&self, found: &Found) -> bool {
+        match (self, found) {
+            (Self::File(place), Found::File(path)) => place.path == *path,
+            (Self::Journal(_), Found::Journal) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What is followed.
 enum Follower {
     File(file::Follower),
@@ -106,10 +117,8 @@ impl Feeder {
             self.find(moment);
         }
         let octets = self.read(moment);
-        self.lag = match self.reader.newest() {
-            Some(newest) if octets > 0 => moment.wall.since(newest),
-            _ => Duration::ZERO,
-        };
+        self.lag =
+            self.reader.take_newest().map_or(Duration::ZERO, |newest| moment.wall.since(newest));
         self.examine(moment.now);
         octets > 0
     }
@@ -166,7 +175,8 @@ impl Feeder {
             tracing::info!("mail log: follows {found}");
         }
         self.found = found;
-        self.was_read = false;
+        // A run that reads on where the last one stopped may start amid a rotation.
+        self.was_read = self.place.as_ref().is_some_and(|place| place.is_of(&self.found));
         self.trouble = None;
         self.proof = Proof::new(self.reader.counts().results, awaited(&self.engine));
     }

@@ -29,8 +29,10 @@ use std::{
 
 /// How long a file that lost its name is still read after it last grew.
 const STILL_WRITTEN: Duration = Duration::from_secs(120);
-/// Files without a name that are read at once.
+/// Files without a name that are read at once, unless more are behind.
 const MOST_OLD: usize = 4;
+/// Those that are behind too.
+const MOST_BEHIND: usize = 64;
 /// Octets that one look reads of each file.
 const LOOK: u64 = 4 * 1024 * 1024;
 /// Names of one folder among which an old file is looked for.
@@ -117,14 +119,10 @@ impl Follower {
     /// Looks for what is new. `line` is called with each line. Gives how many
     /// octets there were.
     pub(super) fn poll(&mut self, now: Timestamp, line: &mut dyn FnMut(&[u8])) -> u64 {
-        self.look(now);
-        let octets = match self.read(now, line) {
-            Ok(octets) => octets,
-            Err(error) => {
-                self.note(now, Some(error));
-                0
-            }
-        };
+        let missing = self.take_named(now);
+        let read = self.read(now, line);
+        let octets = *read.as_ref().unwrap_or(&0);
+        self.note(now, missing.or(read.err()));
         if octets == 0 {
             self.old.retain(|source| now.since(source.grown) < STILL_WRITTEN);
         }
@@ -148,14 +146,18 @@ impl Follower {
 
     /// Looks which file has the name, and takes a new one.
     fn look(&mut self, now: Timestamp) {
-        let error = match self.named(now) {
+        let error = self.take_named(now);
+        self.note(now, error);
+    }
+
+    /// Gives why no file has it.
+    fn take_named(&mut self, now: Timestamp) -> Option<io::Error> {
+        match self.named(now) {
             Ok(None) => None,
             Ok(Some(source)) => {
                 self.begin = Begin::Start;
                 self.old.extend(self.current.replace(source));
-                if self.old.len() > MOST_OLD {
-                    self.old.remove(0);
-                }
+                self.make_room();
                 None
             }
             Err(error) => {
@@ -165,8 +167,23 @@ impl Follower {
                 }
                 Some(error)
             }
-        };
-        self.note(now, error);
+        }
+    }
+
+    /// Lets go of files without a name: of what was read to its end first.
+    fn make_room(&mut self) {
+        if self.old.len() <= MOST_OLD {
+            return;
+        }
+        if let Some(read) = self.old.iter().position(Source::is_at_end) {
+            self.old.remove(read);
+        } else if self.old.len() > MOST_BEHIND {
+            self.old.remove(0);
+            self.news.push(format!(
+                "{} is rotated faster than it can be read: delivery results are lost",
+                self.path.display()
+            ));
+        }
     }
 
     fn note(&mut self, now: Timestamp, error: Option<io::Error>) {

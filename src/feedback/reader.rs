@@ -3,11 +3,14 @@
 //!   line -> maillog (what it says) -> trail (whose file it is)
 //!        -> refusal (what the answer means) -> Delivery -> engine
 //!
-//! **Whom it is told of.** Of the recipient as the client gave it: `orig_to`
-//! where there is one. A canonical map leaves the domain as it is; then the
-//! result is that recipient's. An alias that leads to another domain was not
-//! chosen by the client: the result only ends the wait for it, as one that says
-//! nothing. Recipients that `always_bcc` adds come without `orig_to`; the engine
+//! **Whom it is told of.** Of the recipient that the message passed for. That is
+//! the one that is delivered to, also where the client spelt it so that Postfix
+//! had to resolve it (`user%domain`, `domain!user`, a source route): `orig_to`
+//! then has the spelling, which no milter was shown as the recipient. Else it is
+//! `orig_to`: a canonical map leaves the domain as it is; then the result is that
+//! recipient's. An alias that leads to another domain was not chosen by the
+//! client: the result only ends the wait for it, as one that says nothing.
+//! Recipients that `always_bcc` adds come without `orig_to`; the engine
 //! knows that nobody sent to them.
 //!
 //! **When it was logged**, in engine time: as long ago as it is by the wall clock.
@@ -19,6 +22,7 @@ use super::{
     waiting::{Told, Waiting},
 };
 use crate::{
+    connector::fold_address,
     domain,
     engine::Engine,
     maillog::{self, Accepted, Attempt, Calendar, Event, Skip, Stamp, Tag},
@@ -82,7 +86,7 @@ pub(super) struct Reader {
     filters: HashSet<IpAddr>,
     calendar: Calendar,
     counts: Counts,
-    /// When the newest line was logged, by the wall clock.
+    /// See [`Reader::take_newest`].
     newest: Option<Timestamp>,
 }
 
@@ -104,9 +108,10 @@ impl Reader {
         self.counts
     }
 
-    /// When the newest line was logged, by the wall clock.
-    pub(super) fn newest(&self) -> Option<Timestamp> {
-        self.newest
+    /// When the newest line since this was asked last was logged, by the wall
+    /// clock: a host whose clock is ahead must not hide for ever how late we are.
+    pub(super) fn take_newest(&mut self) -> Option<Timestamp> {
+        self.newest.take()
     }
 
     /// Lines, or entries of the journal, that could not even be read.
@@ -164,7 +169,8 @@ impl Reader {
             }
             Event::Removed { queue_id } => {
                 if let Some(root) = self.trail.removed(queue_id, logged) {
-                    self.engine.forget_delivery(&root, moment.now);
+                    let logged = Some(moment.engine_time(logged));
+                    self.engine.forget_delivery(&root, logged, moment.now);
                 }
             }
             _ => {}
@@ -182,7 +188,12 @@ impl Reader {
     }
 
     fn attempt(&mut self, attempt: &Attempt<'_>, logged: Timestamp, moment: Moment) {
-        match self.trail.attempt(attempt, logged) {
+        let step = if self.claims_another(attempt) {
+            Step::Result { root: self.trail.root(attempt.queue_id) }
+        } else {
+            self.trail.attempt(attempt, logged)
+        };
+        match step {
             Step::Result { root } => {
                 let told = told(attempt, moment.engine_time(logged));
                 if let Some(told) = told {
@@ -202,13 +213,23 @@ impl Reader {
         }
     }
 
+    /// Whether a host that is not this one says that it handed back a message
+    /// that passed here as one of a client: a client that also receives mail
+    /// could hide what becomes of its messages behind another one.
+    fn claims_another(&self, attempt: &Attempt<'_>) -> bool {
+        let address = attempt.relay.and_then(|relay| relay.address);
+        let is_remote = address.is_some_and(|address| !fold_address(address).is_loopback());
+        is_remote && attempt.queued_as().is_some_and(|next| self.engine.awaits(next))
+    }
+
     /// Tells the engine; keeps what it does not know, in case a message turns out
     /// to be its root.
     fn tell(&mut self, root: &str, told: Told, moment: Moment) {
+        let (recipient, outcome) = self.whose(root, &told);
         let delivery = Delivery {
             queue_id: root,
-            recipient: &told.recipient,
-            outcome: told.outcome,
+            recipient,
+            outcome,
             by: told.provider(),
             logged: Some(told.logged),
         };
@@ -216,6 +237,17 @@ impl Reader {
             self.counts.results += 1;
         } else {
             self.count_lost(|waiting| waiting.keep(root, told, moment.now));
+        }
+    }
+
+    /// Which recipient of the message `root` a result is of, and what it says.
+    fn whose<'a>(&self, root: &str, told: &'a Told) -> (&'a str, Outcome) {
+        match &told.original {
+            Some(original) if !self.engine.awaits_result_of(root, &told.to) => {
+                let chosen = same_domain(original, &told.to);
+                (original, if chosen { told.outcome } else { Outcome::Deferred })
+            }
+            _ => (&told.to, told.outcome),
         }
     }
 
@@ -227,18 +259,16 @@ impl Reader {
 
 /// What an attempt tells, and of whom.
 fn told(attempt: &Attempt<'_>, logged: Timestamp) -> Option<Told> {
-    let (recipient, chosen) = match attempt.original_to {
-        Some(original) => (original, same_domain(original, attempt.to)),
-        None => (attempt.to, true),
-    };
-    if recipient.len() > LONGEST_RECIPIENT {
+    let longest = attempt.to.len().max(attempt.original_to.map_or(0, str::len));
+    if longest > LONGEST_RECIPIENT {
         return None;
     }
     let may_mean_us = refusal::class(attempt).is_some_and(refusal::Class::may_mean_us);
     let relay = attempt.relay.as_ref().and_then(maillog::provider_name);
     Some(Told {
-        recipient: recipient.into(),
-        outcome: if chosen { refusal::outcome(attempt) } else { Outcome::Deferred },
+        to: attempt.to.into(),
+        original: attempt.original_to.map(Into::into),
+        outcome: refusal::outcome(attempt),
         by: relay.map(|name: Cow<'_, str>| (name.into(), may_mean_us)),
         logged,
     })
@@ -249,7 +279,7 @@ fn told(attempt: &Attempt<'_>, logged: Timestamp) -> Option<Told> {
 fn same_domain(original: &str, to: &str) -> bool {
     match (domain::of_address(original), domain::of_address(to)) {
         (None, _) => true,
-        (Some(original), Some(to)) => original.eq_ignore_ascii_case(to),
+        (Some(original), Some(to)) => domain::fold(original) == domain::fold(to),
         (Some(_), None) => false,
     }
 }
@@ -297,6 +327,8 @@ mod tests {
         for (original, to, same) in [
             ("a@b.test", "c@B.Test", true),
             ("a", "c@b.test", true),
+            ("a@b.test.", "c@b.test", true),
+            ("a@b\u{fc}cher.test", "a@xn--bcher-kva.test", true),
             ("a@b.test", "a@c.test", false),
             ("a@b.test", "|/bin/false", false),
         ] {

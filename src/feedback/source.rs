@@ -122,6 +122,11 @@ impl Source {
         Mark { id: self.id, offset: self.offset(), tail: hash(&self.tail) }
     }
 
+    /// Whether there is nothing more in it, as it is now.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() <= self.position)
+    }
+
     /// Lines that were too long since this was asked last.
     pub(super) fn take_overlong(&mut self) -> u64 {
         self.lines.take_overlong()

@@ -22,7 +22,10 @@ const KEPT: Duration = Duration::from_secs(600);
 /// A result, without its queue id.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Told {
-    pub(super) recipient: Box<str>,
+    /// The recipient as it is delivered to.
+    pub(super) to: Box<str>,
+    /// As it was given to Postfix, where that differs.
+    pub(super) original: Option<Box<str>>,
     pub(super) outcome: Outcome,
     /// Who answered, and whether it may mean this host.
     pub(super) by: Option<(Box<str>, bool)>,
@@ -124,9 +127,9 @@ mod tests {
         Timestamp::from_seconds(second)
     }
 
-    fn told(recipient: &str) -> Told {
+    fn told(to: &str) -> Told {
         let outcome = Outcome::Delivered;
-        Told { recipient: recipient.into(), outcome, by: None, logged: at(0) }
+        Told { to: to.into(), original: None, outcome, by: None, logged: at(0) }
     }
 
     #[test]

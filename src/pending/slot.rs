@@ -1,6 +1,6 @@
 //! One message: whose it is, and what its recipients have had.
 
-use super::{Landed, News, Report, Results};
+use super::{Landed, News, Report, Results, SLACK};
 use crate::{message::Outcome, timestamp::Timestamp};
 
 /// Set in a hash: its first result has come.
@@ -51,6 +51,12 @@ impl<T> Slot<T> {
         })
     }
 
+    /// Whether it was accepted after what was logged then, so that this is about an
+    /// earlier message with its queue id.
+    pub(super) fn is_younger_than(&self, logged: Option<Timestamp>) -> bool {
+        logged.is_some_and(|logged| logged.plus(SLACK) < self.accepted)
+    }
+
     /// Its owner, if it counts as in flight.
     pub(super) fn flying(self) -> Option<T> {
         self.in_flight.then_some(self.owner)
@@ -59,6 +65,12 @@ impl<T> Slot<T> {
     /// Whether there is nothing more to be told.
     pub(super) fn is_over(&self) -> bool {
         self.open == 0 && self.undecided == 0
+    }
+
+    /// Whether this recipient is listed, or a stranger that was heard of.
+    pub(super) fn lists(&self, recipient: u64) -> bool {
+        let hash = recipient & !FLAGS;
+        self.recipients.binary_search_by_key(&hash, |it| it & !FLAGS).is_ok()
     }
 
     /// Takes a result into account. Gives whether its recipient is listed, and

@@ -136,6 +136,7 @@ fn what_was_logged_before_a_message_is_of_another_one() {
     let report =
         |logged| Report { logged: Some(at(logged)), ..Report::new(hash(1), Outcome::Refused) };
     assert_eq!(pending.result("A1", &report(57), at(61)), Heard::Unknown);
+    assert_eq!(pending.forget("A1", Some(at(57))), None);
     // Stamps of a log are whole seconds.
     assert!(matches!(pending.result("A1", &report(58), at(61)), Heard::News(_)));
 }
@@ -147,8 +148,8 @@ fn a_message_whose_queue_file_is_gone_is_over() {
     hear(&pending, "A1", 1, Outcome::Refused, at(1)).unwrap();
     let so_far = Results { refused: 1.0, delivered: 0 };
     let landed = Landed { owner: "erp", of: 3, so_far };
-    assert_eq!(pending.forget("A1"), Some(landed));
-    assert_eq!(pending.forget("A1"), None);
+    assert_eq!(pending.forget("A1", None), Some(landed));
+    assert_eq!(pending.forget("A1", None), None);
     assert_eq!(
         pending.result("A1", &Report::new(hash(2), Outcome::Refused), at(2)),
         Heard::Unknown
@@ -156,7 +157,7 @@ fn a_message_whose_queue_file_is_gone_is_over() {
     // One that has landed lands no second time.
     assert!(accept(&pending, "A2", "erp", &[1], 0).is_empty());
     assert_eq!(owners(pending.expire(at(10 * MINUTE))), ["erp"]);
-    assert_eq!(pending.forget("A2"), None);
+    assert_eq!(pending.forget("A2", None), None);
     assert!(pending.is_empty() && pending.slots.is_empty());
 }
 
@@ -366,7 +367,7 @@ fn threads_land_every_message_once() {
                     }
                     if number % 16 == 7 {
                         let id = format!("Q{}", number % 70);
-                        land(owners(pending.forget(&id).into_iter().collect()));
+                        land(owners(pending.forget(&id, None).into_iter().collect()));
                     }
                     if number % 1024 == 1023 {
                         land(pending.clear());

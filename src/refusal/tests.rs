@@ -374,6 +374,8 @@ fn outcomes_follow_the_class() {
         outcome(&attempt)
     };
     assert_eq!(outcome_of("sent (ok)"), Outcome::Delivered);
+    let discarded = "sent (250 2.7.0 Ok, discarded, id=00042-01 - spam)";
+    assert_eq!(outcome_of(discarded), Outcome::Deferred);
     assert_eq!(outcome_of("bounced (host a[::1] said: 550 5.1.1 x)"), Outcome::Refused);
     assert_eq!(outcome_of("deferred (host a[::1] said: 450 4.2.0 greylisted)"), Outcome::Deferred);
 }

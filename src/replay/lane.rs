@@ -254,7 +254,7 @@ impl Sink for Lane {
     fn gone(&mut self, host: &Arc<str>, queue_id: &str, at: Timestamp) {
         self.pass_time(at);
         let queue_id = self.queue_id(host, queue_id);
-        self.engine.forget_delivery(&queue_id, at);
+        self.engine.forget_delivery(&queue_id, Some(at), at);
     }
 }
 

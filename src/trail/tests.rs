@@ -82,6 +82,20 @@ fn each_recipient_may_go_through_the_filter_alone() {
 }
 
 #[test]
+fn a_filter_that_passes_on_the_queue_id_need_not_tell_the_new_one() {
+    let mut trail = Trail::default();
+    trail.came("A00001", ip(FAR), None, at(0));
+    trail.came("B00002", ip(LOOPBACK), Some("A00001"), at(1));
+    assert_eq!(trail.attempt(&sent("B00002", FAR, "250 2.0.0 Ok"), at(1)), result("A00001"));
+    assert_eq!(trail.removed("B00002", at(1)), None);
+    let step = trail.attempt(&sent("A00001", LOOPBACK, "250 2.0.0 Ok"), at(2));
+    assert_eq!(step, Step::HandedOn { next: None });
+    // What did not go through the filter.
+    assert_eq!(trail.attempt(&sent("A00001", FAR, "250 2.0.0 Ok"), at(2)), result("A00001"));
+    assert_eq!(trail.removed("A00001", at(2)), Some("A00001".into()));
+}
+
+#[test]
 fn xforward_ties_at_once() {
     let mut trail = Trail::default();
     trail.came("A00001", ip(FAR), None, at(0));

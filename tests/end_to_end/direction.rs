@@ -99,9 +99,7 @@ fn a_message_that_returns_from_a_content_filter_counts_once() {
     let filter = Sink::start_filter(back);
     let site = Site::with(|config, settings| {
         config.milter.push_str(&format!("ignore_daemons = [\"127.0.0.1:{back}\"]\n"));
-        settings.service(&format!("127.0.0.1:{back} inet n - n - - smtpd -o content_filter="));
-        let to_filter = format!("filter:[127.0.0.1]:{}", filter.port());
-        settings.smtpd_option("content_filter", &to_filter);
+        settings.content_filter(&filter, back);
     });
     for _ in 0..5 {
         site.send("127.0.0.8", OURS, REMOTE).assert_accepted();

@@ -3,9 +3,9 @@
 
 use super::harness::certs::Certs;
 use super::harness::postfix::{Postfix, Settings};
-use super::harness::sink::Sink;
+use super::harness::sink::{HandBack, Sink};
 use super::harness::site::{INBOUND, OURS, REMOTE};
-use super::harness::smtp::SmtpClient;
+use super::harness::smtp::{Letter, SmtpClient};
 use super::harness::{Place, SOON, enterable_tempdir, free_port, swaks};
 
 struct Bare {
@@ -19,11 +19,14 @@ struct Bare {
 fn bare(change: impl FnOnce(&mut Settings)) -> Bare {
     let place = Place::take();
     let dir = enterable_tempdir();
-    let sink = Sink::start();
+    let mut sink = Sink::start();
     let certs = Certs::new(&dir.path().join("certs"));
     let mut settings = Settings::new(dir.path(), sink.port());
     settings.tls(&certs, &certs.issue("server", "mx.test"));
     change(&mut settings);
+    for address in settings.provider_addresses() {
+        sink.also_at(address);
+    }
     Bare { postfix: settings.start(), sink, certs, _dir: dir, _place: place }
 }
 
@@ -105,13 +108,111 @@ fn local_submission_and_a_refusing_sink() {
 fn a_content_filter_hands_mail_back() {
     let back = free_port();
     let filter = Sink::start_filter(back);
-    let bare = bare(|settings| {
-        settings.service(&format!("127.0.0.1:{back} inet n - n - - smtpd -o content_filter="));
-        let to_filter = format!("filter:[127.0.0.1]:{}", filter.port());
-        settings.smtpd_option("content_filter", &to_filter);
-    });
+    let bare = bare(|settings| settings.content_filter(&filter, back));
     let mut client = SmtpClient::open("127.0.0.9", bare.postfix.port());
     client.send(OURS, REMOTE).assert_accepted();
     bare.sink.wait_for(1, SOON);
     assert_eq!(filter.count(), 1);
+    let log = bare.postfix.log();
+    assert!(!log.contains("queued as") && !log.contains("orig_queue_id"), "{log}");
+}
+
+#[test]
+fn a_content_filter_tells_of_what_it_hands_back() {
+    let back = free_port();
+    let how = HandBack { port: back, tells_queue_id: true, xforward: true };
+    let filter = Sink::start_hand_back(how);
+    let bare = bare(|settings| {
+        settings.content_filter(&filter, back);
+        settings.set("smtp_send_xforward_command", "yes");
+    });
+    let mut client = SmtpClient::open("127.0.0.9", bare.postfix.port());
+    client.send(OURS, REMOTE).assert_accepted();
+    bare.sink.wait_for(1, SOON);
+    bare.postfix.wait_log(&["status=sent (250 2.0.0 from MTA(", "queued as "], SOON);
+    let line = bare.postfix.wait_log(&["orig_queue_id="], SOON);
+    assert!(line.contains("orig_client=unknown[127.0.0.9]"), "{line}");
+}
+
+#[test]
+fn recipients_are_treated_as_their_addresses_say() {
+    let bare = bare(|settings| {
+        settings.quick_retries();
+        settings.provider("drop.test", "127.0.1.1");
+        settings.provider("cut.test", "127.0.1.2");
+    });
+    let mut client = SmtpClient::open("127.0.0.9", bare.postfix.port());
+    let to = ["dead-1@remote.test", "policy-2@remote.test", "limit-3@remote.test", REMOTE];
+    client.post(&Letter { to: to.to_vec(), ..Letter::new(OURS, REMOTE) }).assert_accepted();
+    let to = ["full-4@remote.test", "grey-5@remote.test", "grey-grey-dead-6@remote.test"];
+    client.post(&Letter { to: to.to_vec(), ..Letter::new(OURS, REMOTE) }).assert_accepted();
+    for to in ["spam-7@remote.test", "drop-8@drop.test", "cut-spam-9@cut.test"] {
+        client.send(OURS, to).assert_accepted();
+    }
+    let wait = |to: &str, parts: &[&str]| {
+        let to = format!("to=<{to}");
+        let parts: Vec<_> = parts.iter().copied().chain([to.as_str()]).collect();
+        bare.postfix.wait_log(&parts, SOON)
+    };
+    wait("dead-1@", &["status=bounced", "550 5.1.1", "in reply to RCPT TO"]);
+    wait("policy-2@", &["status=bounced", "554 5.7.1", "in reply to RCPT TO"]);
+    wait("limit-3@", &["status=deferred", "450 4.7.1 Rate limit"]);
+    wait(REMOTE, &["status=sent"]);
+    wait("full-4@", &["status=deferred", "452 4.2.2"]);
+    wait("grey-5@", &["status=deferred", "450 4.7.1 Greylisted"]);
+    wait("grey-5@", &["status=sent"]);
+    wait("grey-grey-dead-6@", &["status=bounced", "550 5.1.1"]);
+    assert_eq!(bare.sink.attempts("grey-grey-dead-6@remote.test"), 3);
+    wait("spam-7@", &["status=bounced", "554 5.7.1", "in reply to end of DATA"]);
+    wait("drop-8@", &["status=deferred", "lost connection", "while sending RCPT TO"]);
+    wait("drop-8@", &["relay=127.0.1.1[127.0.1.1]", "status=sent"]);
+    wait("cut-spam-9@", &["status=deferred", "lost connection", "end of data"]);
+    wait("cut-spam-9@", &["status=bounced", "554 5.7.1"]);
+}
+
+#[test]
+fn the_log_is_rotated_as_administrators_do() {
+    let bare = bare(|_| ());
+    let postfix = &bare.postfix;
+    let mut client = SmtpClient::open("127.0.0.9", postfix.port());
+    let mut n = 0;
+    let mut send = |wanted: usize| {
+        n += 1;
+        client.send(OURS, &format!("friend{n}@remote.test")).assert_accepted();
+        postfix.wait_lines(&["to=<friend", "status=sent"], wanted);
+    };
+    send(1);
+    let old = postfix.rename_log();
+    // Nobody told Postfix: it goes on with the file that it knows.
+    send(2);
+    assert!(!postfix.log_file().exists());
+    postfix.reopen_log();
+    send(3);
+    assert_eq!(std::fs::read_to_string(&old).unwrap().matches("status=sent").count(), 2);
+    postfix.rename_log();
+    postfix.reopen_log();
+    send(4);
+    postfix.copytruncate_log();
+    assert!(!postfix.log().contains("status=sent"));
+    // The copy took the place of the file with the third.
+    send(4);
+    postfix.delete_log();
+    postfix.reopen_log();
+    send(4);
+    let packed = postfix.logrotate();
+    assert!(!postfix.log().contains("status=sent"));
+    assert!(std::fs::metadata(packed).is_ok_and(|it| it.len() > 0));
+}
+
+#[test]
+fn a_log_can_show_certificates_and_from_headers() {
+    let bare = bare(|settings| {
+        settings.set("smtpd_tls_loglevel", "2");
+        settings.set("header_checks", "regexp:{{/^From:/ INFO}}");
+    });
+    let erp = bare.certs.issue("erp", "erp.example.org");
+    swaks::send_tls("127.0.0.9", bare.postfix.port(), Some(&erp), OURS, REMOTE).assert_accepted();
+    bare.sink.wait_for(1, SOON);
+    bare.postfix.wait_log(&["info: header From: "], SOON);
+    bare.postfix.wait_log(&["subject_CN=erp.example.org", "issuer"], SOON);
 }

@@ -172,6 +172,6 @@ pub(crate) fn deliver(
 /// `removed QUEUEID`
 pub(crate) fn removed(engine: &Engine, words: &mut Words<'_>, now: Timestamp) -> Outcome {
     let queue_id = words.next("a queue id")?;
-    engine.forget_delivery(queue_id, now);
+    engine.forget_delivery(queue_id, Some(now), now);
     words.end()
 }

@@ -95,6 +95,23 @@ fn a_file_that_is_not_there_yet_is_read_from_its_beginning() {
 }
 
 #[test]
+fn a_log_that_is_rotated_while_it_is_behind_loses_nothing() {
+    let mut world = World::new("");
+    // More than one look reads.
+    let line = format!("{}\n", "x".repeat(1023));
+    let much = line.repeat(10 * 1024);
+    let mut lines = 0;
+    for file in 0..10 {
+        world.append("mail.log", &much);
+        world.follower.poll(at_second(0), &mut |_| lines += 1);
+        world.rename("mail.log", &format!("mail.log.{file}"));
+        world.append("mail.log", "");
+    }
+    assert_eq!(lines + world.poll().len(), 10 * 10 * 1024);
+    assert_eq!(world.follower.take_news(), Vec::<String>::new());
+}
+
+#[test]
 fn a_renamed_file_is_read_while_it_is_still_written_to() {
     let mut world = World::new("");
     world.append("mail.log", "1\n");

@@ -173,7 +173,7 @@ proptest! {
                     landed.extend(news.filter(News::landed).map(|news| news.owner));
                 }
                 Step::Forget { id } => {
-                    let gone = owners(pending.forget(&format!("Q{id}")).into_iter().collect());
+                    let gone = owners(pending.forget(&format!("Q{id}"), None).into_iter().collect());
                     prop_assert_eq!(&gone, &model.remove(|message| message.id == id));
                     landed.extend(gone);
                 }

@@ -84,6 +84,10 @@ pub(crate) struct Config {
     pub(crate) registered_domains: Vec<String>,
     /// Who may relay without login or certificate.
     pub(crate) relay_networks: Vec<&'static str>,
+    /// Postfix's log, of which the daemon learns what became of mail.
+    pub(crate) mail_log: Option<PathBuf>,
+    /// Whether the daemon has to obey file permissions, which root has not.
+    pub(crate) obeys_permissions: bool,
     /// More lines for `[milter]`.
     pub(crate) milter: String,
     /// Lines for `[restriction]`.
@@ -100,6 +104,8 @@ impl Default for Config {
             listen: Vec::new(),
             registered_domains: vec!["example.org".to_owned()],
             relay_networks: vec!["127.0.0.0/8"],
+            mail_log: None,
+            obeys_permissions: false,
             milter: String::new(),
             restriction: String::new(),
             sections: String::new(),
@@ -123,6 +129,8 @@ impl Config {
     pub(crate) fn render(&self, files: &Files) -> String {
         let mut listen = vec![format!("unix:{}", files.milter_socket().display())];
         listen.extend(self.listen.iter().cloned());
+        // This host's own log is none of the tests' business.
+        let mail_log = self.mail_log.clone().unwrap_or_else(|| "none".into());
         format!(
             r#"mode = "{mode}"
 
@@ -141,6 +149,9 @@ socket = {control:?}
 [[organization]]
 name = "default"
 registered_domains = {registered:?}
+
+[feedback]
+mail_log = {mail_log:?}
 
 [restriction]
 {restriction}

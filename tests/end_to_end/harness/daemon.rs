@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::config::{Config, Files};
-use super::{run, run_ok, wait_for};
+use super::{SOON, run, run_ok, wait_for};
 
 const START: Duration = Duration::from_secs(10);
 
@@ -127,6 +127,25 @@ impl Daemon {
             .unwrap_or_else(|| panic!("no number {pointer} in {status}"))
     }
 
+    /// Waits until the status says that the mail log is read.
+    #[track_caller]
+    pub(crate) fn wait_mail_log(&self) -> Value {
+        self.wait_feedback("a mail log that is read", |feedback| {
+            feedback["state"] != "off" && feedback["error"].is_null()
+        })
+    }
+
+    /// Waits until the status says this of the mail log, and returns what it says.
+    #[track_caller]
+    pub(crate) fn wait_feedback(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        wait_for(
+            what,
+            SOON,
+            || format!("{:#}\n{}", self.json(&["status"]), self.log()),
+            || Some(self.json(&["status"])["feedback"].take()).filter(|feedback| is(feedback)),
+        )
+    }
+
     /// Everything the daemon wrote to its log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.files.log()).unwrap_or_default()
@@ -210,7 +229,11 @@ impl Daemon {
 
     fn spawn(&self) -> Child {
         let log = append(&self.files);
-        connguard(&self.files)
+        let mut command = connguard(&self.files);
+        if self.config.obeys_permissions {
+            command = without_powers(&command);
+        }
+        command
             .arg("run")
             .env("NOTIFY_SOCKET", self.files.notify_socket())
             .stdin(Stdio::null())
@@ -271,6 +294,21 @@ fn connguard(files: &Files) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// The same command, for a root whom file permissions stop.
+fn without_powers(command: &Command) -> Command {
+    let powers = "-dac_override,-dac_read_search";
+    let mut without = Command::new("setpriv");
+    without.args(["--bounding-set", powers, "--inh-caps", powers]);
+    without.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => without.env(name, value),
+            None => without.env_remove(name),
+        };
+    }
+    without
 }
 
 fn append(files: &Files) -> File {

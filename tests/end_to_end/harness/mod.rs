@@ -5,11 +5,14 @@
 //!
 //! Everything that waits does so for a condition and with a deadline.
 
+pub(crate) mod account;
 pub(crate) mod certs;
 pub(crate) mod clocked;
+pub(crate) mod conduct;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod filter;
+pub(crate) mod mail_log;
 pub(crate) mod postfix;
 pub(crate) mod sink;
 pub(crate) mod site;

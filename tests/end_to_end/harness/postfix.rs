@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::certs::{Certificate, Certs};
+use super::sink::Sink;
 use super::{free_port, run, run_ok, set_mode, wait_for};
 
 /// Services besides smtpd. The transports `slow` and `filter` are there for
@@ -52,6 +54,10 @@ pub(crate) struct Settings {
     milter: String,
     smtpd_processes: u32,
     smtpd_options: String,
+    sink_port: u16,
+    /// More routes than there are, each with the address of the sink that takes
+    /// the mail.
+    routes: Vec<(String, Ipv4Addr)>,
 }
 
 impl Settings {
@@ -66,9 +72,11 @@ impl Settings {
             milter: String::new(),
             smtpd_processes: 120,
             smtpd_options: String::new(),
+            sink_port,
+            routes: Vec::new(),
         };
         settings.set_basics();
-        settings.set_routes(sink_port);
+        settings.set_routes();
         settings
     }
 
@@ -128,13 +136,62 @@ impl Settings {
         self.set("smtpd_tls_loglevel", "1");
     }
 
+    /// Where Postfix logs.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        log_file(&self.dir)
+    }
+
+    /// Lets a provider of its own, at this loopback address, have the mail for
+    /// this domain.
+    pub(crate) fn provider(&mut self, domain: &str, address: &str) {
+        let address = address.parse().expect("a loopback address");
+        self.routes.push((domain.to_owned(), address));
+    }
+
+    /// Where the sink must listen for the providers.
+    pub(crate) fn provider_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.routes.iter().map(|(_, address)| *address)
+    }
+
+    /// Tries again within seconds what could not be delivered.
+    pub(crate) fn quick_retries(&mut self) {
+        for name in ["queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"] {
+            self.set(name, "1s");
+        }
+    }
+
+    /// Sends everything through a content filter, which hands it back at this
+    /// port.
+    pub(crate) fn content_filter(&mut self, filter: &Sink, back: u16) {
+        self.service(&format!(
+            "127.0.0.1:{back} inet n - n - - smtpd -o content_filter= \
+             -o smtpd_authorized_xforward_hosts=127.0.0.0/8"
+        ));
+        let to_filter = format!("filter:[127.0.0.1]:{}", filter.port());
+        self.smtpd_option("content_filter", &to_filter);
+    }
+
+    fn transport_maps(&self) -> String {
+        let port = self.sink_port;
+        let mut maps = format!(
+            "inline:{{ {{example.org=smtp:[127.0.0.1]:{port}}}, \
+             {{slow.test=slow:[127.0.0.1]:{port}}}"
+        );
+        for (domain, address) in &self.routes {
+            write!(maps, ", {{{domain}=smtp:[{address}]:{port}}}").expect("a string takes it");
+        }
+        maps.push_str(" }");
+        maps
+    }
+
     fn set_basics(&mut self) {
         let dir = self.dir.display().to_string();
         self.set("compatibility_level", "3.6");
         self.set("config_directory", &format!("{dir}/etc"));
         self.set("queue_directory", &format!("{dir}/spool"));
         self.set("data_directory", &format!("{dir}/data"));
-        self.set("maillog_file", &format!("{dir}/log/mail.log"));
+        let log = self.log_file().display().to_string();
+        self.set("maillog_file", &log);
         self.set("maillog_file_prefixes", &dir);
         self.set("syslog_name", "postfix");
         self.set("inet_interfaces", "127.0.0.1");
@@ -149,19 +206,13 @@ impl Settings {
         self.set("smtpd_authorized_xclient_hosts", "0.0.0.0/0 [::]/0");
     }
 
-    fn set_routes(&mut self, sink_port: u16) {
-        let sink = format!("smtp:[127.0.0.1]:{sink_port}");
+    fn set_routes(&mut self) {
+        let sink = format!("smtp:[127.0.0.1]:{}", self.sink_port);
         self.set("mynetworks", "127.0.0.0/8");
         self.set("mydestination", "");
         self.set("local_recipient_maps", "");
         self.set("alias_maps", "");
         self.set("relay_domains", "example.org");
-        self.set(
-            "transport_maps",
-            &format!(
-                "inline:{{ {{example.org={sink}}}, {{slow.test=slow:[127.0.0.1]:{sink_port}}} }}"
-            ),
-        );
         self.set("default_transport", &sink);
         self.set(
             "smtpd_relay_restrictions",
@@ -183,7 +234,7 @@ impl Settings {
         std::os::unix::fs::chown(self.dir.join("data"), Some(uid), Some(gid))
             .expect("chown to postfix: these tests need root, as Postfix does");
 
-        let mut main = String::new();
+        let mut main = format!("transport_maps = {}\n", self.transport_maps());
         for (name, value) in &self.main {
             writeln!(main, "{name} = {value}").expect("a string takes it");
         }
@@ -216,9 +267,14 @@ impl Postfix {
         self.dir.join("etc")
     }
 
-    /// Everything it logged so far.
+    /// Where it logs.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        log_file(&self.dir)
+    }
+
+    /// Everything in its log file.
     pub(crate) fn log(&self) -> String {
-        std::fs::read(self.dir.join("log/mail.log"))
+        std::fs::read(self.log_file())
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
@@ -289,7 +345,7 @@ impl Postfix {
         assert!(status.success(), "sendmail: {status}");
     }
 
-    fn command(&self, what: &str) -> Command {
+    pub(super) fn command(&self, what: &str) -> Command {
         let mut command = Command::new("postfix");
         command.arg("-c").arg(self.config_directory()).arg(what);
         command.env_remove("MAIL_CONFIG");
@@ -306,6 +362,10 @@ impl Postfix {
             self.log_tail()
         );
     }
+}
+
+fn log_file(dir: &Path) -> PathBuf {
+    dir.join("log/mail.log")
 }
 
 impl Drop for Postfix {

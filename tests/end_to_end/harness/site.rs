@@ -50,6 +50,19 @@ impl Site {
         Self::build(change, Daemon::start)
     }
 
+    /// A site whose daemon follows the mail log of its Postfix, which tries
+    /// again soon what could not be delivered; settings as the test changes
+    /// them.
+    pub(crate) fn following(change: impl FnOnce(&mut Config, &mut Settings)) -> Self {
+        let site = Self::with(|config, settings| {
+            config.mail_log = Some(settings.log_file());
+            settings.quick_retries();
+            change(config, settings);
+        });
+        site.daemon.wait_mail_log();
+        site
+    }
+
     /// Restricts by hand.
     #[track_caller]
     pub(crate) fn block(&self, entity: &str) {
@@ -76,7 +89,7 @@ impl<D: Tells> Site<D> {
     ) -> Self {
         let place = Place::take();
         let dir = enterable_tempdir();
-        let sink = Sink::start();
+        let mut sink = Sink::start();
         let files = Files::create(dir.path());
         let certs = Certs::new(&dir.path().join("certs"));
         let mut settings = Settings::new(dir.path(), sink.port());
@@ -84,6 +97,9 @@ impl<D: Tells> Site<D> {
         settings.milter(&format!("unix:{}", files.milter_socket().display()));
         let mut config = Config::default();
         change(&mut config, &mut settings);
+        for address in settings.provider_addresses() {
+            sink.also_at(address);
+        }
         let daemon = start(files, config);
         Self { daemon, postfix: settings.start(), sink, certs, dir, _place: place }
     }
