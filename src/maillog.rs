@@ -88,6 +88,9 @@ pub enum Event<'a> {
         uid: u32,
         /// The envelope sender, as it was given.
         from: &'a str,
+        /// The queue id that it had until an operator put it through the queue
+        /// once more (`postsuper -r`).
+        original: Option<&'a str>,
     },
     /// cleanup: the Message-ID, without brackets.
     MessageId {

@@ -7,7 +7,8 @@
 //! **root**. Two things in the log tie them, either is enough:
 //!
 //! - Q2 came with the queue id that it had before (`orig_queue_id=`, XFORWARD,
-//!   which Postfix takes from hosts that it trusts only);
+//!   which Postfix takes from hosts that it trusts only; `orig_id=`, where an
+//!   operator put Q1 through the queue once more);
 //! - Q1 was sent with a reply `queued as Q2`. Anybody on the internet can reply
 //!   so. It counts only if Q2 came after Q1, is nobody's yet, and came from the
 //!   very address to which Q1 was sent; or if that address is a loopback one.
@@ -124,7 +125,7 @@ impl Trail {
 
     /// A message came in: from a client at `client`, or from nobody with an
     /// address; `original` is the queue id that it had before a content filter,
-    /// where that is logged (XFORWARD).
+    /// where that is logged (XFORWARD), or that it had until it was requeued.
     pub fn came(
         &mut self,
         queue_id: &str,

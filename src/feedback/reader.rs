@@ -163,7 +163,9 @@ impl Reader {
         self.newest = self.newest.max(Some(logged));
         match event {
             Event::Accepted(accepted) => self.accepted(accepted, logged, moment),
-            Event::Submitted { queue_id, .. } => self.trail.came(queue_id, None, None, logged),
+            Event::Submitted { queue_id, original, .. } => {
+                self.trail.came(queue_id, None, *original, logged);
+            }
             Event::Delivery(attempt) if attempt.status != maillog::Status::Probe => {
                 self.attempt(attempt, logged, moment);
             }

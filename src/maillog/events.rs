@@ -130,8 +130,17 @@ fn from_queue<'a>(queue_id: &'a str, text: &'a str) -> Result<Event<'a>, Skip> {
 fn submitted<'a>(queue_id: &'a str, text: &'a str) -> Result<Event<'a>, Skip> {
     let (uid, from) = text.split_once(" from=<").ok_or(Skip::Cut)?;
     let uid = uid.parse().map_err(|_| Skip::Unknown)?;
-    let from = from.strip_suffix('>').ok_or(Skip::Cut)?;
-    Ok(Event::Submitted { queue_id, uid, from })
+    // Whatever sender a local user makes up, `>` stands behind it.
+    let (from, original) = match from.strip_suffix('>') {
+        Some(from) => (from, None),
+        None => {
+            from.rsplit_once("> orig_id=").map(|(from, id)| (from, Some(id))).ok_or(Skip::Cut)?
+        }
+    };
+    if original.is_some_and(|id| !scan::is_queue_id(id)) {
+        return Err(Skip::Cut);
+    }
+    Ok(Event::Submitted { queue_id, uid, from, original })
 }
 
 /// `sender non-delivery notification: ID`, and others.

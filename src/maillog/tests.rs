@@ -150,9 +150,15 @@ fn the_queue_tells_sender_size_and_end() {
         let reported = Event::Reported { queue_id: "ABCDEF1", report: "ABCDEF2" };
         assert_eq!(event("bounce", &text), Ok(reported));
     }
-    let text = "ABCDEF1: uid=33 from=<x> from=<www-data>";
-    let submitted = Event::Submitted { queue_id: "ABCDEF1", uid: 33, from: "x> from=<www-data" };
-    assert_eq!(event("pickup", text), Ok(submitted));
+    for (text, from, original) in [
+        ("<x> from=<www-data>", "x> from=<www-data", None),
+        ("<> orig_id=ABCDEF2", "", Some("ABCDEF2")),
+        ("<x> orig_id=ABCDEF2>", "x> orig_id=ABCDEF2", None),
+    ] {
+        let text = format!("ABCDEF1: uid=33 from={text}");
+        let submitted = Event::Submitted { queue_id: "ABCDEF1", uid: 33, from, original };
+        assert_eq!(event("pickup", &text), Ok(submitted));
+    }
 }
 
 #[test]

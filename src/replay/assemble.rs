@@ -125,12 +125,15 @@ impl Assembler {
                 self.session(place, client).trust(*trusted);
             }
             Event::Accepted(accepted) => self.accepted(place, accepted),
-            Event::Submitted { queue_id, uid, from } => {
+            Event::Submitted { queue_id, uid, from, original } => {
                 let who = Who { local: Some(*uid), ..Who::default() };
                 let mut draft = self.draft(place, queue_id, Arc::new(who));
                 draft.given_from = Some((*from).into());
-                self.come(place, queue_id, None, None);
-                self.keep(place, queue_id, draft);
+                // Put through the queue once more: the client's, or nobody's.
+                draft.is_nobodys = original.is_some();
+                self.come(place, queue_id, None, *original);
+                let number = self.keep(place, queue_id, draft);
+                self.tie_to_root(place, queue_id, number);
             }
             Event::MessageId { queue_id, id } => {
                 if let Some(draft) = self.open_draft(place, queue_id) {
@@ -171,6 +174,11 @@ impl Assembler {
         let number = self.keep(place, queue_id, draft);
         let before = self.session(place, &accepted.client).file.replace(number);
         self.given_up(place, before);
+        self.tie_to_root(place, queue_id, number);
+    }
+
+    /// Makes a draft part of the message that it was before.
+    fn tie_to_root(&mut self, place: &Place<'_>, queue_id: &str, number: u64) {
         let Some(host) = self.hosts.get_mut(place.host) else { return };
         if host.trail.is_derived(queue_id)
             && let Some(root) = host.files.get(&host.trail.root(queue_id)).copied()

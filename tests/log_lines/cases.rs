@@ -169,7 +169,7 @@ fn fields_of(event: &Event<'_>) -> Fields {
             set("postfix_queueid", accepted.queue_id);
             of_peer(accepted.client, &mut set);
         }
-        Event::Submitted { queue_id, uid, from } => {
+        Event::Submitted { queue_id, uid, from, .. } => {
             set("postfix_queueid", queue_id);
             set("=uid", &uid.to_string());
             set("=from", from);

@@ -155,6 +155,27 @@ fn what_comes_back_from_a_filter_is_the_same_message() {
 }
 
 #[test]
+fn mail_that_is_put_through_the_queue_again_is_the_same_message() {
+    let told = told("
+        10:00:01 smtpd[7]: AA0001: client=pc.example.net[192.0.2.7], sasl_method=PLAIN, sasl_username=alice
+        10:00:02 qmgr[9]: AA0001: from=<alice@example.org>, size=1234, nrcpt=1 (queue active)
+        10:00:04 smtp[10]: AA0001: to=<bob@far.test>, relay=none, delay=2, delays=1/0/1/0, dsn=4.4.1, status=deferred (connect to mx.far.test[198.51.100.1]:25: Connection refused)
+        10:03:00 postsuper[11]: AA0001: requeued
+        10:03:01 pickup[12]: BB0002: uid=106 from=<alice@example.org> orig_id=AA0001
+        10:03:01 cleanup[13]: BB0002: message-id=<1@example.org>
+        10:03:01 qmgr[9]: BB0002: from=<alice@example.org>, size=1234, nrcpt=1 (queue active)
+        10:03:02 smtp[10]: BB0002: to=<bob@far.test>, relay=mx.far.test[198.51.100.1]:25, delay=181, delays=180/0/1/0, dsn=2.0.0, status=sent (250 2.0.0 Ok)
+        10:03:02 qmgr[9]: BB0002: removed
+    ");
+    let expected = [
+        "mail AA0001 alice alice@example.org -> bob@far.test(smtp)",
+        "Deferred AA0001 bob@far.test",
+        "Delivered AA0001 bob@far.test",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_way_back_that_is_not_logged_leaves_the_fate_unknown() {
     let told = told("
         10:00:01 smtpd[7]: AA0001: client=pc.example.net[192.0.2.7]
