@@ -172,7 +172,9 @@ impl Feeder {
         self.place = self.place();
         self.follower = self.follow(&found, moment);
         if found != self.found && self.follower.is_some() {
-            tracing::info!("mail log: follows {found}");
+            let is_there = !matches!(&found, Found::File(path) if !path.exists());
+            let does = if is_there { "follows" } else { "waits for" };
+            tracing::info!("mail log: {does} {found}");
         }
         self.found = found;
         // A run that reads on where the last one stopped may start amid a rotation.
