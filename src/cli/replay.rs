@@ -8,7 +8,7 @@ use super::{CONFIG, Error, output};
 use crate::{
     clock::Clock,
     config::Config,
-    replay::{self, Counts, Input, Params, Progress, Replay, Report},
+    replay::{self, Counts, Ended, Input, Params, Progress, Replay, Report, Sink},
     verdict::Mode,
 };
 use clap::Args;
@@ -72,12 +72,7 @@ pub(super) fn replay(config: &Path, options: &Options) -> Result<(), Error> {
     let mut input = Input::open(&options.logs, options.year, now, &stop)
         .map_err(|error| Error::No(error.to_string()))?;
     let mut replay = Replay::new(lanes);
-    let bar = Bar::new(options.output.json);
-    let ended = replay::read(&mut input, &mut replay, |progress| {
-        bar.show(progress);
-        !stop.load(Relaxed)
-    });
-    bar.finish();
+    let ended = read(&mut input, &mut replay, &stop);
     let counts = *input.counts();
     let mut report = replay.report(&counts, &ended, &sets);
     report.warnings = input.warnings().to_vec();
@@ -93,6 +88,17 @@ pub(super) fn replay(config: &Path, options: &Options) -> Result<(), Error> {
         report.notes.push(learn.save(&replay, ended.span.map(|(_, to)| to), now)?);
     }
     print(&report, options.output.json)
+}
+
+/// Reads all logs, or until `stop` is set, and shows the progress.
+pub(super) fn read(input: &mut Input, sink: &mut dyn Sink, stop: &AtomicBool) -> Ended {
+    let bar = Bar::new();
+    let ended = replay::read(input, sink, |progress| {
+        bar.show(progress);
+        !stop.load(Relaxed)
+    });
+    bar.finish();
+    ended
 }
 
 /// Why a log without a line that says anything is of no use.
@@ -144,10 +150,10 @@ pub(super) fn on_interrupt() -> Arc<AtomicBool> {
 }
 
 /// The progress, on a terminal.
-pub(super) struct Bar(Option<ProgressBar>);
+struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    pub(super) fn new(_json: bool) -> Self {
+    fn new() -> Self {
         if !stderr().is_terminal() {
             return Self(None);
         }
@@ -156,7 +162,7 @@ impl Bar {
         Self(Some(bar))
     }
 
-    pub(super) fn show(&self, progress: &Progress) {
+    fn show(&self, progress: &Progress) {
         let Some(bar) = &self.0 else { return };
         if bar.length() != progress.total || bar.position() == 0 {
             let template = match progress.total {
@@ -177,7 +183,7 @@ impl Bar {
         bar.set_message(format!("{rate} lines/s, at {date}"));
     }
 
-    pub(super) fn finish(&self) {
+    fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }

@@ -2,11 +2,11 @@
 
 use super::{
     Error, output,
-    replay::{Bar, nothing, on_interrupt},
+    replay::{self, nothing, on_interrupt},
 };
 use crate::{
     clock::Clock,
-    replay::{self, Input},
+    replay::Input,
     suggest::{self, Known, Origin, Postfix, Suggestion, Survey},
 };
 use clap::Args;
@@ -14,7 +14,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write, stdout},
     path::{Path, PathBuf},
-    sync::atomic::Ordering::Relaxed,
 };
 
 /// What `suggest` is told.
@@ -59,12 +58,7 @@ pub(super) fn suggest(options: &Options) -> Result<(), Error> {
         networks: postfix.networks.clone(),
     });
     let mut survey = Survey::new(known);
-    let bar = Bar::new(false);
-    let ended = replay::read(&mut input, &mut survey, |progress| {
-        bar.show(progress);
-        !stop.load(Relaxed)
-    });
-    bar.finish();
+    let ended = replay::read(&mut input, &mut survey, &stop);
     let counts = input.counts();
     if counts.all_skipped() == counts.lines {
         return Err(Error::No(nothing(counts)));
