@@ -50,6 +50,16 @@ pub fn of_address(address: &str) -> Option<&str> {
     address.rsplit_once('@').map(|(_, domain)| domain)
 }
 
+/// Whether an address was rewritten within its domain: `given` became `delivered`.
+/// One without a domain is of whatever domain it got.
+pub fn is_rewritten_within(given: &str, delivered: &str) -> bool {
+    match (of_address(given), of_address(delivered)) {
+        (None, _) => true,
+        (Some(given), Some(delivered)) => fold(given) == fold(delivered),
+        (Some(_), None) => false,
+    }
+}
+
 /// The organizational domain of a name that [`fold`] gave: the public suffix
 /// that it ends in, and one label more, as `example.co.uk` for
 /// `mail.example.co.uk`. Two names of one owner have the same, as a rule.
@@ -233,6 +243,20 @@ mod tests {
             (".co.uk", ".co.uk"),
         ] {
             assert_eq!(organizational(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_rewritten_recipient_is_the_same_within_its_domain() {
+        for (original, to, same) in [
+            ("a@b.test", "c@B.Test", true),
+            ("a", "c@b.test", true),
+            ("a@b.test.", "c@b.test", true),
+            ("a@b\u{fc}cher.test", "a@xn--bcher-kva.test", true),
+            ("a@b.test", "a@c.test", false),
+            ("a@b.test", "|/bin/false", false),
+        ] {
+            assert_eq!(is_rewritten_within(original, to), same, "{original} {to}");
         }
     }
 }

@@ -156,9 +156,10 @@ fn looked_up(attempt: &Attempt<'_>) -> bool {
     rest.and_then(|rest| rest.split(' ').next()).is_some_and(named)
 }
 
-/// What an attempt means for the judgement.
-pub fn outcome(attempt: &Attempt<'_>) -> Outcome {
-    match class(attempt) {
+/// What an attempt means for the judgement that failed because of `class`, as
+/// [`class`] says, or did not fail.
+pub fn outcome(attempt: &Attempt<'_>, class: Option<Class>) -> Outcome {
+    match class {
         None if was_discarded(attempt) => Outcome::Deferred,
         None => Outcome::Delivered,
         Some(class) if class.speaks_against() => Outcome::Refused,

@@ -371,7 +371,7 @@ fn outcomes_follow_the_class() {
     let outcome_of = |text: &str| {
         let line = format!("ABCDEF1: to=<a@b>, relay=x, delay=1, dsn=5.0.0, status={text}");
         let Ok(Event::Delivery(attempt)) = event("smtp", &line) else { panic!("{line}") };
-        outcome(&attempt)
+        outcome(&attempt, class(&attempt))
     };
     assert_eq!(outcome_of("sent (ok)"), Outcome::Delivered);
     let discarded = "sent (250 2.7.0 Ok, discarded, id=00042-01 - spam)";

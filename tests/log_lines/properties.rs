@@ -107,7 +107,7 @@ proptest! {
             for program in ["smtpd", "smtp", "cleanup", "qmgr", "bounce", "pickup", "local"] {
                 if let Ok(Event::Delivery(attempt)) = event(program, text) {
                     let _ = (attempt.said(), attempt.queued_as(), attempt.forwarded_as());
-                    refusal::outcome(&attempt);
+                    refusal::outcome(&attempt, refusal::class(&attempt));
                 }
             }
         }

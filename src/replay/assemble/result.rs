@@ -26,8 +26,8 @@ impl Answered {
     pub(super) fn of(number: u64, attempt: &Attempt<'_>) -> Self {
         let class = refusal::class(attempt);
         let recipient = attempt.original_to.unwrap_or(attempt.to);
-        let outcome = if is_same_domain(recipient, attempt.to) {
-            refusal::outcome(attempt)
+        let outcome = if domain::is_rewritten_within(recipient, attempt.to) {
+            refusal::outcome(attempt, class)
         } else {
             Outcome::Deferred
         };
@@ -51,15 +51,5 @@ impl Answered {
             class,
             by,
         }
-    }
-}
-
-/// Whether an address was rewritten within its domain, as the daemon takes it; one
-/// without a domain is of whatever domain it got.
-fn is_same_domain(given: &str, delivered: &str) -> bool {
-    match (domain::of_address(given), domain::of_address(delivered)) {
-        (None, _) => true,
-        (Some(given), Some(delivered)) => given.eq_ignore_ascii_case(delivered),
-        (Some(_), None) => false,
     }
 }
