@@ -102,18 +102,20 @@ impl Mail {
 
     /// From MAIL to its end.
     fn send(&self, engine: &Engine, session: &mut Session) -> Verdict {
-        let mut transaction = engine.begin(session);
+        let sender = Sender::Address { address: "user@example.org", qualified: true };
+        let mut transaction = engine.begin(session, &sender);
         for address in &self.recipients {
             let recipient = Recipient { address, transport: Some("smtp"), fate: Fate::Accepted };
             let verdict = engine.at_recipient(session, &mut transaction, &recipient, NOW);
             assert_eq!(verdict, Verdict::Pass);
         }
         let message = Message {
-            sender: Sender::Address { address: "user@example.org", qualified: true },
+            sender,
             queue_id: Some(&self.queue_id),
             message_id: Some("1@example.org"),
             from: &self.from,
             spam: None,
+            report: false,
             size: None,
             host: Some("mx.example.org"),
         };

@@ -293,6 +293,8 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
                 what: what.clone(),
                 reason: reason.clone(),
                 grace_s: grace.as_ref().map(seconds),
+                false_positive: false,
+                force: false,
             };
             ask::act(socket, request, *output)
         }

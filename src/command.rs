@@ -59,6 +59,12 @@ pub enum Command {
         reason: String,
         /// Length of the grace in seconds, if not the configured one.
         grace_s: Option<u64>,
+        /// The block was wrong: from now on it takes more to restrict this entity.
+        #[serde(default)]
+        false_positive: bool,
+        /// Lift it although the entity still sends bad mail.
+        #[serde(default)]
+        force: bool,
     },
     /// Exempt for a time.
     Trust {
@@ -92,6 +98,26 @@ pub enum Command {
     History {
         /// Of one entity only.
         entity: Option<String>,
+    },
+    /// Connectors by what they send.
+    Top,
+    /// What was told, newest first.
+    Alerts,
+    /// Send an alert through every channel.
+    TestAlerts,
+    /// What of an entity may be in the queue of Postfix.
+    Queue {
+        /// An entity or a case.
+        what: String,
+    },
+    /// Note in the case of an entity what was done to its mail in the queue.
+    Queued {
+        /// An entity or a case.
+        what: String,
+        /// Messages that were put on hold, ...
+        held: u64,
+        /// ... or let go.
+        released: u64,
     },
     /// Read the configuration again.
     Reload,

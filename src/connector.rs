@@ -7,6 +7,10 @@
 //! `overflow` for what no longer fitted. In names, logins and CNs every octet
 //! outside printable ASCII, and `%`, `,` and `/`, is written `%XX`, so that a
 //! text form is one word and can't disturb a terminal or a log line.
+//!
+//! A sender is `sender:ADDRESS,via=KEY`, `KEY` being the text form of the connector
+//! through which it sends, and an organization `organization:NAME`. Their parts are
+//! escaped in the same way (a `/` in an address is not).
 
 use crate::verdict::WordError;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -138,6 +142,16 @@ impl FromStr for Profile {
 pub enum Entity {
     /// A connector, by its key.
     Connector(ConnectorKey),
+    /// One user behind a connector. The same address on another connector is
+    /// another sender.
+    Sender {
+        /// The envelope sender as [`crate::sender::fold`] gives it.
+        address: Arc<str>,
+        /// The connector through which it sends.
+        via: ConnectorKey,
+    },
+    /// An organization, by its name.
+    Organization(Arc<str>),
 }
 
 impl Entity {
@@ -145,13 +159,25 @@ impl Entity {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Connector(_) => "connector",
+            Self::Sender { .. } => "sender",
+            Self::Organization(_) => "organization",
         }
     }
 
-    /// The connector that this entity is, or belongs to.
-    pub fn connector(&self) -> &ConnectorKey {
+    /// The connector that this entity is, or sends through; nothing of an
+    /// organization.
+    pub fn connector(&self) -> Option<&ConnectorKey> {
         match self {
-            Self::Connector(key) => key,
+            Self::Connector(key) | Self::Sender { via: key, .. } => Some(key),
+            Self::Organization(_) => None,
+        }
+    }
+
+    /// The connector that this entity is.
+    pub fn as_connector(&self) -> Option<&ConnectorKey> {
+        match self {
+            Self::Connector(key) => Some(key),
+            Self::Sender { .. } | Self::Organization(_) => None,
         }
     }
 }
@@ -165,10 +191,10 @@ impl From<ConnectorKey> for Entity {
 impl fmt::Display for ConnectorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(name) => write!(f, "connector:{}", Escaped(name)),
-            Self::Login(login) => write!(f, "login:{}", Escaped(login)),
+            Self::Named(name) => write!(f, "connector:{}", Escaped::word(name)),
+            Self::Login(login) => write!(f, "login:{}", Escaped::word(login)),
             Self::Certificate(name) => {
-                write!(f, "cert:{}/{}", Escaped(&name.subject), Escaped(&name.issuer))
+                write!(f, "cert:{}/{}", Escaped::word(&name.subject), Escaped::word(&name.issuer))
             }
             Self::Client(network) if network.prefix_len() == network.max_prefix_len() => {
                 write!(f, "client:{}", network.addr())
@@ -184,17 +210,32 @@ impl fmt::Display for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connector(key) => key.fmt(f),
+            Self::Sender { address, via } => {
+                write!(f, "sender:{},via={via}", Escaped { text: address, slash: true })
+            }
+            Self::Organization(name) => write!(f, "organization:{}", Escaped::word(name)),
         }
     }
 }
 
 /// Writes text as one printable word: see the head of this module.
-struct Escaped<'a>(&'a str);
+struct Escaped<'a> {
+    text: &'a str,
+    /// A slash may stay as it is.
+    slash: bool,
+}
+
+impl<'a> Escaped<'a> {
+    fn word(text: &'a str) -> Self {
+        Self { text, slash: false }
+    }
+}
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0.bytes() {
-            if byte.is_ascii_graphic() && !matches!(byte, b'%' | b',' | b'/') {
+        for byte in self.text.bytes() {
+            let plain = byte.is_ascii_graphic() && !matches!(byte, b'%' | b',' | b'/');
+            if plain || self.slash && byte == b'/' {
                 write!(f, "{}", char::from(byte))?;
             } else {
                 write!(f, "%{byte:02X}")?;
@@ -209,9 +250,14 @@ impl fmt::Display for Escaped<'_> {
 pub enum EntityError {
     /// The kind before the colon is none.
     #[error(
-        "{0:?} names no entity: write connector:NAME, login:LOGIN, client:ADDRESS, cert:SUBJECT/ISSUER or local"
+        "{0:?} names no entity: write connector:NAME, login:LOGIN, client:ADDRESS, cert:SUBJECT/ISSUER, local, sender:ADDRESS,via=CONNECTOR or organization:NAME"
     )]
     Kind(String),
+    /// A sender without its connector.
+    #[error(
+        "{0:?} lacks the connector through which it sends: write sender:ADDRESS,via=CONNECTOR, as sender:bob@example.org,via=connector:erp"
+    )]
+    Sender(String),
     /// Not an address or network.
     #[error(
         "{0:?} is not a client: write client:192.0.2.7, client:2001:db8::/64 or client:192.0.2.0/24"
@@ -267,7 +313,19 @@ impl FromStr for Entity {
     type Err = EntityError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self::Connector)
+        if let Some(rest) = text.strip_prefix("sender:") {
+            let (address, via) =
+                rest.split_once(",via=").ok_or_else(|| EntityError::Sender(text.into()))?;
+            if address.is_empty() {
+                return Err(EntityError::Empty(text.into()));
+            }
+            return Ok(Self::Sender { address: unescape(address)?, via: via.parse()? });
+        }
+        match text.strip_prefix("organization:") {
+            Some("") => Err(EntityError::Empty(text.into())),
+            Some(name) => Ok(Self::Organization(unescape(name)?)),
+            None => text.parse().map(Self::Connector),
+        }
     }
 }
 

@@ -357,10 +357,16 @@ impl Directory {
         }
     }
 
+    /// What holds for an entity: for a sender what holds for its connector, for an
+    /// organization what holds for discovered connectors.
+    pub fn terms_of(&self, entity: &Entity) -> &Arc<Terms> {
+        entity.connector().map_or(&self.params.discovered, |key| self.terms(key))
+    }
+
     /// Whether a restriction refuses or holds mail: it is no mark, and whom it
     /// restricts is not in observe mode.
     pub fn refuses(&self, restriction: &Restriction) -> bool {
-        !restriction.mark && self.terms(restriction.entity.connector()).mode == Mode::Enforce
+        !restriction.mark && self.terms_of(&restriction.entity).mode == Mode::Enforce
     }
 
     /// Who inherits what was held for `key`: the connector that names just this

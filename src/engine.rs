@@ -36,19 +36,23 @@ pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, Restriction
 pub use usual::NormalError;
 
 use crate::{
+    case::Book,
     connector::ConnectorKey,
     directory::{Resolution, Terms},
     fingerprint::Fingerprints,
     judge::{self, Judgement},
     known::Known,
-    message::{Direction, Fate, Message, Recipient},
+    message::{Direction, Fate, Message, Recipient, Sender},
+    organization::Organizations,
+    passes::Passes,
     pending::Pending,
     provider::Providers,
+    queued::Queued,
     record::Finding,
     restriction::Table,
     roster::Roster,
     signal::Context,
-    tally::Tally,
+    tally::{Budget, Tally},
     timestamp::Timestamp,
     verdict::{Action, Class, Reply, Verdict},
 };
@@ -95,6 +99,13 @@ pub struct Engine {
     pending: Pending<Owner>,
     /// Who refuses everybody.
     providers: Providers,
+    /// Incidents.
+    cases: Arc<Book>,
+    organizations: Organizations,
+    passes: Passes,
+    queued: Queued,
+    /// Room for evidence of connectors.
+    evidence: Budget,
     /// What is known of delivery results: a [`Feedback`] as a number.
     feedback: AtomicU8,
     /// Until this second the memory of recipients means nothing: it was lost.
@@ -117,6 +128,11 @@ impl Engine {
             known: Known::default(),
             pending: Pending::default(),
             providers: Providers::default(),
+            cases: Arc::default(),
+            organizations: Organizations::default(),
+            passes: Passes::default(),
+            queued: Queued::default(),
+            evidence: Budget::default(),
             feedback: AtomicU8::new(Feedback::Off as u8),
             muted_until: AtomicU32::new(0),
             by_hand: Mutex::new(()),
@@ -148,10 +164,26 @@ impl Engine {
         &self.notices
     }
 
+    /// Incidents.
+    pub fn cases(&self) -> &Arc<Book> {
+        &self.cases
+    }
+
+    /// Passes for our own alerts.
+    pub fn passes(&self) -> &Passes {
+        &self.passes
+    }
+
+    /// What may be in the queue of Postfix.
+    pub fn queued(&self) -> &Queued {
+        &self.queued
+    }
+
     /// Begins a transaction: settles who the session is, unless that is known
     /// under the present settings.
-    pub fn begin(&self, session: &mut Session) -> Transaction {
+    pub fn begin(&self, session: &mut Session, sender: &Sender<'_>) -> Transaction {
         self.settle(session);
+        session.sender.set(sender);
         Transaction::default()
     }
 
@@ -194,6 +226,7 @@ impl Engine {
                 transaction.accept(direction);
                 if direction == Direction::Relayed {
                     self.look_at(recipient, &mut transaction.recipients);
+                    transaction.note_domain(recipient.domain());
                 }
             }
         }
@@ -213,8 +246,8 @@ impl Engine {
         let verdict = match session.settled() {
             Some(settled) => {
                 let client = session.identities.client;
-                End { engine: self, settled, client, transaction: &transaction, message, now }
-                    .verdict()
+                let (session, transaction) = (&*session, &transaction);
+                End { engine: self, session, settled, client, transaction, message, now }.verdict()
             }
             None => Verdict::Pass,
         };

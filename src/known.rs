@@ -75,6 +75,12 @@ pub const fn pair(connector: u64, recipient: u64) -> u64 {
     mix(mix(connector.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ recipient)
 }
 
+/// One number for a connector and something else that it showed, of the kind
+/// `kind`; none of them is one of [`pair`] but by chance.
+pub const fn trait_pair(connector: u64, kind: u8, value: u64) -> u64 {
+    pair(mix(connector ^ ((kind as u64 + 1) << 56)), value)
+}
+
 /// Spreads every bit over all 64; the finalizer of `SplitMix64`.
 const fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

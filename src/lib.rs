@@ -15,11 +15,13 @@ pub mod maillog;
 pub mod message;
 pub mod record;
 pub mod refusal;
+pub mod sender;
 pub mod timestamp;
 pub mod verdict;
 
 // Floor 1: state. Pure, no I/O; time is an argument.
 pub mod baseline;
+pub mod case;
 pub mod day;
 pub mod directory;
 pub mod fingerprint;
@@ -27,12 +29,16 @@ pub mod halves;
 pub mod judge;
 pub mod known;
 pub mod model;
+pub mod organization;
 pub mod own_domains;
+pub mod passes;
 pub mod pending;
 pub mod provider;
+pub mod queued;
 pub mod restriction;
 pub mod roster;
 pub mod score;
+pub mod senders;
 pub mod signal;
 pub mod tally;
 pub mod throttle;
@@ -45,6 +51,8 @@ pub mod view;
 
 // Floor 3: edges. Each is the only place that knows its protocol or file, and
 // none imports another.
+pub mod alert;
+pub mod cases;
 pub mod clock;
 pub mod control;
 pub mod feedback;

@@ -76,7 +76,7 @@ impl Handler for Operator {
                 let span = span_s.map(Duration::from_secs);
                 self.block(&entity, reason, span, action, by, now).await
             }
-            Command::Unblock { what, reason, grace_s } => {
+            Command::Unblock { what, reason, grace_s, .. } => {
                 let grace = grace_s.map(Duration::from_secs);
                 self.unblock(&what, &reason, grace, by, now).await
             }
@@ -87,6 +87,11 @@ impl Handler for Operator {
             Command::Explain { entity } => self.explain(&entity, now),
             Command::Normal { entity, reason } => self.normal(&entity, &reason, by, now).await,
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
+            Command::Top
+            | Command::Alerts
+            | Command::TestAlerts
+            | Command::Queue { .. }
+            | Command::Queued { .. } => Err(Failure::refused("not there yet")),
             Command::Reload => {
                 let report = self.reload().await.map_err(Failure::refused)?;
                 to_value(&report)
@@ -232,8 +237,8 @@ impl Operator {
         let entity = self.find(entity, now)?;
         let trusted = self.engine.table().trust(&entity, now).is_some();
         let directory = &self.engine.settings().directory;
-        let owner = directory.current(entity.connector());
-        let known = self.engine.roster().get(&owner).is_some();
+        let owner = entity.connector().map(|key| directory.current(key));
+        let known = owner.is_none_or(|owner| self.engine.roster().get(&owner).is_some());
         let (held, seq) = self
             .engine
             .block(Blocked { entity, action, span, reason }, by, now)

@@ -2,20 +2,22 @@
 //!
 //! Everything that a message changes is an atomic: a message never waits for
 //! another one, and no update is lost. (Atomics are here for the absence of
-//! waiting, not for speed. The one lock, around the samples of bad messages,
-//! is taken for bad messages only, to push or copy a few strings.)
+//! waiting, not for speed. The one lock, around the evidence, is taken only
+//! while the score is above zero, to count or copy a few things.)
 //!
 //! All trials of a message are made before the first score is read for the
 //! judgement, so the last of several concurrent messages sees them all. One
 //! thread wins the roll of the day, by compare-and-swap on the day.
 
 mod counters;
+mod evidence;
 mod image;
 mod kept_back;
 #[cfg(test)]
 mod tests;
 
 pub use counters::{Counters, Totals};
+pub use evidence::{Budget, Evidence};
 pub use image::Image;
 use kept_back::KeptBack;
 
@@ -39,7 +41,7 @@ use std::{
     time::Duration,
 };
 
-/// Samples kept of a connector.
+/// Samples that a restriction takes along.
 const SAMPLES: usize = 10;
 
 /// One connector's counters and scores.
@@ -83,7 +85,9 @@ pub struct Tally {
     /// operator declared.
     settling_until: AtomicU32,
     /// Most connectors never have any.
-    samples: OnceLock<Box<Mutex<Vec<Sample>>>>,
+    evidence: Mutex<Option<Box<Evidence>>>,
+    /// Whether there is some: nobody takes the lock where there is none.
+    has_evidence: AtomicBool,
 }
 
 /// Weeks in which younger weeks count for the busiest hour too, beside the
@@ -120,7 +124,8 @@ impl Tally {
             forwarder_since: AtomicU32::new(0),
             volume_since: AtomicU32::new(0),
             settling_until: AtomicU32::new(0),
-            samples: OnceLock::new(),
+            evidence: Mutex::new(None),
+            has_evidence: AtomicBool::new(false),
         }
     }
 
@@ -318,21 +323,33 @@ impl Tally {
         }
     }
 
-    /// Keeps a bad message as evidence.
-    pub fn keep(&self, sample: Sample) {
-        let samples = self.samples.get_or_init(Box::default);
-        let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
-        if samples.len() == SAMPLES {
-            samples.remove(0);
+    /// Looks at the evidence, which begins with this where there is none; nothing
+    /// where the budget is used up.
+    pub fn collect<T>(&self, budget: &Budget, take: impl FnOnce(&mut Evidence) -> T) -> Option<T> {
+        let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        if evidence.is_none() {
+            *evidence = Evidence::begin(budget);
+            self.has_evidence.store(evidence.is_some(), SeqCst);
         }
-        samples.push(sample);
+        evidence.as_deref_mut().map(take)
     }
 
-    /// The samples, oldest first.
+    /// Looks at the evidence where there is some.
+    pub fn with_evidence<T>(&self, look: impl FnOnce(&mut Evidence) -> T) -> Option<T> {
+        if !self.has_evidence.load(SeqCst) {
+            return None;
+        }
+        let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        evidence.as_deref_mut().map(look)
+    }
+
+    /// The newest bad messages, oldest first.
     pub fn samples(&self) -> Vec<Sample> {
-        let samples =
-            self.samples.get().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
-        samples.map_or_else(Vec::new, |samples| samples.clone())
+        let newest = |evidence: &mut Evidence| {
+            let samples = &evidence.material.samples;
+            samples.iter().skip(samples.len().saturating_sub(SAMPLES)).cloned().collect()
+        };
+        self.with_evidence(newest).unwrap_or_default()
     }
 
     /// Messages and recipients that passed since a score left zero.
@@ -368,10 +385,10 @@ impl Tally {
     fn forget_evidence(&self) {
         self.passed_messages.store(0, Relaxed);
         self.passed_recipients.store(0, Relaxed);
-        let Some(samples) = self.samples.get() else { return };
-        let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
-        if !samples.is_empty() {
-            *samples = Vec::new();
+        if self.has_evidence.load(SeqCst) {
+            let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+            *evidence = None;
+            self.has_evidence.store(false, SeqCst);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The sentences and shapes in which entities, findings and cases are shown,
 //! the same for the command line, JSON and the log.
 
+mod alert;
 mod explain;
 mod list;
 mod log;
 mod sentence;
 mod show;
 
+pub use alert::{About, Alert, Due, alert, digest};
 pub use explain::{
     AmountView, ExplainView, JudgementView, ReferenceView, SignalView, ThrottleView, explain,
 };

@@ -210,7 +210,7 @@ fn send(engine: &Engine, number: usize, recipients: usize) {
     let mut session = Session::default();
     session
         .identify(Identities { client: Some(Ipv4Addr::LOCALHOST.into()), ..Identities::default() });
-    let mut transaction = engine.begin(&mut session);
+    let mut transaction = engine.begin(&mut session, &Sender::Null);
     for recipient in 0..recipients {
         let address = address(number, recipient);
         let recipient = Recipient { address: &address, transport: None, fate: Fate::Accepted };
@@ -222,6 +222,7 @@ fn send(engine: &Engine, number: usize, recipients: usize) {
         message_id: None,
         from: &[],
         spam: None,
+        report: false,
         size: None,
         host: None,
     };

@@ -304,7 +304,22 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
         login: mail.login.map(|at| fold_login(LOGINS[at], None)),
         ..Identities::default()
     });
-    let mut transaction = engine.begin(&mut session);
+    let odd;
+    let address = match mail.from {
+        From::Registered => "a@below.example.net",
+        From::Odd(n) => {
+            odd = format!("a@odd{n}.test");
+            &odd
+        }
+        From::Null => "",
+        From::Unqualified | From::Host => "root@mx.test",
+        From::Broken => "@ @\u{7}",
+    };
+    let sender = match mail.from {
+        From::Null => Sender::Null,
+        from => Sender::Address { address, qualified: !matches!(from, From::Unqualified) },
+    };
+    let mut transaction = engine.begin(&mut session, &sender);
     let mut seen = Seen::default();
     let mut accepted = 0;
     for to in &mail.to {
@@ -328,26 +343,13 @@ fn send(engine: &Engine, mail: &Mail, now: Timestamp) -> Seen {
         engine.at_abandon(&session, &transaction, now);
         return seen;
     }
-    let odd;
-    let address = match mail.from {
-        From::Registered => "a@below.example.net",
-        From::Odd(n) => {
-            odd = format!("a@odd{n}.test");
-            &odd
-        }
-        From::Null => "",
-        From::Unqualified | From::Host => "root@mx.test",
-        From::Broken => "@ @\u{7}",
-    };
     let message = Message {
-        sender: match mail.from {
-            From::Null => Sender::Null,
-            from => Sender::Address { address, qualified: !matches!(from, From::Unqualified) },
-        },
+        sender,
         queue_id: None,
         message_id: None,
         from: &[],
         spam: None,
+        report: false,
         size: Some(1000),
         host: Some("mx.test"),
     };
@@ -486,7 +488,7 @@ fn many_threads_lose_no_count() {
     let engine = Engine::new(Variant::PLAIN.settings(), 1000, START);
     let seen = hammer(&engine, 3000, |_| From::Registered);
     assert_eq!((seen.messages, seen.recipients, seen.refused), (12_000, 24_000, 0));
-    let tally = engine.roster().get(client(0).connector()).unwrap();
+    let tally = engine.roster().get(client(0).as_connector().unwrap()).unwrap();
     let totals = tally.counters.totals();
     assert_eq!((totals.messages, totals.recipients), (12_000, 24_000));
     assert_eq!(tally.messages.estimate(START.plus(Duration::from_secs(60))), 12_000);
@@ -503,7 +505,7 @@ fn many_threads_make_one_case_and_let_hardly_more_pass() {
         // thread was on its way when it did; trials that were weak evidence
         // when they began may count for nothing when they end.
         assert!(seen.messages <= 4 + 3 + 2, "{seen:?}");
-        let tally = engine.roster().get(client(0).connector()).unwrap();
+        let tally = engine.roster().get(client(0).as_connector().unwrap()).unwrap();
         assert_eq!(tally.counters.totals().messages, seen.messages);
         assert_eq!(tally.counters.totals().refused, seen.refused);
         let list = engine.table().list(START);

@@ -30,12 +30,14 @@ const FLOORS: [&[&str]; 6] = [
         "message",
         "record",
         "refusal",
+        "sender",
         "timestamp",
         "verdict",
     ],
     // State: pure.
     &[
         "baseline",
+        "case",
         "day",
         "directory",
         "fingerprint",
@@ -43,12 +45,16 @@ const FLOORS: [&[&str]; 6] = [
         "judge",
         "known",
         "model",
+        "organization",
         "own_domains",
+        "passes",
         "pending",
         "provider",
+        "queued",
         "restriction",
         "roster",
         "score",
+        "senders",
         "signal",
         "tally",
         "throttle",
@@ -58,7 +64,10 @@ const FLOORS: [&[&str]; 6] = [
     // The calls that every message takes, and how what is known is shown.
     &["engine", "view"],
     // Edges.
-    &["clock", "control", "feedback", "history", "journal", "manager", "milter", "replay"],
+    &[
+        "alert", "cases", "clock", "control", "feedback", "history", "journal", "manager",
+        "milter", "replay",
+    ],
     // What is configured, and what operators ask for.
     &["config", "operator", "suggest"],
     // The process. (`lib` is the list of modules.)

@@ -60,17 +60,19 @@ fn login(number: u32) -> Identities {
 fn send(engine: &Engine, identities: Identities, now: Timestamp) {
     let mut session = Session::default();
     session.identify(identities);
-    let mut transaction = engine.begin(&mut session);
+    let sender = Sender::Address { address: "somebody@example.org", qualified: true };
+    let mut transaction = engine.begin(&mut session, &sender);
     let recipient =
         Recipient { address: "somebody@remote.test", transport: None, fate: Fate::Accepted };
     let verdict = engine.at_recipient(&mut session, &mut transaction, &recipient, now);
     assert_eq!(verdict, Verdict::Pass);
     let message = Message {
-        sender: Sender::Address { address: "somebody@example.org", qualified: true },
+        sender,
         queue_id: Some("4Abc"),
         message_id: None,
         from: &["somebody@example.org".into()],
         spam: Some(false),
+        report: false,
         size: None,
         host: None,
     };

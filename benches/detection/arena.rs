@@ -108,13 +108,15 @@ impl Arena {
         }
         let mut session = Session::default();
         session.identify(self.identities(draft.client));
-        let mut transaction = self.engine.begin(&mut session);
+        let address = format!("u{}@{}", draft.user, Domain(draft.sender_domain));
+        let sender = Sender::Address { address: &address, qualified: true };
+        let mut transaction = self.engine.begin(&mut session, &sender);
         let mut answer = Answer::default();
-        let mut address = String::new();
+        let mut to_whom = String::new();
         for target in to {
-            write_recipient(&mut address, target.id);
+            write_recipient(&mut to_whom, target.id);
             let recipient =
-                Recipient { address: &address, transport: Some("smtp"), fate: Fate::Accepted };
+                Recipient { address: &to_whom, transport: Some("smtp"), fate: Fate::Accepted };
             match self.engine.at_recipient(&mut session, &mut transaction, &recipient, now) {
                 Verdict::Pass => answer.accepted.push(*target),
                 _ => answer.deferred.push(*target),
@@ -130,16 +132,16 @@ impl Arena {
             self.engine.at_abandon(&session, &transaction, now);
             return (answer, self.next_queue);
         }
-        let sender = format!("u{}@{}", draft.user, Domain(draft.sender_domain));
         let from = [format!("u{}@{}", draft.user, Domain(draft.from_domain))];
         let message_id = format!("{}@example.org", self.next_queue);
         let queue_id = queue_id(self.next_queue);
         let message = Message {
-            sender: Sender::Address { address: &sender, qualified: true },
+            sender,
             queue_id: Some(&queue_id),
             message_id: Some(&message_id),
             from: &from,
             spam: Some(draft.spam),
+            report: false,
             size: None,
             host: Some("mx.example.org"),
         };

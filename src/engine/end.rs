@@ -2,10 +2,11 @@
 //! admission in one call.
 
 use super::{
-    Engine, Held, LIMIT_TEXT, Notice, Settled, THROTTLE_TEXT, Transaction, deliveries::Owner,
-    hold_reason, judging::Judging, over_limit,
+    Engine, Held, LIMIT_TEXT, Notice, Session, Settled, THROTTLE_TEXT, Transaction,
+    deliveries::Owner, hold_reason, judging::Judging, over_limit,
 };
 use crate::{
+    case,
     connector::{ConnectorKey, Profile, parent_network},
     domain,
     judge::Judgement,
@@ -33,6 +34,7 @@ const SAMPLE_TEXT: usize = 256;
 /// One message at its end.
 pub(super) struct End<'a> {
     pub(super) engine: &'a Engine,
+    pub(super) session: &'a Session,
     pub(super) settled: &'a Settled,
     pub(super) client: Option<std::net::IpAddr>,
     pub(super) transaction: &'a Transaction,
@@ -133,8 +135,10 @@ impl End<'_> {
         let bad = tally.observe(&seen, context);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;
-        if bad || outcome.z >= settings.model.normal_again {
-            tally.keep(self.sample(observe || !outcome.restricts));
+        if bad || outcome.z > 0.0 {
+            let sample = (bad || outcome.z >= settings.model.normal_again)
+                .then(|| self.sample(observe || !outcome.restricts));
+            self.collect(counted, bad, sample);
         }
         let made = judging.act(outcome);
         if let Some(held) = &made {
@@ -145,7 +149,7 @@ impl End<'_> {
         }
         // Another message of it may have tipped the scale since we looked.
         if let Held::Refused(held) = engine.held(settled, now) {
-            if held.restriction.entity.connector() == key {
+            if held.restriction.entity.as_connector() == Some(key) {
                 // Our trials may have come after the evidence was dealt with.
                 tally.reset(true);
             }
@@ -159,6 +163,28 @@ impl End<'_> {
         self.pass(counted, &seen);
         self.await_fate(counted);
         Verdict::Pass
+    }
+
+    /// Takes the message into the evidence.
+    fn collect(&self, counted: &Counted<'_>, bad: bool, sample: Option<Sample>) {
+        let Self { engine, session, transaction, now, .. } = *self;
+        let seen = case::Seen {
+            sender: &session.sender.folded,
+            sender_domain: &session.sender.domain,
+            client: self.client,
+            helo: &session.helo,
+            recipient_domains: &transaction.domains,
+            relayed: transaction.relayed,
+            inbound: transaction.inbound,
+            bad,
+            changes: &[],
+        };
+        counted.tally.collect(&engine.evidence, |evidence| {
+            evidence.material.note(&seen, now);
+            if let Some(sample) = sample {
+                evidence.material.keep(sample);
+            }
+        });
     }
 
     /// What the message shows.

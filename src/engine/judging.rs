@@ -85,7 +85,7 @@ impl Judging<'_> {
         if !mark {
             engine.table.lift_mark(&entity, now, ENFORCED_NOW);
         }
-        let keys = keys_of(&settings.directory, entity.connector());
+        let keys = keys_of(&settings.directory, &entity);
         let stands = || judge::fuse(&tally.scores(context)) >= context.model.suspicious;
         let held = engine.table.restrict_if(&entity, now, stands, |case| Restriction {
             entity: entity.clone(),

@@ -83,8 +83,8 @@ impl Engine {
         let _turn = self.turn();
         let Blocked { entity, action, span, reason } = blocked;
         match entity.connector() {
-            ConnectorKey::Overflow => return Err(BlockError::Overflow),
-            ConnectorKey::Local if action.is_some_and(|action| action != Action::Hold) => {
+            Some(ConnectorKey::Overflow) => return Err(BlockError::Overflow),
+            Some(ConnectorKey::Local) if action.is_some_and(|action| action != Action::Hold) => {
                 return Err(BlockError::Local);
             }
             _ => {}
@@ -92,11 +92,11 @@ impl Engine {
         let settings = self.settings();
         let directory = &settings.directory;
         // An address of a configured connector is judged by that one's terms.
-        let terms = directory.terms(entity.connector());
+        let terms = directory.terms_of(&entity);
         if terms.mode == Mode::Observe {
             return Err(BlockError::Observe(entity));
         }
-        if directory.trusts(entity.connector()) {
+        if entity.connector().is_some_and(|key| directory.trusts(key)) {
             return Err(BlockError::Trusted(entity));
         }
         self.table.lift_mark(&entity, now, ENFORCED_NOW);
@@ -115,12 +115,13 @@ impl Engine {
             samples: Vec::new(),
             passed_messages: 0,
             passed_recipients: 0,
-            keys: keys_of(directory, entity.connector()),
+            keys: keys_of(directory, &entity),
         });
         match seq {
             Some(seq) => {
                 // Neither held against it later, nor learned.
-                if let Some(tally) = self.roster.get(held.restriction.entity.connector()) {
+                let key = held.restriction.entity.as_connector();
+                if let Some(tally) = key.and_then(|key| self.roster.get(key)) {
                     tally.reset(true);
                 }
                 Ok((held, seq))
@@ -152,7 +153,7 @@ impl Engine {
     /// Exempts an entity; gives the number of the change.
     pub fn trust(&self, entity: &Entity, trust: Trust) -> Result<u64, TrustError> {
         let _turn = self.turn();
-        if *entity.connector() == ConnectorKey::Overflow {
+        if entity.connector() == Some(&ConnectorKey::Overflow) {
             return Err(TrustError::Overflow);
         }
         match self.table.in_force(entity, trust.since) {
@@ -208,16 +209,16 @@ impl Engine {
     }
 
     pub(super) fn forget_evidence(&self, entity: &Entity) {
-        if let Some(tally) = self.roster.get(entity.connector()) {
+        if let Some(tally) = entity.as_connector().and_then(|key| self.roster.get(key)) {
             tally.reset(false);
         }
     }
 }
 
 /// The keys of a named connector, each an entity of its own.
-pub(super) fn keys_of(directory: &Directory, key: &ConnectorKey) -> Vec<Entity> {
-    match key {
-        ConnectorKey::Named(name) => {
+pub(super) fn keys_of(directory: &Directory, entity: &Entity) -> Vec<Entity> {
+    match entity.as_connector() {
+        Some(ConnectorKey::Named(name)) => {
             directory.named(name).map(|named| named.keys().0).unwrap_or_default()
         }
         _ => Vec::new(),

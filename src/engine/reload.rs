@@ -86,7 +86,8 @@ impl Engine {
     /// known after a restart.
     fn plan(&self, old: Option<&Directory>, new: &Directory, now: Timestamp) -> Vec<Move> {
         let mut seen = self.roster.keys();
-        seen.extend(self.table.list(now).iter().map(|listed| listed.entity.connector().clone()));
+        let listed = self.table.list(now);
+        seen.extend(listed.iter().filter_map(|listed| listed.entity.as_connector().cloned()));
         seen.sort();
         seen.dedup();
         seen.iter().filter_map(|key| self.step(key, old, new, now)).collect()
@@ -132,7 +133,8 @@ impl Engine {
         // It goes on under its name. Keys that it lost take a restriction along.
         held.filter(|held| !held.mark)?;
         let is_lost = |other: &ConnectorKey| new.current(other) != *key;
-        let lost: Vec<Entity> = had.into_iter().filter(|key| is_lost(key.connector())).collect();
+        let lost: Vec<Entity> =
+            had.into_iter().filter(|key| key.as_connector().is_some_and(is_lost)).collect();
         let is_freed = |network: &IpNet| is_lost(&ConnectorKey::Client(*network));
         let freed: Vec<IpNet> = had_networks.into_iter().filter(is_freed).collect();
         let mut to = heirs(new, &lost);
@@ -142,20 +144,22 @@ impl Engine {
 
     /// Gives the targets of a plan what its sources have, who keep it yet.
     fn share(&self, plan: &[Move], directory: &Directory, now: Timestamp) {
-        let keys_of = |entity: &Entity| keys_of(directory, entity.connector());
+        let keys_of = |entity: &Entity| keys_of(directory, entity);
         for step in plan {
             let mut to = step.to.clone();
             to.push(step.from.clone());
             self.table.transfer(&step.from, &to, &keys_of, now);
-            if let (false, Some(first)) = (step.keeps, step.to.first()) {
-                self.roster.share(step.from.connector(), first.connector());
+            let first = step.to.first().and_then(Entity::as_connector);
+            if let (false, Some(from), Some(first)) = (step.keeps, step.from.as_connector(), first)
+            {
+                self.roster.share(from, first);
             }
         }
     }
 
     /// Takes from the sources of a plan what they don't keep; tells what moved.
     fn carry_out(&self, plan: Vec<Move>, directory: &Directory, now: Timestamp) -> Moves {
-        let keys_of = |entity: &Entity| keys_of(directory, entity.connector());
+        let keys_of = |entity: &Entity| keys_of(directory, entity);
         let mut moves = Moves::default();
         for step in plan {
             let Move { from, to, keeps, freed } = step;
@@ -163,8 +167,11 @@ impl Engine {
                 None => false,
                 Some(_) if keeps => true,
                 Some(first) => {
-                    let counted = self.roster.get(from.connector()).is_some();
-                    self.roster.rename(from.connector(), first.connector());
+                    let mut counted = false;
+                    if let (Some(old), Some(new)) = (from.as_connector(), first.as_connector()) {
+                        counted = self.roster.get(old).is_some();
+                        self.roster.rename(old, new);
+                    }
                     self.table.transfer(&from, &to, &keys_of, now) || counted
                 }
             };
@@ -195,7 +202,7 @@ impl Engine {
     /// evidence for which somebody is restricted by now, or trusted.
     fn forget_what_was_dealt_with(&self, now: Timestamp) {
         for Listed { entity, standing, .. } in self.table.list(now) {
-            let tally = self.roster.get(entity.connector());
+            let tally = entity.as_connector().and_then(|key| self.roster.get(key));
             if let Some(tally) = tally
                 && (standing.restriction.is_some() || standing.trust.is_some())
             {
@@ -224,18 +231,16 @@ impl Engine {
             let Some(restriction) = &listed.standing.restriction else {
                 continue;
             };
-            let key = listed.entity.connector();
-            if let ConnectorKey::Named(_) = key {
-                let keys = keys_of(directory, key);
-                if !keys.is_empty() {
-                    self.table.note_keys(&listed.entity, &keys, now);
-                }
+            let keys = keys_of(directory, &listed.entity);
+            if !keys.is_empty() {
+                self.table.note_keys(&listed.entity, &keys, now);
             }
-            if let ConnectorKey::Named(name) = key
+            let mode = directory.terms_of(&listed.entity).mode;
+            if let Some(ConnectorKey::Named(name)) = listed.entity.connector()
                 && directory.named(name).is_none()
             {
                 moves.lost.push(listed.entity.clone());
-            } else if restriction.mark && directory.terms(key).mode == Mode::Enforce {
+            } else if restriction.mark && mode == Mode::Enforce {
                 self.table.lift_mark(&listed.entity, now, ENFORCED_NOW);
                 self.forget_evidence(&listed.entity);
                 moves.unmarked.push(listed.entity.clone());
@@ -248,8 +253,8 @@ impl Engine {
 
 /// Whose these keys are, each heir once.
 fn heirs(directory: &Directory, keys: &[Entity]) -> Vec<Entity> {
-    let heir = |key: &Entity| Entity::from(directory.heir(key.connector()));
-    let mut heirs: Vec<Entity> = keys.iter().map(heir).collect();
+    let heir = |key: &Entity| key.as_connector().map(|key| Entity::from(directory.heir(key)));
+    let mut heirs: Vec<Entity> = keys.iter().filter_map(heir).collect();
     heirs.sort();
     heirs.dedup();
     heirs

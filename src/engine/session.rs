@@ -2,7 +2,13 @@
 //! source owns both; the engine reads and updates them.
 
 use super::Settings;
-use crate::{connector::Identities, directory::Resolution, message::Direction};
+use crate::{
+    connector::Identities,
+    directory::Resolution,
+    domain,
+    message::{Direction, Sender},
+    sender,
+};
 use std::sync::Arc;
 
 /// Who a session is, with the settings by which that was found out.
@@ -22,6 +28,31 @@ pub struct Session {
     pub(super) refusals: u32,
     pub(super) accepted: bool,
     pub(super) ignored: bool,
+    /// Its name in HELO or EHLO.
+    pub(super) helo: String,
+    /// The sender of the transaction.
+    pub(super) sender: Envelope,
+}
+
+/// The envelope sender of a transaction, in the buffers of its session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Envelope {
+    /// As [`sender::fold`] gives it; empty for the null sender.
+    pub(super) folded: String,
+    /// Its domain, folded; empty where it has none.
+    pub(super) domain: String,
+    /// It is an address, and the client gave a domain.
+    pub(super) qualified: bool,
+}
+
+impl Envelope {
+    pub(super) fn set(&mut self, sender: &Sender<'_>) {
+        self.folded.clear();
+        self.domain.clear();
+        self.folded.push_str(&sender::fold(sender.as_str()));
+        self.domain.push_str(&sender.domain().unwrap_or_default());
+        self.qualified = matches!(sender, Sender::Address { qualified: true, .. });
+    }
 }
 
 impl Session {
@@ -32,6 +63,12 @@ impl Session {
             self.identities = identities;
             self.settled = None;
         }
+    }
+
+    /// Tells the name that the client gave in HELO or EHLO, as it came.
+    pub fn greet(&mut self, helo: &str) {
+        self.helo.clear();
+        self.helo.push_str(helo);
     }
 
     /// Who it is, unless it is left alone or was never settled.
@@ -69,12 +106,27 @@ pub struct Transaction {
     pub(super) recipients: Vec<u64>,
     /// The same of those that Postfix refused as unknown.
     pub(super) unknown_recipients: Vec<u64>,
+    /// The domains of the accepted relayed recipients, folded, of
+    /// [`MAX_DOMAINS`] at the most, with how many there are of each.
+    pub(super) domains: Vec<(Box<str>, u32)>,
 }
 
 /// So many recipients of a message are looked at one by one.
 pub(super) const MAX_LOOKED_AT: usize = 1024;
+/// So many domains of its recipients are told apart.
+pub(super) const MAX_DOMAINS: usize = 16;
 
 impl Transaction {
+    /// Counts a recipient of this domain.
+    pub(super) fn note_domain(&mut self, domain: &str) {
+        let folded = domain::fold(domain).unwrap_or_default();
+        if let Some((_, count)) = self.domains.iter_mut().find(|(known, _)| **known == *folded) {
+            *count = count.saturating_add(1);
+        } else if self.domains.len() < MAX_DOMAINS {
+            self.domains.push(((*folded).into(), 1));
+        }
+    }
+
     pub(super) fn accept(&mut self, direction: Direction) {
         match direction {
             Direction::Inbound => self.inbound = self.inbound.saturating_add(1),

@@ -48,11 +48,12 @@ impl Engine {
                 NormalError::Restricted(entity.clone(), case)
             });
         }
-        let tally = self.roster.get(entity.connector());
-        let tally = tally.ok_or_else(|| NormalError::NotCounted(entity.clone()))?;
+        let not_counted = || NormalError::NotCounted(entity.clone());
+        let key = entity.as_connector().ok_or_else(not_counted)?;
+        let tally = self.roster.get(key).ok_or_else(not_counted)?;
         let settings = self.settings();
-        let terms = settings.directory.terms(entity.connector());
-        tally.declare(&self.context(&settings, entity.connector(), terms, now));
+        let terms = settings.directory.terms(key);
+        tally.declare(&self.context(&settings, key, terms, now));
         Ok(self.table.declare_usual(entity, now, by, reason))
     }
 }

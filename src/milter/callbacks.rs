@@ -45,10 +45,10 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Dialogue> {
             let macros = &cx.macros;
             ready(dialogue.tell(ProtoOpts::NOREPLY_CONNECT, |it| it.connect(&from, macros)))
         })
-        .on_helo(move |cx, _| {
+        .on_helo(move |cx, name| {
             let dialogue = dialogue(&mut cx.data, &third);
             let macros = &cx.macros;
-            ready(dialogue.tell(ProtoOpts::NOREPLY_HELO, |it| it.helo(macros)))
+            ready(dialogue.tell(ProtoOpts::NOREPLY_HELO, |it| it.helo(&name, macros)))
         })
         .on_mail(move |cx, arguments| {
             let dialogue = dialogue(&mut cx.data, &fourth);

@@ -115,7 +115,8 @@ impl Dialogue {
         self.identify();
     }
 
-    pub(super) fn helo(&mut self, macros: &Macros) {
+    pub(super) fn helo(&mut self, name: &CStr, macros: &Macros) {
+        self.session.greet(&name.to_string_lossy());
         self.settle(macros);
     }
 
@@ -128,7 +129,8 @@ impl Dialogue {
             self.host.clear();
             self.host.push_str(&host);
         }
-        self.transaction = Some(self.shared.engine.begin(&mut self.session));
+        self.transaction =
+            Some(self.shared.engine.begin(&mut self.session, &self.envelope.sender()));
     }
 
     pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &Macros) -> Verdict {
@@ -151,7 +153,7 @@ impl Dialogue {
         // There is one unless MAIL never came or failed.
         let mut transaction = match self.transaction.take() {
             Some(transaction) => transaction,
-            None => engine.begin(&mut self.session),
+            None => engine.begin(&mut self.session, &self.envelope.sender()),
         };
         let verdict = engine.at_recipient(&mut self.session, &mut transaction, &recipient, now);
         self.transaction = Some(transaction);
@@ -173,6 +175,7 @@ impl Dialogue {
             message_id: self.headers.message_id.as_deref(),
             from: &self.headers.from,
             spam: self.headers.spam,
+            report: false,
             size: self.envelope.size,
             host: Some(self.host.as_str()).filter(|host| !host.is_empty()),
         };

@@ -112,8 +112,8 @@ pub fn unreachable_logins(engine: &Engine, config: &Config, now: Timestamp) -> V
     let Some(realm) = config.milter.login_realm.as_deref() else {
         return Vec::new();
     };
-    let sentence = |entity: Entity| match entity.connector() {
-        ConnectorKey::Login(login) if !login.contains('@') => Some(format!(
+    let sentence = |entity: Entity| match entity.as_connector() {
+        Some(ConnectorKey::Login(login)) if !login.contains('@') => Some(format!(
             "{entity} is restricted, but logins end in @{realm} now and nobody meets that: block login:{login}@{realm}"
         )),
         _ => None,

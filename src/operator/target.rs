@@ -17,15 +17,7 @@ impl Operator {
         if let Ok(entity) = parsed {
             return self.checked(entity);
         }
-        if let Some(kind) =
-            ["sender:", "organization:"].iter().find(|kind| text.starts_with(**kind))
-        {
-            let kind = kind.trim_end_matches(':');
-            return Err(Failure::refused(format!(
-                "this version restricts connectors only, no {kind}: name the connector"
-            )));
-        }
-        let typed = ["connector:", "login:", "client:", "cert:"];
+        let typed = ["connector:", "login:", "client:", "cert:", "sender:", "organization:"];
         if let (Err(error), true) = (&parsed, typed.iter().any(|kind| text.starts_with(kind))) {
             return Err(Failure::usage(error.to_string()));
         }
@@ -59,8 +51,7 @@ impl Operator {
         let Some(entity) = entity else {
             return format!("no restriction of case {what} is in force; see `connguard history`");
         };
-        let settings = self.engine.settings();
-        let owner = Entity::from(settings.directory.current(entity.connector()));
+        let owner = self.owner(entity);
         match self.engine.table().in_force(&owner, now) {
             Some(held) if owner != *entity => format!(
                 "{entity} is not restricted by itself; it belongs to {owner}, which is, case {}: unblock that",
@@ -70,18 +61,27 @@ impl Operator {
         }
     }
 
+    /// The connector that an entity belongs to by the present configuration; the
+    /// entity itself where it is no key of one.
+    pub(super) fn owner(&self, entity: &Entity) -> Entity {
+        match entity.as_connector() {
+            Some(key) => self.engine.settings().directory.current(key).into(),
+            None => entity.clone(),
+        }
+    }
+
     /// A full form is taken at its word, but a connector must be configured
     /// or have something in force: a slip of the pen would do nothing.
     fn checked(&self, entity: Entity) -> Result<Entity, Failure> {
         let settings = self.engine.settings();
-        match entity.connector() {
-            ConnectorKey::Named(name)
+        match entity.as_connector() {
+            Some(ConnectorKey::Named(name))
                 if settings.directory.named(name).is_none()
                     && !self.engine.table().holds(&entity) =>
             {
                 Err(Failure::no(format!("there is no connector {name:?} in the configuration")))
             }
-            ConnectorKey::Login(login) => {
+            Some(ConnectorKey::Login(login)) => {
                 let realm = self.config.load().milter.login_realm.clone();
                 Ok(ConnectorKey::Login(fold_login(login, realm.as_deref())).into())
             }
@@ -113,7 +113,7 @@ impl Operator {
         );
         known.extend(self.engine.roster().keys().into_iter().filter(matches).map(Entity::from));
         let listed = self.engine.table().list(now).into_iter().map(|entry| entry.entity);
-        known.extend(listed.filter(|entity| matches(entity.connector())));
+        known.extend(listed.filter(|entity| entity.as_connector().is_some_and(matches)));
         known.sort();
         known.dedup();
         known

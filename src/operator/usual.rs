@@ -40,7 +40,7 @@ impl Operator {
 
     /// What to say of mail of an entity that waits in the hold queue.
     fn held(&self, entity: &Entity) -> String {
-        let tally = self.engine.roster().get(entity.connector());
+        let tally = entity.as_connector().and_then(|key| self.engine.roster().get(key));
         match tally.map_or(0, |tally| tally.held()) {
             0 => String::new(),
             1 => ". 1 message of it waits in the hold queue of Postfix: postqueue -j shows it, postsuper -H QUEUE_ID lets it go".to_owned(),
@@ -52,7 +52,7 @@ impl Operator {
 
     /// Why there is nothing to tell of an entity, and what may have been meant.
     fn why_not_counted(&self, entity: &Entity) -> String {
-        let owner = Entity::from(self.engine.settings().directory.current(entity.connector()));
+        let owner = self.owner(entity);
         if owner == *entity {
             format!(
                 "{entity} has sent nothing that is counted since connguard began to count; see `connguard list --all`"

@@ -15,7 +15,7 @@ use crate::{
     connector::ConnectorKey,
     directory::Resolution,
     engine::{Engine, Memory, Session, Settings, Transaction},
-    message::{Delivery, Fate, Message, Recipient},
+    message::{Delivery, Fate, Message, Recipient, Sender},
     pending::Feedback,
     restriction::InForce,
     timestamp::Timestamp,
@@ -103,7 +103,7 @@ impl Lane {
     /// unknown, or by a milter, as attempts.
     fn refused(
         &mut self,
-        session: &mut Session,
+        (session, sender): (&mut Session, &Sender<'_>),
         transaction: &mut Transaction,
         (unknown, attempts): (&[Box<str>], &[Box<str>]),
         now: Timestamp,
@@ -111,7 +111,7 @@ impl Lane {
         let mut refused = 0;
         for address in attempts {
             // It never was part of a message: nothing of it stays.
-            let mut apart = self.engine.begin(session);
+            let mut apart = self.engine.begin(session, sender);
             let recipient = Recipient { address, transport: None, fate: Fate::Accepted };
             let verdict = self.engine.at_recipient(session, &mut apart, &recipient, now);
             refused += u32::from(verdict != Verdict::Pass);
@@ -181,9 +181,10 @@ impl Sink for Lane {
         self.pass_time(now);
         let (mut session, resolution) = self.session(&mail.who);
         let queue_id = self.queue_id(&mail.host, &mail.queue_id);
-        let mut transaction = self.engine.begin(&mut session);
+        let sender = mail.sender();
+        let mut transaction = self.engine.begin(&mut session, &sender);
         let before = (&*mail.unknown, &*mail.attempts);
-        let tried = self.refused(&mut session, &mut transaction, before, now);
+        let tried = self.refused((&mut session, &sender), &mut transaction, before, now);
         let asked = self.ask(&mut session, &mut transaction, mail);
         if asked.refused + tried > 0 {
             // What is left of the message is counted at its end.
@@ -195,12 +196,13 @@ impl Sink for Lane {
             self.engine.at_abandon(&session, &transaction, now);
         } else {
             let message = Message {
-                sender: mail.sender(),
+                sender,
                 // Of what was refused then there are no results to wait for.
                 queue_id: (mail.end != End::Refused).then_some(&*queue_id),
                 message_id: mail.message_id.as_deref(),
                 from: &mail.header_from,
                 spam: None,
+                report: false,
                 size: mail.size,
                 host: Some(&mail.host),
             };
@@ -221,9 +223,10 @@ impl Sink for Lane {
         let now = abandoned.at;
         self.pass_time(now);
         let (mut session, resolution) = self.session(&abandoned.who);
-        let mut transaction = self.engine.begin(&mut session);
+        let sender = abandoned.sender();
+        let mut transaction = self.engine.begin(&mut session, &sender);
         let before = (&*abandoned.unknown, &*abandoned.attempts);
-        let tried = self.refused(&mut session, &mut transaction, before, now);
+        let tried = self.refused((&mut session, &sender), &mut transaction, before, now);
         if tried > 0 {
             let lost = Lost { messages: 1, recipients: tried, held: false };
             self.keep_back(&resolution, lost, now);

@@ -186,6 +186,17 @@ impl Mail {
     }
 }
 
+impl Abandoned {
+    /// The envelope sender as the engine takes it; the null sender where none is
+    /// logged.
+    pub fn sender(&self) -> Sender<'_> {
+        match self.from.as_deref() {
+            None | Some("") => Sender::Null,
+            Some(address) => Sender::Address { address, qualified: address.contains('@') },
+        }
+    }
+}
+
 impl Provider {
     /// The same, for the engine.
     pub fn as_message(&self) -> message::Provider<'_> {

@@ -154,7 +154,7 @@ pub struct SignalView {
 
 /// How `entity` is judged at `now`; nothing where nothing is counted for it.
 pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<ExplainView> {
-    let key = entity.connector();
+    let key = entity.as_connector()?;
     let tally = match key {
         ConnectorKey::Overflow => Arc::clone(engine.roster().overflow()),
         key => engine.roster().get(key)?,

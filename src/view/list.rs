@@ -139,7 +139,8 @@ impl ListView {
         tally: &Tally,
         now: Timestamp,
     ) -> Self {
-        let findings = engine.findings(entity.connector(), tally, now);
+        let findings =
+            entity.as_connector().map(|key| engine.findings(key, tally, now)).unwrap_or_default();
         let throttled = tally.throttled();
         Self {
             refused: throttled.refused.load(Relaxed),
@@ -157,7 +158,7 @@ impl ListView {
     fn empty(engine: &Engine, entity: Entity, state: State) -> Self {
         let settings = engine.settings();
         let directory = &settings.directory;
-        let terms = directory.terms(entity.connector());
+        let terms = directory.terms_of(&entity);
         Self {
             kind: entity.kind().to_owned(),
             entity,

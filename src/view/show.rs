@@ -120,18 +120,21 @@ pub fn show(
 ) -> Option<ShowView> {
     let settings = engine.settings();
     let directory = &settings.directory;
-    let key = entity.connector();
+    let key = entity.as_connector();
     let list = engine.table().list(now);
     let standing = list.iter().find(|entry| entry.entity == *entity);
     let related: Vec<ListView> = list
         .iter()
         .filter(|entry| entry.entity != *entity && entry.standing.restriction.is_some())
-        .filter(|entry| is_related(directory, key, entry.entity.connector()))
+        .filter(|entry| {
+            key.zip(entry.entity.as_connector())
+                .is_some_and(|(key, other)| is_related(directory, key, other))
+        })
         .map(|entry| ListView::of_entry(engine, entry, now))
         .collect();
-    let tally = engine.roster().get(key);
+    let tally = key.and_then(|key| engine.roster().get(key));
     let named = match key {
-        ConnectorKey::Named(name) => directory.named(name),
+        Some(ConnectorKey::Named(name)) => directory.named(name),
         _ => None,
     };
     let unknown = standing.is_none() && tally.is_none() && named.is_none();
@@ -144,14 +147,15 @@ pub fn show(
     let suspicious = tally
         .as_ref()
         .filter(|tally| {
-            held.is_none() && engine.judgement(key, tally, now) == Judgement::Suspicious
+            held.is_none()
+                && key.is_some_and(|key| engine.judgement(key, tally, now) == Judgement::Suspicious)
         })
         .map(|tally| ListView::suspicious(engine, entity.clone(), tally, now));
     Some(ShowView {
         entity: entity.clone(),
-        mode: directory.terms(key).mode,
+        mode: directory.terms_of(entity).mode,
         keys: named.map(keys).unwrap_or_default(),
-        limits: limits(&directory.terms(key).limits),
+        limits: limits(&directory.terms_of(entity).limits),
         related,
         samples: case.map(|case| case.samples.clone()).unwrap_or_default(),
         last_case: over.map(|case| CaseView {
@@ -167,7 +171,8 @@ pub fn show(
         standing: standing.map(|entry| ListView::of_entry(engine, entry, now)).or(suspicious),
         findings: tally
             .iter()
-            .flat_map(|tally| engine.findings(key, tally, now))
+            .zip(key)
+            .flat_map(|(tally, key)| engine.findings(key, tally, now))
             .map(|finding| FindingView::from(&finding))
             .collect(),
         totals: tally.map(|tally| TotalsView::of(&tally, now)),
@@ -234,11 +239,13 @@ fn next_steps(restriction: &Restriction) -> Vec<String> {
 fn steps_of_suspicion(engine: &Engine, suspicious: &ListView) -> Vec<String> {
     let entity = &suspicious.entity;
     let settings = engine.settings();
-    let terms = settings.directory.terms(entity.connector());
+    let terms = settings.directory.terms_of(entity);
     let mut steps = Vec::new();
-    if settings.throttle && terms.mode == Mode::Enforce {
+    if let Some(key) =
+        entity.connector().filter(|_| settings.throttle && terms.mode == Mode::Enforce)
+    {
         let is_full = suspicious.held >= settings.restriction.hold_limit.messages;
-        steps.extend(match terms.throttle(entity.connector()) {
+        steps.extend(match terms.throttle(key) {
             Throttle::Hold if is_full => Some("It is slowed down: so much of its mail waits in the hold queue of Postfix that there is no room for more (restriction.hold_limit), and what it sends now is refused with 451. postqueue -j shows it; postsuper -H QUEUE_ID lets a message go, postsuper -d deletes it".to_owned()),
             Throttle::Tempfail => Some("It is slowed down: mail beyond its rate is refused with 451, and its client tries again".to_owned()),
             Throttle::Hold => Some("It is slowed down: mail beyond its rate waits in the hold queue of Postfix (postqueue -j shows it); postsuper -H QUEUE_ID lets a message go".to_owned()),

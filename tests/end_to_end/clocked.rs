@@ -34,6 +34,8 @@ fn unblock(site: &Site<Clocked>, entity: &str, grace: Duration) {
         what: entity.to_owned(),
         reason: "mended".to_owned(),
         grace_s: Some(grace.as_secs()),
+        false_positive: false,
+        force: false,
     });
 }
 

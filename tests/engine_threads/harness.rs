@@ -95,12 +95,12 @@ pub(crate) fn entity(number: u64) -> Entity {
 }
 
 pub(crate) fn tally(engine: &Engine, number: u64) -> Arc<Tally> {
-    let key = engine.settings().directory.current(entity(number).connector());
+    let key = engine.settings().directory.current(entity(number).as_connector().unwrap());
     engine.roster().get(&key).unwrap()
 }
 
 pub(crate) fn finding(engine: &Engine, number: u64, signal: SignalName, now: Timestamp) -> Finding {
-    let key = entity(number).connector().clone();
+    let key = entity(number).as_connector().unwrap().clone();
     let mut findings = engine.findings(&key, &tally(engine, number), now).into_iter();
     findings.find(|found| found.signal == signal).unwrap()
 }
@@ -133,7 +133,8 @@ impl Mail<'_> {
             login: Some(login(self.login)),
             ..Identities::default()
         });
-        let mut transaction = engine.begin(&mut session);
+        let sender = Sender::Address { address: self.sender, qualified: true };
+        let mut transaction = engine.begin(&mut session, &sender);
         let (mut seen, mut accepted) = (Seen::default(), 0);
         for address in self.to {
             let recipient = Recipient { address, transport: None, fate: Fate::Accepted };
@@ -147,11 +148,12 @@ impl Mail<'_> {
             return seen;
         }
         let message = Message {
-            sender: Sender::Address { address: self.sender, qualified: true },
+            sender,
             queue_id: Some(self.queue_id),
             message_id: None,
             from: &[],
             spam: Some(false),
+            report: false,
             size: None,
             host: None,
         };

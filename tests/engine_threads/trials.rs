@@ -86,7 +86,11 @@ fn of_messages_that_tip_the_scale_together_the_last_is_refused() {
             assert_eq!((found.signal, found.bad), (SignalName::UnregisteredSender, found.of));
             assert!((5..=all).contains(&found.bad.into()), "round {round}: {found:?}");
             // What we refused is no evidence, also of those that came together.
-            let rest = engine.findings(entity(round).connector(), &tally(&engine, round), START);
+            let rest = engine.findings(
+                entity(round).as_connector().unwrap(),
+                &tally(&engine, round),
+                START,
+            );
             assert_eq!(rest, [], "round {round}");
         }
     });

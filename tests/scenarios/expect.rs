@@ -39,7 +39,8 @@ pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
         "no" if words.skip("connector") => {
             let entity: Entity = words.parse("an entity")?;
             words.end()?;
-            let known = engine.roster().get(entity.connector()).is_some();
+            let known =
+                engine.roster().get(entity.as_connector().ok_or("it is no connector")?).is_some();
             claim(!known, || "it is a connector".into())
         }
         "finding" => {
@@ -178,8 +179,11 @@ fn finding(
     let findings = match engine.table().in_force(entity, now) {
         Some(held) => held.restriction.findings.clone(),
         None => {
-            let tally = engine.roster().get(entity.connector()).ok_or("it is no connector")?;
-            engine.findings(entity.connector(), &tally, now)
+            let tally = engine
+                .roster()
+                .get(entity.as_connector().ok_or("it is no connector")?)
+                .ok_or("it is no connector")?;
+            engine.findings(entity.as_connector().ok_or("it is no connector")?, &tally, now)
         }
     };
     let found = findings.into_iter().find(|found| found.signal.to_string() == signal);
@@ -218,9 +222,9 @@ fn totals(engine: &Engine) -> Facts {
 }
 
 fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> {
-    let tally = engine.roster().get(entity.connector())?;
+    let tally = engine.roster().get(entity.as_connector()?)?;
     let totals = tally.counters.totals();
-    let judgement = match engine.judgement(entity.connector(), &tally, now) {
+    let judgement = match engine.judgement(entity.as_connector()?, &tally, now) {
         Judgement::Normal => "normal",
         _ => "suspicious",
     };
@@ -242,7 +246,7 @@ fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> 
     .into();
     facts.insert("judgement", judgement.into());
     let finding = engine
-        .findings(entity.connector(), &tally, now)
+        .findings(entity.as_connector()?, &tally, now)
         .into_iter()
         .find(|finding| finding.signal == SignalName::UnregisteredSender);
     let (bad, of) = finding.map_or((0, 0), |finding| (finding.bad, finding.of));

@@ -136,9 +136,11 @@ impl Client {
     fn mail(&mut self, scene: &Scene<'_>, words: &mut Words<'_>) -> Outcome {
         let sender = words.next("a sender")?;
         let qualified = sender.contains('@') || sender == "<>";
+        let sender = if qualified { sender.to_owned() } else { format!("{sender}@{}", scene.host) };
+        let transaction = scene.engine.begin(&mut self.session, &envelope(&sender, qualified));
         let mut open = Open {
-            transaction: scene.engine.begin(&mut self.session),
-            sender: if qualified { sender.to_owned() } else { format!("{sender}@{}", scene.host) },
+            transaction,
+            sender,
             qualified,
             size: None,
             from: Vec::new(),
@@ -231,15 +233,12 @@ impl Client {
         let open = self.open.take().ok_or("no transaction is open")?;
         let queue_id = open.queue_id.unwrap_or_else(|| scene.fates.next_queue_id());
         let message = Message {
-            sender: if open.sender == "<>" {
-                Sender::Null
-            } else {
-                Sender::Address { address: &open.sender, qualified: open.qualified }
-            },
+            sender: envelope(&open.sender, open.qualified),
             queue_id: Some(&queue_id),
             message_id: None,
             from: &open.from,
             spam: open.spam,
+            report: false,
             size: open.size,
             host: Some(scene.host),
         };
@@ -265,5 +264,12 @@ impl Client {
                 format!("hold {reason}")
             }
         })
+    }
+}
+
+fn envelope(address: &str, qualified: bool) -> Sender<'_> {
+    match address {
+        "<>" => Sender::Null,
+        _ => Sender::Address { address, qualified },
     }
 }

@@ -85,7 +85,9 @@ impl World {
         let mut session = Session::default();
         let client = Some("10.0.0.7".parse().unwrap());
         session.identify(Identities { client, ..Identities::default() });
-        let mut transaction = self.engine.begin(&mut session);
+        let mut transaction = self
+            .engine
+            .begin(&mut session, &Sender::Address { address: "user@example.org", qualified: true });
         for address in recipients {
             let recipient = Recipient { address, transport: Some("smtp"), fate: Fate::Accepted };
             self.engine.at_recipient(&mut session, &mut transaction, &recipient, self.now());
@@ -96,6 +98,7 @@ impl World {
             message_id: None,
             from: &[],
             spam: None,
+            report: false,
             size: None,
             host: None,
         };

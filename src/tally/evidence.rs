@@ -1,0 +1,61 @@
+//! What is kept of a connector's mail while its score is above zero, beside the
+//! scores themselves: who sent it, and what a case is made of.
+//!
+//! Most connectors never have any. It is taken from a [`Budget`] that all of them
+//! share, and given back when the score is zero again; where the budget is used
+//! up there is none, and the connector is judged as a whole.
+
+use crate::{case::Material, senders::Senders};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// How many connectors may have evidence at a time.
+pub const MOST: usize = 2000;
+
+/// How many connectors have evidence.
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// Takes room for one more, if there is any.
+    fn take(&self) -> Option<Permit> {
+        let more = |used: usize| (used < MOST).then_some(used + 1);
+        self.0.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Permit(self.clone()))
+    }
+
+    /// How many have evidence.
+    pub fn used(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Room for the evidence of one connector, given back when it is dropped.
+#[derive(Debug)]
+struct Permit(Budget);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The evidence of one connector.
+#[derive(Debug)]
+pub struct Evidence {
+    /// What a case is made of.
+    pub material: Material,
+    /// Its senders.
+    pub senders: Senders,
+    _permit: Permit,
+}
+
+impl Evidence {
+    /// Evidence that begins now, if there is room for it.
+    pub(super) fn begin(budget: &Budget) -> Option<Box<Self>> {
+        let permit = budget.take()?;
+        let (material, senders) = (Material::default(), Senders::default());
+        Some(Box::new(Self { material, senders, _permit: permit }))
+    }
+}
