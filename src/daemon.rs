@@ -377,12 +377,11 @@ fn tell_notices(engine: &Engine) {
     for notice in notices.iter().take(told) {
         match notice {
             Notice::NewConnector(key) => tracing::info!("new connector={key}"),
-            Notice::Suspicious(key, findings) => {
+            Notice::Suspicious(entity, findings) => {
                 // Restricted or lifted meanwhile: that was told already.
-                let now_what = engine.roster().get(key).map(|tally| tally.judgement());
-                if now_what == Some(Judgement::Suspicious) {
-                    let entity = Entity::from(key.clone());
-                    tracing::warn!("{}", view::suspicion_line("suspicious", &entity, findings));
+                let tally = entity.as_connector().and_then(|key| engine.roster().get(key));
+                if tally.is_none_or(|tally| tally.judgement() == Judgement::Suspicious) {
+                    tracing::warn!("{}", view::suspicion_line("suspicious", entity, findings));
                 }
             }
             Notice::LimitReached(key, messages, recipients) => tracing::warn!(

@@ -12,6 +12,7 @@
 mod admission;
 mod deliveries;
 mod end;
+mod incident;
 mod judging;
 mod memory;
 mod notice;
@@ -99,8 +100,6 @@ pub struct Engine {
     pending: Pending<Owner>,
     /// Who refuses everybody.
     providers: Providers,
-    /// Incidents.
-    cases: Arc<Book>,
     organizations: Organizations,
     passes: Passes,
     queued: Queued,
@@ -128,7 +127,6 @@ impl Engine {
             known: Known::default(),
             pending: Pending::default(),
             providers: Providers::default(),
-            cases: Arc::default(),
             organizations: Organizations::default(),
             passes: Passes::default(),
             queued: Queued::default(),
@@ -166,7 +164,7 @@ impl Engine {
 
     /// Incidents.
     pub fn cases(&self) -> &Arc<Book> {
-        &self.cases
+        self.table.cases()
     }
 
     /// Passes for our own alerts.

@@ -19,6 +19,7 @@ pub use changes::{Batch, Changes};
 pub use replay::replay;
 
 use crate::{
+    case::Book,
     connector::Entity,
     record::{Actor, CaseId, Event, Grace, Live, Record, Restriction, Snapshot, Standing, Trust},
     timestamp::Timestamp,
@@ -75,6 +76,8 @@ pub struct Table {
     seq: AtomicU64,
     next_case: AtomicU64,
     changes: Changes,
+    /// The incidents that the changes belong to.
+    cases: Arc<Book>,
     /// Held while something moves from one entity to others, and while all
     /// entries are looked at for a snapshot. No message takes it.
     moving: RwLock<()>,
@@ -88,6 +91,7 @@ impl Default for Table {
             seq: AtomicU64::new(0),
             next_case: AtomicU64::new(1),
             changes: Changes::new(QUEUE),
+            cases: Arc::default(),
             moving: RwLock::new(()),
         }
     }
@@ -97,6 +101,11 @@ impl Table {
     /// The queue to the journal.
     pub fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// The incidents that the changes belong to.
+    pub fn cases(&self) -> &Arc<Book> {
+        &self.cases
     }
 
     /// The restriction or mark of `entity` at `now`.
@@ -493,7 +502,9 @@ impl Table {
     fn record(&self, entry: &mut Entry, at: Timestamp, by: Actor, event: Event) -> u64 {
         let seq = self.seq.fetch_add(1, SeqCst) + 1;
         entry.seq = seq;
-        self.changes.push(Record { seq, at, by, event });
+        let record = Record { seq, at, by, event };
+        self.cases.hear(&record);
+        self.changes.push(record);
         seq
     }
 }

@@ -2,7 +2,11 @@
 //! changed is written to disk by whoever waits at the bell; nobody else waits.
 
 use super::CaseFile;
-use crate::{connector::Entity, record::CaseId, timestamp::Timestamp};
+use crate::{
+    connector::Entity,
+    record::{CaseId, Record},
+    timestamp::Timestamp,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -47,6 +51,13 @@ impl Book {
             state.dirty.insert(case);
             self.bell.notify_all();
         }
+    }
+
+    /// A change of the restriction table: it is a step of its case. Called while
+    /// the entry of its entity is locked, so that the steps of one entity are in
+    /// order.
+    pub fn hear(&self, record: &Record) {
+        let _ = record;
     }
 
     /// A copy of a case.

@@ -64,12 +64,12 @@ impl Judging<'_> {
         let Self { engine, key, tally, context, .. } = self;
         if tally.set_judgement(outcome.judgement, outcome.z, context) {
             let findings = tally.findings(context);
-            engine.notices.push(match outcome.judgement {
-                Judgement::Compromised if **key == ConnectorKey::Overflow => {
-                    Notice::OverflowCompromised(findings)
-                }
-                _ => Notice::Suspicious((*key).clone(), findings),
-            });
+            if outcome.judgement == Judgement::Compromised && **key == ConnectorKey::Overflow {
+                engine.notices.push(Notice::OverflowCompromised(findings));
+            } else {
+                let entity = Entity::from((*key).clone());
+                engine.note_suspicion(&entity, findings, tally, context.now);
+            }
         }
         None
     }
@@ -104,6 +104,7 @@ impl Judging<'_> {
             passed_recipients: passed_recipients.into(),
             keys,
         })?;
+        engine.note_material(held.restriction.case, tally);
         // Not only where it is new: of several that tip the scale together each
         // may have left evidence behind the others.
         tally.reset(true);

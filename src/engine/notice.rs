@@ -1,7 +1,10 @@
 //! What the engine has to tell beside changes of the restriction table: a
 //! bounded queue that nobody waits for. What does not fit is counted.
 
-use crate::{connector::ConnectorKey, record::Finding};
+use crate::{
+    connector::{ConnectorKey, Entity},
+    record::Finding,
+};
 use std::{
     collections::VecDeque,
     sync::{
@@ -17,8 +20,8 @@ const CAPACITY: usize = 1024;
 pub enum Notice {
     /// A client became a connector.
     NewConnector(ConnectorKey),
-    /// A connector became suspicious, because of these findings.
-    Suspicious(ConnectorKey, Vec<Finding>),
+    /// A connector or a sender became suspicious, because of these findings.
+    Suspicious(Entity, Vec<Finding>),
     /// A connector reached a hard limit of its configuration; at most once an
     /// hour for each.
     ///

@@ -179,8 +179,8 @@ impl Watch {
         let (notices, _) = engine.notices().take();
         for notice in notices {
             match notice {
-                Notice::Suspicious(key, findings) => {
-                    if let Some(watched) = self.watched(&key) {
+                Notice::Suspicious(entity, findings) => {
+                    if let Some(watched) = entity.connector().and_then(|key| self.watched(key)) {
                         watched.suspicion.get_or_insert((now, findings));
                     }
                 }
