@@ -142,6 +142,7 @@ mod tests {
             case: CaseId(1),
             reason: "two\nlines \u{1b}[31m".into(),
             grace: None,
+            raised: None,
         };
         assert_eq!(
             log_line(&record(lifted)),
