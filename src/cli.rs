@@ -145,6 +145,13 @@ enum Command {
         /// 24h, if not what is configured.
         #[arg(long, value_name = "SPAN", value_parser = parse_span)]
         grace: Option<Duration>,
+        /// The block was wrong: for 90 days it takes one and a half times as much to suspect or
+        /// restrict this entity, twice as much where that was so already.
+        #[arg(long)]
+        false_positive: bool,
+        /// Lift it although it still sends bad mail.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -288,13 +295,13 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             };
             ask::act(socket, request, *output)
         }
-        Command::Unblock { what, reason, grace, output } => {
+        Command::Unblock { what, reason, grace, false_positive, force, output } => {
             let request = Request::Unblock {
                 what: what.clone(),
                 reason: reason.clone(),
                 grace_s: grace.as_ref().map(seconds),
-                false_positive: false,
-                force: false,
+                false_positive: *false_positive,
+                force: *force,
             };
             ask::act(socket, request, *output)
         }

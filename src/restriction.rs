@@ -14,7 +14,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-pub use attempts::{Attempt, Attempts, InForce, Lately};
+pub use attempts::{Attempt, Attempts, InForce, LATELY_MIN, Lately};
 pub use changes::{Batch, Changes};
 pub use replay::replay;
 

@@ -26,6 +26,8 @@ pub struct Attempt {
     pub unregistered: bool,
     /// The connector never wrote to this recipient.
     pub stranger: bool,
+    /// It looks like bad mail.
+    pub strange: bool,
     /// Stands for its sender and recipient.
     pub pair: u64,
 }
@@ -39,7 +41,7 @@ pub struct Lately {
     pub unregistered: u32,
     /// ... those that the connector never wrote to, ...
     pub strangers: u32,
-    /// ... and those that were either.
+    /// ... and those that look like bad mail.
     pub strange: u32,
 }
 
@@ -53,7 +55,7 @@ struct Recent {
 }
 
 impl Recent {
-    fn note(&mut self, attempt: &Attempt, minute: u32) {
+    fn count(&mut self, attempt: &Attempt, minute: u32) {
         if self.minutes.back().is_none_or(|(last, _)| *last < minute) {
             while self.minutes.len() >= LATELY_MIN as usize {
                 self.minutes.pop_front();
@@ -61,13 +63,16 @@ impl Recent {
             self.minutes.push_back((minute, Lately::default()));
         }
         if let Some((_, lately)) = self.minutes.back_mut() {
-            let Attempt { unregistered, stranger, .. } = *attempt;
+            let Attempt { unregistered, stranger, strange, .. } = *attempt;
             let add = |count: &mut u32, is: bool| *count = count.saturating_add(u32::from(is));
             add(&mut lately.attempts, true);
             add(&mut lately.unregistered, unregistered);
             add(&mut lately.strangers, stranger);
-            add(&mut lately.strange, unregistered || stranger);
+            add(&mut lately.strange, strange);
         }
+    }
+
+    fn tell_apart(&mut self, attempt: &Attempt) {
         let (pair, _) = halves::split(attempt.pair);
         if self.pairs.len() < MOST_PAIRS {
             self.pairs.insert(pair);
@@ -134,10 +139,15 @@ impl Attempts {
         (new(&self.refused, &self.told_refused), new(&self.held_messages, &self.told_held))
     }
 
-    /// Notes what one recipient that was refused or held looks like.
-    pub fn note(&self, attempt: &Attempt, now: Timestamp) {
+    /// Notes what one recipient that was refused or held looks like. One of the
+    /// message that tipped the scale will be sent again, but `is_after` nothing.
+    pub fn note(&self, attempt: &Attempt, is_after: bool, now: Timestamp) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get_or_insert_default().note(attempt, now.as_seconds() / 60);
+        let recent = recent.get_or_insert_default();
+        recent.tell_apart(attempt);
+        if is_after {
+            recent.count(attempt, now.as_seconds() / 60);
+        }
     }
 
     /// What was tried lately.
@@ -212,7 +222,9 @@ mod tests {
         let attempts = Attempts::default();
         assert_eq!(attempts.lately(at(0)), Lately::default());
         let try_it = |unregistered, stranger, pair: u64, minute| {
-            attempts.note(&Attempt { unregistered, stranger, pair: pair << 32 }, at(minute));
+            let strange = unregistered || stranger;
+            let attempt = Attempt { unregistered, stranger, strange, pair: pair << 32 };
+            attempts.note(&attempt, true, at(minute));
         };
         try_it(true, true, 1, 0);
         try_it(true, false, 1, 0);
@@ -223,7 +235,9 @@ mod tests {
         let rest = Lately { attempts: 2, unregistered: 0, strangers: 1, strange: 1 };
         assert_eq!(attempts.lately(at(10)), rest);
         assert_eq!(attempts.lately(at(19)), Lately::default());
-        assert_eq!(attempts.different(), (3, false));
+        attempts.note(&Attempt { pair: 4 << 32, ..Attempt::default() }, false, at(19));
+        assert_eq!(attempts.lately(at(19)), Lately::default());
+        assert_eq!(attempts.different(), (4, false));
     }
 
     #[test]
@@ -231,7 +245,7 @@ mod tests {
         let attempts = Attempts::default();
         for pair in 0..MOST_PAIRS as u64 + 10 {
             for _ in 0..2 {
-                attempts.note(&Attempt { pair: pair << 32, ..Attempt::default() }, at(pair));
+                attempts.note(&Attempt { pair: pair << 32, ..Attempt::default() }, true, at(pair));
             }
         }
         assert_eq!(attempts.different(), (MOST_PAIRS, true));
