@@ -247,6 +247,7 @@ impl Engine {
         now: Timestamp,
     ) -> Verdict {
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        let relayed = transaction.relayed > 0;
         self.settle(session);
         let verdict = match session.settled() {
             Some(settled) => {
@@ -256,6 +257,10 @@ impl Engine {
             }
             None => Verdict::Pass,
         };
+        let enters = relayed && verdict == Verdict::Pass || matches!(verdict, Verdict::Hold(_));
+        if let Some(queue_id) = message.queue_id.filter(|_| enters) {
+            self.enter_queue(session, queue_id, verdict != Verdict::Pass, now);
+        }
         let count = |counter: &AtomicU64, by: u32| {
             counter.fetch_add(by.into(), Relaxed);
         };

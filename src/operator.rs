@@ -2,6 +2,7 @@
 //! an answer in words. The control socket brings them; a web page would be one
 //! more way in beside it.
 
+mod queue;
 mod reload;
 mod target;
 mod unblock;
@@ -88,11 +89,10 @@ impl Handler for Operator {
             Command::Explain { entity } => self.explain(&entity, now),
             Command::Normal { entity, reason } => self.normal(&entity, &reason, by, now).await,
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
-            Command::Top
-            | Command::Alerts
-            | Command::TestAlerts
-            | Command::Queue { .. }
-            | Command::Queued { .. } => Err(Failure::refused("not there yet")),
+            Command::Top => self.top(answers, now).await,
+            Command::Alerts | Command::TestAlerts => Err(Failure::refused("not there yet")),
+            Command::Queue { what } => self.queue(&what, answers, now).await,
+            Command::Queued { what, held, released } => self.queued(&what, held, released, by, now),
             Command::Reload => {
                 let report = self.reload().await.map_err(Failure::refused)?;
                 to_value(&report)
@@ -204,6 +204,13 @@ impl Operator {
         now: Timestamp,
     ) -> Result<Value, Failure> {
         for view in view::list(&self.engine, all, now) {
+            answers.item(&view).await?;
+        }
+        Ok(Value::Null)
+    }
+
+    async fn top(&self, answers: &mut Answers, now: Timestamp) -> Result<Value, Failure> {
+        for view in view::top(&self.engine, now) {
             answers.item(&view).await?;
         }
         Ok(Value::Null)

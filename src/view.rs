@@ -7,6 +7,7 @@ mod list;
 mod log;
 mod sentence;
 mod show;
+mod top;
 
 pub use alert::{About, Alert, Due, alert, digest};
 pub use explain::{
@@ -17,6 +18,7 @@ pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
 pub use sentence::sentence;
 pub use show::{CaseView, ShowView, TotalsView, show};
+pub use top::{TopView, top};
 
 use crate::{
     connector::Entity,
