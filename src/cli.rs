@@ -1,5 +1,6 @@
 //! The command line: arguments to exit code. Each subcommand has its file.
 
+mod alerts;
 mod ask;
 mod check;
 mod explain;
@@ -173,6 +174,14 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// List what administrators were told, newest first.
+    #[command(args_conflicts_with_subcommands = true)]
+    Alerts {
+        #[command(subcommand)]
+        what: Option<alerts::What>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show who did what, when and why, oldest first.
     History {
         /// Of this entity only.
@@ -309,6 +318,10 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Untrust { entity, reason, output } => {
             let request = Request::Untrust { entity: entity.clone(), reason: reason.clone() };
             ask::act(socket, request, *output)
+        }
+        Command::Alerts { what: None, output } => alerts::list(socket, *output),
+        Command::Alerts { what: Some(alerts::What::Test { output }), .. } => {
+            alerts::test(socket, *output)
         }
         Command::History { entity, output } => list::history(socket, entity.clone(), *output),
         Command::Replay(options) => replay::replay(&cli.config, options),
