@@ -15,6 +15,7 @@ mod end;
 mod incident;
 mod judging;
 mod memory;
+mod narrow;
 mod notice;
 mod operate;
 mod queue;
@@ -310,7 +311,7 @@ impl Engine {
         let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        let Held::Refused(held) = self.held(settled, now) else {
+        let Held::Refused(held) = self.held(settled, &session, now) else {
             return Verdict::Pass;
         };
         let case = held.restriction.case;

@@ -120,10 +120,14 @@ impl Engine {
         match seq {
             Some(seq) => {
                 // Neither held against it later, nor learned.
-                let key = held.restriction.entity.as_connector();
-                if let Some(tally) = key.and_then(|key| self.roster.get(key)) {
-                    self.note_material(held.restriction.case, &tally);
-                    tally.reset(true);
+                match &held.restriction.entity {
+                    Entity::Connector(key) => {
+                        if let Some(tally) = self.roster.get(key) {
+                            self.note_material(held.restriction.case, &tally);
+                            tally.reset(true);
+                        }
+                    }
+                    sender => self.forget_evidence(sender),
                 }
                 Ok((held, seq))
             }
@@ -211,15 +215,22 @@ impl Engine {
     }
 
     pub(super) fn forget_evidence(&self, entity: &Entity) {
-        if let Some(tally) = entity.as_connector().and_then(|key| self.roster.get(key)) {
-            tally.reset(false);
+        match entity {
+            Entity::Connector(key) => {
+                if let Some(tally) = self.roster.get(key) {
+                    tally.reset(false);
+                }
+            }
+            Entity::Sender { address, via } => self.forget_sender(address, via),
+            Entity::Organization(_) => {}
         }
     }
 }
 
-/// The keys of a named connector, each an entity of its own.
+/// The keys of a named connector, each an entity of its own: of one that is meant,
+/// or through which a sender sends.
 pub(super) fn keys_of(directory: &Directory, entity: &Entity) -> Vec<Entity> {
-    match entity.as_connector() {
+    match entity.connector() {
         Some(ConnectorKey::Named(name)) => {
             directory.named(name).map(|named| named.keys().0).unwrap_or_default()
         }
