@@ -5,7 +5,7 @@ use crate::{
     connector::Entity,
     engine::Engine,
     judge::Judgement,
-    record::{Actor, CaseId},
+    record::{Actor, CaseId, Finding},
     restriction::{InForce, Listed as Entry},
     tally::Tally,
     timestamp::Timestamp,
@@ -40,7 +40,7 @@ pub enum State {
 pub struct ListView {
     /// Who.
     pub entity: Entity,
-    /// `connector`.
+    /// `connector`, `sender` or `organization`.
     pub kind: String,
     /// What it is.
     pub state: State,
@@ -155,6 +155,15 @@ impl ListView {
         }
     }
 
+    fn suspicious_sender(engine: &Engine, entity: Entity, findings: &[Finding]) -> Self {
+        Self {
+            since: findings.first().map(|finding| finding.since),
+            reason: largest(findings),
+            findings: findings.iter().map(FindingView::from).collect(),
+            ..Self::empty(engine, entity, State::Suspicious)
+        }
+    }
+
     fn empty(engine: &Engine, entity: Entity, state: State) -> Self {
         let settings = engine.settings();
         let directory = &settings.directory;
@@ -196,6 +205,11 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
     let at: HashMap<Entity, usize> =
         list.iter().enumerate().map(|(at, view)| (view.entity.clone(), at)).collect();
     engine.roster().for_each(|key, tally| {
+        for (sender, findings) in engine.suspicious_senders(key, tally, now) {
+            if !at.contains_key(&sender) {
+                list.push(ListView::suspicious_sender(engine, sender, &findings));
+            }
+        }
         if engine.judgement(key, tally, now) != Judgement::Suspicious {
             return;
         }
