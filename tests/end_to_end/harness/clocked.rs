@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::config::{Config, Files};
+use super::daemon::{Answer, cli};
 use super::site::Tells;
 use super::{SOON, wait_for};
 
@@ -60,6 +61,17 @@ impl Clocked {
     #[track_caller]
     pub(crate) fn ask(&self, command: Command) -> Vec<Value> {
         self.try_ask(command.clone()).unwrap_or_else(|e| panic!("{command:?}: {e}"))
+    }
+
+    /// `connguard ARGS…` against this daemon.
+    pub(crate) fn cli(&self, args: &[&str]) -> Answer {
+        cli(&self.files, args)
+    }
+
+    /// `connguard ARGS… --json`, which must succeed.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        self.cli(&[args, &["--json"]].concat()).json()
     }
 
     /// The restricted and marked entities; with `all` also those trusted, in

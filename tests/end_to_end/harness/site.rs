@@ -74,11 +74,13 @@ impl Site {
 impl Site<Clocked> {
     /// A site whose daemon has a clock that the test moves.
     pub(crate) fn clocked(change: impl FnOnce(&mut Config)) -> Self {
+        Self::clocked_with(|config, _| change(config))
+    }
+
+    /// As [`Self::clocked`], with settings of Postfix.
+    pub(crate) fn clocked_with(change: impl FnOnce(&mut Config, &mut Settings)) -> Self {
         let start = Timestamp::from_seconds(1_780_000_000);
-        Self::build(
-            |config, _| change(config),
-            |files, config| Clocked::start(files, &config, start),
-        )
+        Self::build(change, |files, config| Clocked::start(files, &config, start))
     }
 }
 
@@ -112,6 +114,11 @@ impl<D: Tells> Site<D> {
     /// A session from this loopback address.
     pub(crate) fn client(&self, from: &str) -> SmtpClient {
         SmtpClient::open(from, self.postfix.port())
+    }
+
+    /// As [`Self::client`], and it calls itself this.
+    pub(crate) fn client_as(&self, from: &str, name: &str) -> SmtpClient {
+        SmtpClient::open_as(from, self.postfix.port(), name.as_bytes())
     }
 
     /// One message from this client, in a session of its own.
