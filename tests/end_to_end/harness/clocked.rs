@@ -63,17 +63,6 @@ impl Clocked {
         self.try_ask(command.clone()).unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
 
-    /// `connguard ARGS…` against this daemon.
-    pub(crate) fn cli(&self, args: &[&str]) -> Answer {
-        cli(&self.files, args)
-    }
-
-    /// `connguard ARGS… --json`, which must succeed.
-    #[track_caller]
-    pub(crate) fn json(&self, args: &[&str]) -> Value {
-        self.cli(&[args, &["--json"]].concat()).json()
-    }
-
     /// The restricted and marked entities; with `all` also those trusted, in
     /// grace or suspicious.
     #[track_caller]
@@ -161,6 +150,10 @@ impl Tells for Clocked {
         let segments = self.files.journal();
         let texts = segments.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default());
         texts.collect()
+    }
+
+    fn cli(&self, args: &[&str]) -> Answer {
+        cli(&self.files, args)
     }
 }
 

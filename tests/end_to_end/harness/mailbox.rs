@@ -4,8 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use super::note::Note;
 use super::postfix::Settings;
+use super::site::{Site, Tells};
 use super::{set_mode, wait_for};
 
 /// The domain of mailboxes.
@@ -52,6 +55,49 @@ impl Mailbox {
         files.sort();
         let read = |path: &Path| std::fs::read(path).expect("a message");
         files.iter().map(|(_, path)| Note::parse(&read(path))).collect()
+    }
+
+    /// Waits until all alerts that the daemon says were sent by mail are there, and
+    /// asserts that each is there once and nothing else is; gives their kinds,
+    /// oldest first.
+    #[track_caller]
+    pub(crate) fn wait_told<D: Tells>(&self, site: &Site<D>) -> Vec<(String, Note)> {
+        let sent = || -> Vec<Value> {
+            let alerts = site.daemon.json(&["alerts"]);
+            let mut alerts = alerts.as_array().expect("an array").clone();
+            alerts.retain(|alert| {
+                let channels = alert["channels"].as_array().expect("channels");
+                channels.iter().any(|it| it["channel"] == "mail" && it["state"] == "sent")
+            });
+            alerts.reverse();
+            alerts
+        };
+        let ids = |alerts: &[Value]| -> Vec<String> {
+            let id = |alert: &Value| alert["id"].as_str().expect("an id").to_owned();
+            let mut ids: Vec<_> = alerts.iter().map(id).collect();
+            ids.sort();
+            ids
+        };
+        let there = || -> Vec<String> {
+            let id = |note: &Note| note.id().trim_matches(['<', '>']).to_owned();
+            let mut ids: Vec<_> = self.notes().iter().map(id).collect();
+            ids.sort();
+            ids
+        };
+        let alerts = wait_for(
+            "every alert in the mailbox, once",
+            super::SOON,
+            || format!("{:#?}\nbut {:#?}", sent(), self.subjects()),
+            || Some(sent()).filter(|alerts| ids(alerts) == there()),
+        );
+        let notes = self.notes();
+        let told = alerts.iter().map(|alert| {
+            let id = format!("<{}>", alert["id"].as_str().expect("an id"));
+            let note = notes.iter().find(|note| note.id() == id).expect("it was there");
+            assert_eq!(note.subject(), alert["subject"].as_str().unwrap_or_default());
+            (alert["kind"].as_str().expect("a kind").to_owned(), note.clone())
+        });
+        told.collect()
     }
 
     /// Their subjects, oldest first.

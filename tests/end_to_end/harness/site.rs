@@ -1,11 +1,12 @@
 //! A whole site: sink, Postfix, daemon, certificates.
 
 use connguard::timestamp::Timestamp;
+use serde_json::Value;
 
 use super::certs::Certs;
 use super::clocked::Clocked;
 use super::config::{Config, Files};
-use super::daemon::Daemon;
+use super::daemon::{Answer, Daemon};
 use super::postfix::{Postfix, Settings};
 use super::sink::Sink;
 use super::smtp::{Outcome, SmtpClient};
@@ -21,11 +22,24 @@ pub(crate) const INBOUND: &str = "bob@example.org";
 pub(crate) trait Tells {
     /// What it has to say about a test that failed.
     fn log(&self) -> String;
+
+    /// `connguard ARGS…` against it.
+    fn cli(&self, args: &[&str]) -> Answer;
+
+    /// `connguard ARGS… --json`, which must succeed.
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        self.cli(&[args, &["--json"]].concat()).json()
+    }
 }
 
 impl Tells for Daemon {
     fn log(&self) -> String {
         self.log()
+    }
+
+    fn cli(&self, args: &[&str]) -> Answer {
+        self.cli(args)
     }
 }
 
