@@ -17,10 +17,10 @@ mod material;
 mod timeline;
 mod top;
 
-pub use book::Book;
-pub use material::{Change, Material, Seen, Trait};
+pub use book::{Book, MOST_CLOSED, MOST_SUSPICIOUS, QUIET};
+pub use material::{Change, MOST_CHANGES, MOST_SAMPLES, Material, Seen, Trait};
 pub use timeline::{Bucket, Timeline};
-pub use top::{Count, Top};
+pub use top::{Count, Top, cut};
 
 use crate::{
     connector::Entity,
@@ -28,11 +28,14 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Longest text kept of what a client chose, in octets.
 pub const MOST_TEXT: usize = 256;
 /// Steps kept of a case: the first half and the newest.
 pub const MOST_STEPS: usize = 200;
+/// What was told of a case, at the most: the first and the newest.
+pub const MOST_TOLD: usize = 200;
 
 /// What there is to tell an administrator.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -137,6 +140,12 @@ pub struct CaseFile {
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Timestamp>,
+    /// When something of it was last restricted, suspicious or changed.
+    #[serde(default)]
+    pub active: Timestamp,
+    /// What of it is restricted or marked at present.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub restricted: BTreeSet<Entity>,
     /// When the root was first counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<Timestamp>,
@@ -163,6 +172,8 @@ impl CaseFile {
             root,
             opened: now,
             closed: None,
+            active: now,
+            restricted: BTreeSet::new(),
             first_seen: None,
             steps: Vec::new(),
             material: Material::default(),
@@ -171,5 +182,32 @@ impl CaseFile {
             last_attempt: None,
             told: Vec::new(),
         }
+    }
+
+    /// Adds a step. In the midst of too many, old ones go.
+    pub fn step(&mut self, step: Step) {
+        self.active = self.active.max(step.at);
+        if self.steps.len() >= MOST_STEPS {
+            self.steps.remove(MOST_STEPS / 2);
+        }
+        self.steps.push(step);
+    }
+
+    /// Remembers that something was told. The first stays: it begins the thread.
+    pub fn tell(&mut self, told: Told) {
+        if self.told.len() >= MOST_TOLD {
+            self.told.remove(1);
+        }
+        self.told.push(told);
+    }
+
+    /// Whether it is still going on.
+    pub const fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// The newest step of this kind for this entity.
+    pub fn last(&self, what: What, entity: &Entity) -> Option<&Step> {
+        self.steps.iter().rev().find(|step| step.what == what && step.entity == *entity)
     }
 }

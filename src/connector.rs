@@ -173,6 +173,15 @@ impl Entity {
         }
     }
 
+    /// At whose case an incident of this entity is kept: its connector, or the
+    /// organization.
+    pub fn root(&self) -> Self {
+        match self {
+            Self::Sender { via, .. } => Self::Connector(via.clone()),
+            Self::Connector(_) | Self::Organization(_) => self.clone(),
+        }
+    }
+
     /// The connector that this entity is.
     pub fn as_connector(&self) -> Option<&ConnectorKey> {
         match self {

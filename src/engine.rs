@@ -17,6 +17,7 @@ mod judging;
 mod memory;
 mod notice;
 mod operate;
+mod queue;
 mod reload;
 mod session;
 mod settings;

@@ -16,6 +16,7 @@ pub mod message;
 pub mod record;
 pub mod refusal;
 pub mod sender;
+pub mod text;
 pub mod timestamp;
 pub mod verdict;
 

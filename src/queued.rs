@@ -3,8 +3,28 @@
 //! Kept from the moment that a message passes, or goes to the hold queue, until
 //! the log says `removed`; followed through content filters. Without a log nobody
 //! says that, so that who shows them asks Postfix which are really there.
+//!
+//! Bounded: at most [`MOST`] messages, of which one connector has at most a
+//! quarter; the oldest make room, and what is older than [`LONGEST`] goes. (By
+//! then Postfix has given up, unless it was put on hold.) Kept in memory only:
+//! what passed before a restart is not known.
 
 use crate::{connector::ConnectorKey, timestamp::Timestamp};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Messages that are remembered.
+pub const MOST: usize = 100_000;
+/// How long one is: a day longer than Postfix keeps trying by default.
+pub const LONGEST: Duration = Duration::from_secs(6 * 86_400);
+/// Queue ids that a message has at a time: one for each filter that it goes
+/// through, until the first of them is removed.
+const MOST_IDS: usize = 8;
+/// The longest queue id, in octets; those of Postfix have 20 at the most.
+const LONGEST_ID: usize = 64;
 
 /// A message that may be in the queue.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,30 +38,230 @@ pub struct InQueue {
 }
 
 /// Messages that may be in the queue.
+#[derive(Debug)]
+pub struct Queued {
+    state: Mutex<State>,
+    most: usize,
+}
+
 #[derive(Debug, Default)]
-pub struct Queued {}
+struct State {
+    /// Which message a queue id stands for.
+    ids: HashMap<Box<str>, u64>,
+    /// Messages in the order of their coming.
+    messages: BTreeMap<u64, Message>,
+    /// Those of each connector, in the same order.
+    of: HashMap<ConnectorKey, BTreeMap<u64, u64>>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Message {
+    /// Its queue ids, in the order in which it got them.
+    ids: Vec<Box<str>>,
+    key: ConnectorKey,
+    since: Timestamp,
+    held: bool,
+}
+
+impl Default for Queued {
+    fn default() -> Self {
+        Self::with_room_for(MOST)
+    }
+}
 
 impl Queued {
-    /// A message passed, or went to the hold queue.
-    pub fn enter(
-        &self,
-        _queue_id: &str,
-        _key: &ConnectorKey,
-        _sender: u64,
-        _held: bool,
-        _now: Timestamp,
-    ) {
+    /// For at most so many messages.
+    pub fn with_room_for(most: usize) -> Self {
+        Self { state: Mutex::default(), most: most.max(4) }
     }
 
-    /// A content filter handed the message back under another queue id.
-    pub fn follow(&self, _root: &str, _next: &str, _now: Timestamp) {}
+    /// A message passed, or went to the hold queue. `sender` is a hash of its
+    /// sender.
+    pub fn enter(
+        &self,
+        queue_id: &str,
+        key: &ConnectorKey,
+        sender: u64,
+        held: bool,
+        now: Timestamp,
+    ) {
+        if queue_id.is_empty() || queue_id.len() > LONGEST_ID {
+            return;
+        }
+        let mut state = self.lock();
+        // A queue id that comes again is another message.
+        state.remove(queue_id);
+        let share = self.most / 4;
+        while let Some(oldest) =
+            state.oldest_of(key, share).or_else(|| state.oldest(self.most, now))
+        {
+            state.forget(oldest);
+        }
+        let number = state.next;
+        state.next += 1;
+        state.ids.insert(queue_id.into(), number);
+        let message = Message { ids: vec![queue_id.into()], key: key.clone(), since: now, held };
+        state.messages.insert(number, message);
+        state.of.entry(key.clone()).or_default().insert(number, sender);
+    }
 
-    /// Postfix removed the queue file.
-    pub fn remove(&self, _queue_id: &str) {}
+    /// A content filter handed the message back under another queue id. `root` is
+    /// any queue id that it had.
+    pub fn follow(&self, root: &str, next: &str) {
+        if root == next || next.is_empty() || next.len() > LONGEST_ID {
+            return;
+        }
+        let mut state = self.lock();
+        let Some(number) = state.ids.get(root).copied() else { return };
+        // What passed under that id is another message, or this one.
+        if state.ids.contains_key(next) {
+            return;
+        }
+        let Some(message) = state.messages.get_mut(&number) else { return };
+        if message.ids.len() < MOST_IDS {
+            message.ids.push(next.into());
+            state.ids.insert(next.into(), number);
+        }
+    }
+
+    /// Postfix removed the queue file. The message is gone with its last one.
+    pub fn remove(&self, queue_id: &str) {
+        self.lock().remove(queue_id);
+    }
 
     /// What may be in the queue of this connector, or of one of its senders by the
     /// hash of its address; oldest first.
-    pub fn of(&self, _key: &ConnectorKey, _sender: Option<u64>) -> Vec<InQueue> {
-        Vec::new()
+    pub fn of(&self, key: &ConnectorKey, sender: Option<u64>) -> Vec<InQueue> {
+        let state = self.lock();
+        let of = state.of.get(key).into_iter().flatten();
+        let numbers = of.filter(|(_, of)| sender.is_none_or(|sender| sender == **of));
+        let messages = numbers.filter_map(|(number, _)| state.messages.get(number));
+        messages
+            .flat_map(|message| {
+                let (since, held) = (message.since, message.held);
+                message.ids.iter().cloned().map(move |queue_id| InQueue { queue_id, since, held })
+            })
+            .collect()
+    }
+
+    /// The connectors that have something there.
+    pub fn keys(&self) -> Vec<ConnectorKey> {
+        self.lock().of.keys().cloned().collect()
+    }
+
+    /// How many messages are remembered.
+    pub fn len(&self) -> usize {
+        self.lock().messages.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remove(&mut self, queue_id: &str) {
+        let Some(number) = self.ids.remove(queue_id) else { return };
+        let Some(message) = self.messages.get_mut(&number) else { return };
+        message.ids.retain(|id| **id != *queue_id);
+        if message.ids.is_empty() {
+            self.forget(number);
+        }
+    }
+
+    fn forget(&mut self, number: u64) {
+        let Some(message) = self.messages.remove(&number) else { return };
+        for id in &message.ids {
+            self.ids.remove(id);
+        }
+        if let Some(of) = self.of.get_mut(&message.key) {
+            of.remove(&number);
+            if of.is_empty() {
+                self.of.remove(&message.key);
+            }
+        }
+    }
+
+    /// The oldest of a connector, where it has its share.
+    fn oldest_of(&self, key: &ConnectorKey, share: usize) -> Option<u64> {
+        let of = self.of.get(key).filter(|of| of.len() >= share)?;
+        of.keys().next().copied()
+    }
+
+    /// The oldest of all, where it is too old or they are too many.
+    fn oldest(&self, most: usize, now: Timestamp) -> Option<u64> {
+        let (number, message) = self.messages.first_key_value()?;
+        let goes = self.messages.len() >= most || now.since(message.since) >= LONGEST;
+        goes.then_some(*number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000 + seconds)
+    }
+
+    fn key(name: &str) -> ConnectorKey {
+        ConnectorKey::Named(name.into())
+    }
+
+    fn ids(queued: &Queued, name: &str, sender: Option<u64>) -> Vec<String> {
+        queued.of(&key(name), sender).iter().map(|one| one.queue_id.to_string()).collect()
+    }
+
+    #[test]
+    fn a_message_is_there_until_its_last_file_is_removed() {
+        let queued = Queued::default();
+        queued.enter("A1", &key("erp"), 1, false, at(0));
+        queued.enter("B1", &key("erp"), 2, true, at(1));
+        queued.enter("C1", &key("crm"), 1, false, at(2));
+        assert_eq!(ids(&queued, "erp", None), ["A1", "B1"]);
+        assert_eq!(ids(&queued, "erp", Some(2)), ["B1"]);
+        assert!(queued.of(&key("erp"), Some(2)).iter().all(|one| one.held && one.since == at(1)));
+        // Through a content filter.
+        queued.follow("A1", "A2");
+        queued.remove("A1");
+        assert_eq!(ids(&queued, "erp", None), ["A2", "B1"]);
+        queued.follow("A2", "A3");
+        queued.remove("A2");
+        queued.remove("A3");
+        queued.remove("nothing");
+        assert_eq!(ids(&queued, "erp", None), ["B1"]);
+        // Nobody takes over the message of another one.
+        queued.follow("B1", "C1");
+        assert_eq!(ids(&queued, "crm", None), ["C1"]);
+        // A queue id that comes again is another message.
+        queued.enter("B1", &key("crm"), 3, false, at(3));
+        assert!(ids(&queued, "erp", None).is_empty());
+        assert_eq!((ids(&queued, "crm", None).len(), queued.len()), (2, 2));
+    }
+
+    #[test]
+    fn one_connector_has_a_quarter_and_what_is_old_goes() {
+        let queued = Queued::with_room_for(40);
+        for n in 0..100 {
+            queued.enter(&format!("A{n}"), &key("erp"), 0, false, at(n));
+        }
+        queued.enter("B", &key("crm"), 0, false, at(100));
+        assert_eq!(ids(&queued, "erp", None).len(), 10);
+        assert_eq!(ids(&queued, "erp", None).first().unwrap(), "A90");
+        for n in 0..100 {
+            queued.enter(&format!("C{n}"), &key(&format!("c{n}")), 0, false, at(101 + n));
+        }
+        assert_eq!(queued.len(), 40);
+        queued.enter("D", &key("crm"), 0, false, at(300).plus(LONGEST));
+        assert_eq!(queued.len(), 1);
+        let state = queued.lock();
+        assert_eq!((state.ids.len(), state.of.len()), (1, 1));
     }
 }

@@ -320,6 +320,9 @@ impl Standing {
     }
 }
 
+/// The reason of an [`Event::Lifted`] by the clock.
+pub const TIME_IS_OVER: &str = "its time is over";
+
 /// What a record changed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

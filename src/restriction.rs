@@ -21,7 +21,10 @@ pub use replay::replay;
 use crate::{
     case::Book,
     connector::Entity,
-    record::{Actor, CaseId, Event, Grace, Live, Record, Restriction, Snapshot, Standing, Trust},
+    record::{
+        Actor, CaseId, Event, Grace, Live, Record, Restriction, Snapshot, Standing, TIME_IS_OVER,
+        Trust,
+    },
     timestamp::Timestamp,
 };
 use dashmap::{DashMap, mapref::entry::Entry as MapEntry};
@@ -108,6 +111,23 @@ impl Table {
         &self.cases
     }
 
+    /// The case that an incident of this root belongs to at `now`, which begins with
+    /// it where none is open.
+    pub fn case_for(&self, root: &Entity, now: Timestamp) -> CaseId {
+        self.cases.case_for(root, now, || CaseId(self.next_case.fetch_add(1, SeqCst)))
+    }
+
+    /// Gives what was tried since the last time to the cases of those who tried it.
+    pub fn count_attempts(&self) {
+        for entry in &self.entries {
+            let Some(restriction) = &entry.standing.restriction else { continue };
+            let (refused, held) = entry.attempts.take_new();
+            if let (true, Some(last)) = (refused + held > 0, entry.attempts.last()) {
+                self.cases.count(restriction.case, refused, held, last);
+            }
+        }
+    }
+
     /// The restriction or mark of `entity` at `now`.
     pub fn in_force(&self, entity: &Entity, now: Timestamp) -> Option<InForce> {
         self.read(entity, |entry| entry.in_force(now))
@@ -141,7 +161,8 @@ impl Table {
 
     /// Restricts or marks, unless that entity already is; says what is then
     /// in force, and the sequence number where it is new. Of several threads
-    /// one wins. `make` is given a fresh case number.
+    /// one wins. `make` is given the number of the open case of its root, or of one
+    /// that begins.
     pub fn restrict(
         &self,
         entity: &Entity,
@@ -152,7 +173,7 @@ impl Table {
         match entry.in_force(now) {
             Some(held) => (held, None),
             None => {
-                let (held, seq) = self.begin(&mut entry, now, make);
+                let (held, seq) = self.begin(entity, &mut entry, now, make);
                 (held, Some(seq))
             }
         }
@@ -171,7 +192,7 @@ impl Table {
         let mut entry = self.entry(entity);
         let held = match entry.in_force(now) {
             Some(held) => Some(held),
-            None => stands().then(|| self.begin(&mut entry, now, make).0),
+            None => stands().then(|| self.begin(entity, &mut entry, now, make).0),
         };
         drop(entry);
         if held.is_none() {
@@ -368,8 +389,12 @@ impl Table {
         Snapshot { seq, next_case: self.next_case.load(SeqCst), live }
     }
 
-    /// Takes over what the journal kept, before the first session.
+    /// Takes over what the journal kept, before the first session, and after
+    /// [`Book::restore`]: what the journal says is true.
     pub fn restore(&self, snapshot: Snapshot) {
+        let kept = snapshot.live.iter().filter_map(|live| live.standing.restriction.as_ref());
+        let newest = self.cases.reconcile(&kept.cloned().collect::<Vec<_>>());
+        self.next_case.fetch_max(newest.map_or(0, |case| case.0 + 1), SeqCst);
         self.seq.fetch_max(snapshot.seq, SeqCst);
         self.next_case.fetch_max(snapshot.next_case, SeqCst);
         for Live { seq, entity, standing } in
@@ -403,12 +428,14 @@ impl Table {
 
     fn begin(
         &self,
+        entity: &Entity,
         entry: &mut Entry,
         now: Timestamp,
         make: impl FnOnce(CaseId) -> Restriction,
     ) -> (InForce, u64) {
         self.expire(entry, now);
-        let case = CaseId(self.next_case.fetch_add(1, SeqCst));
+        // The lock of the cases comes after that of the entry.
+        let case = self.case_for(&entity.root(), now);
         let restriction = Arc::new(make(case));
         let attempts = Arc::<Attempts>::default();
         entry.attempts = Arc::clone(&attempts);
@@ -471,7 +498,7 @@ impl Table {
     /// of a restriction.
     fn expire(&self, entry: &mut Entry, now: Timestamp) {
         if entry.standing.restriction.is_some() && entry.restriction(now).is_none() {
-            self.end(entry, now, Actor::Daemon, "its time is over", None);
+            self.end(entry, now, Actor::Daemon, TIME_IS_OVER, None);
         }
         let standing = &mut entry.standing;
         standing.trust = standing.trust.take().filter(|trust| now < trust.until);

@@ -31,6 +31,7 @@ const FLOORS: [&[&str]; 6] = [
         "record",
         "refusal",
         "sender",
+        "text",
         "timestamp",
         "verdict",
     ],

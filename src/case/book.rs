@@ -1,22 +1,73 @@
 //! All cases that are open or were closed a short time ago, in memory. What
 //! changed is written to disk by whoever waits at the bell; nobody else waits.
+//!
+//! The lock is held for a few instructions: files are shared, and copied only by
+//! who changes one that somebody reads. It comes after the lock of an entry of
+//! the restriction table; who holds it takes no other.
+//!
+//! Bounded: at most [`MOST_SUSPICIOUS`] open cases of which nothing is restricted
+//! (the oldest end first), and [`MOST_CLOSED`] that are over (the oldest are then on
+//! disk only). What is restricted is bounded by the connectors.
 
-use super::CaseFile;
+mod hear;
+#[cfg(test)]
+mod tests;
+
+use super::{CaseFile, Material, Step, What};
 use crate::{
     connector::Entity,
-    record::{CaseId, Record},
+    record::{Actor, CaseId, Finding},
     timestamp::Timestamp,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+/// Open cases of which nothing is restricted, at the most.
+pub const MOST_SUSPICIOUS: usize = 2000;
+/// Cases that are over and stay in memory.
+pub const MOST_CLOSED: usize = 1000;
+/// How long a case goes on after the last thing that belongs to it.
+pub const QUIET: Duration = Duration::from_secs(24 * 3600);
+/// How often cases are looked at that may be over, and counts are given to the
+/// disk.
+const LOOK: Duration = Duration::from_secs(60);
+/// Files that are given to the disk at a time.
+const BATCH: usize = 64;
+
+/// A case in memory.
+#[derive(Debug)]
+struct Kept {
+    file: Arc<CaseFile>,
+    /// What was collected before the present evidence began.
+    earlier: Option<Box<Material>>,
+    /// When the present evidence began, as far as there is some.
+    collected: Option<Timestamp>,
+    /// It was counted up since it was given to the disk; that can wait.
+    counted: bool,
+}
+
+impl Kept {
+    fn new(file: CaseFile) -> Self {
+        Self { file: Arc::new(file), earlier: None, collected: None, counted: false }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
-    files: BTreeMap<CaseId, CaseFile>,
+    files: BTreeMap<CaseId, Kept>,
+    /// The open cases of a root, and of the roots of what is restricted in them.
+    open: HashMap<Entity, BTreeSet<CaseId>>,
+    /// Open ones of which nothing is restricted, ...
+    suspicious: BTreeSet<CaseId>,
+    /// ... and those that are over.
+    over: BTreeSet<CaseId>,
+    /// The newest number among all that there ever were here.
+    newest: Option<CaseId>,
     dirty: BTreeSet<CaseId>,
+    looked: Timestamp,
     closed: bool,
 }
 
@@ -28,76 +79,311 @@ pub struct Book {
 }
 
 impl Book {
-    /// The open case of this root.
+    /// The open case of this root, the newest where there are several.
     pub fn open_case(&self, root: &Entity) -> Option<CaseId> {
-        let state = self.lock();
-        let open = |file: &&CaseFile| file.root == *root && file.closed.is_none();
-        state.files.values().find(open).map(|file| file.case)
+        self.lock().open_case(root)
+    }
+
+    /// The case that an incident of this root belongs to at `now`: the open one, or
+    /// one that begins with the number that `draw` gives.
+    pub fn case_for(&self, root: &Entity, now: Timestamp, draw: impl FnOnce() -> CaseId) -> CaseId {
+        let mut state = self.lock();
+        if let Some(case) = state.open_case(root) {
+            return case;
+        }
+        let case = draw();
+        state.put(CaseFile::new(case, root.clone(), now), now);
+        self.ring(state);
+        case
     }
 
     /// Begins a case, unless one of this number is there.
     pub fn begin(&self, case: CaseId, root: &Entity, now: Timestamp) {
         let mut state = self.lock();
-        state.files.entry(case).or_insert_with(|| CaseFile::new(case, root.clone(), now));
-        state.dirty.insert(case);
-        self.bell.notify_all();
+        if !state.files.contains_key(&case) {
+            state.put(CaseFile::new(case, root.clone(), now), now);
+            self.ring(state);
+        }
     }
 
     /// Changes a case, if it is there.
     pub fn update(&self, case: CaseId, change: impl FnOnce(&mut CaseFile)) {
         let mut state = self.lock();
-        if let Some(file) = state.files.get_mut(&case) {
-            change(file);
-            state.dirty.insert(case);
-            self.bell.notify_all();
+        if state.change(case, change) {
+            self.ring(state);
         }
     }
 
-    /// A change of the restriction table: it is a step of its case. Called while
-    /// the entry of its entity is locked, so that the steps of one entity are in
-    /// order.
-    pub fn hear(&self, record: &Record) {
-        let _ = record;
+    /// An entity of this case became suspicious because of these findings.
+    pub fn suspect(&self, case: CaseId, entity: &Entity, findings: Vec<Finding>, now: Timestamp) {
+        self.update(case, |file| {
+            file.step(Step {
+                at: now,
+                by: Actor::Judgement,
+                what: What::Suspicious,
+                entity: entity.clone(),
+                reason: String::new(),
+                findings,
+            });
+        });
+    }
+
+    /// Takes over what is collected of its connector at present: all of it, not only
+    /// what is new since the last time.
+    pub fn collect(&self, case: CaseId, material: Material) {
+        let mut state = self.lock();
+        let Some(kept) = state.files.get_mut(&case) else { return };
+        if kept.collected != Some(material.since) {
+            let earlier = &kept.file.material;
+            kept.earlier = (*earlier != Material::default()).then(|| Box::new(earlier.clone()));
+            kept.collected = Some(material.since);
+        }
+        let all = match &kept.earlier {
+            Some(earlier) => {
+                let mut all = Material::clone(earlier);
+                all.merge(&material);
+                all
+            }
+            None => material,
+        };
+        Arc::make_mut(&mut kept.file).material = all;
+        kept.counted = true;
+    }
+
+    /// Recipients that were refused and messages that were held since the last
+    /// time, `at` being the last one.
+    pub fn count(&self, case: CaseId, refused: u64, held: u64, at: Timestamp) {
+        let mut state = self.lock();
+        let Some(kept) = state.files.get_mut(&case) else { return };
+        let more = u32::try_from(refused).unwrap_or(u32::MAX);
+        if kept.collected.is_some() {
+            // What is collected next is put in the place of what is there.
+            kept.earlier.get_or_insert_default().timeline.note(0, more, at);
+        }
+        let file = Arc::make_mut(&mut kept.file);
+        file.refused = file.refused.saturating_add(refused);
+        file.held = file.held.saturating_add(held);
+        file.last_attempt = file.last_attempt.max(Some(at));
+        file.material.timeline.note(0, more, at);
+        kept.counted = true;
+    }
+
+    /// Ends the cases of which nothing was restricted or suspicious for [`QUIET`].
+    /// To be called often: it looks once a minute.
+    pub fn close_what_is_over(&self, now: Timestamp, is_suspicious: impl Fn(&Entity) -> bool) {
+        let mut state = self.lock();
+        // A clock that went back must not stop it.
+        if now.since(state.looked) < LOOK && state.looked.since(now) < LOOK {
+            return;
+        }
+        state.looked = now;
+        state.give_counts();
+        let candidates: Vec<Arc<CaseFile>> = state
+            .suspicious
+            .iter()
+            .filter_map(|case| Some(Arc::clone(&state.files.get(case)?.file)))
+            .collect();
+        self.ring(state);
+        for file in candidates {
+            let is_suspicious = is_suspicious(&file.root);
+            let quiet = now.since(file.active);
+            if is_suspicious && quiet >= QUIET / 24 {
+                self.update(file.case, |file| file.active = file.active.max(now));
+            } else if !is_suspicious && quiet >= QUIET {
+                let mut state = self.lock();
+                if state.suspicious.contains(&file.case) {
+                    state.end(file.case, now, "");
+                    self.ring(state);
+                }
+            }
+        }
     }
 
     /// A copy of a case.
     pub fn get(&self, case: CaseId) -> Option<CaseFile> {
-        self.lock().files.get(&case).cloned()
+        let file = self.share(case)?;
+        Some(CaseFile::clone(&file))
     }
 
-    /// Copies of all cases in memory, oldest first.
-    pub fn all(&self) -> Vec<CaseFile> {
-        self.lock().files.values().cloned().collect()
+    /// A case as it is now.
+    pub fn share(&self, case: CaseId) -> Option<Arc<CaseFile>> {
+        self.lock().files.get(&case).map(|kept| Arc::clone(&kept.file))
     }
 
-    /// Takes back what was kept, before the first session; gives the largest
-    /// number among them.
+    /// All cases in memory as they are now, oldest first.
+    pub fn all(&self) -> Vec<Arc<CaseFile>> {
+        self.lock().files.values().map(|kept| Arc::clone(&kept.file)).collect()
+    }
+
+    /// Looks at all cases in memory, oldest first. Takes the lock only to find
+    /// them: `look` may ask for anything.
+    pub fn scan(&self, mut look: impl FnMut(&CaseFile)) {
+        for file in self.all() {
+            look(&file);
+        }
+    }
+
+    /// The newest case of this root in memory, whether it is open or over.
+    pub fn newest_of(&self, root: &Entity) -> Option<Arc<CaseFile>> {
+        let state = self.lock();
+        let case = state.open_case(root).or_else(|| {
+            let mut over = state.over.iter().rev().copied();
+            over.find(|case| state.files.get(case).is_some_and(|kept| kept.file.root == *root))
+        })?;
+        state.files.get(&case).map(|kept| Arc::clone(&kept.file))
+    }
+
+    /// The largest number among the cases that are or were here.
+    pub fn newest(&self) -> Option<CaseId> {
+        self.lock().newest
+    }
+
+    /// Takes back what was kept, before the restriction table is restored; gives
+    /// the largest number among them.
     pub fn restore(&self, files: Vec<CaseFile>) -> Option<CaseId> {
         let mut state = self.lock();
-        state.files.extend(files.into_iter().map(|file| (file.case, file)));
-        state.files.keys().next_back().copied()
+        for file in files {
+            let (case, now) = (file.case, file.opened);
+            state.put(file, now);
+            state.dirty.remove(&case);
+        }
+        state.newest
     }
 
-    /// Waits until cases changed, `longest` at the most, and gives copies of
-    /// them; the flag says that no more will come.
-    pub fn take_changed(&self, longest: Duration) -> (Vec<CaseFile>, bool) {
+    /// Waits until cases changed, `longest` at the most, and gives some of them;
+    /// the flag says that these are the last.
+    pub fn take_changed(&self, longest: Duration) -> (Vec<Arc<CaseFile>>, bool) {
         let state = self.lock();
         let (mut state, _) = self
             .bell
             .wait_timeout_while(state, longest, |state| state.dirty.is_empty() && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        let dirty = std::mem::take(&mut state.dirty);
-        let files = dirty.iter().filter_map(|case| state.files.get(case).cloned()).collect();
-        (files, state.closed)
+        let rest = state.dirty.iter().nth(BATCH).copied();
+        let rest = rest.map(|first| state.dirty.split_off(&first)).unwrap_or_default();
+        let taken = std::mem::replace(&mut state.dirty, rest);
+        let files = taken.iter().filter_map(|case| state.files.get(case));
+        let files = files.map(|kept| Arc::clone(&kept.file)).collect();
+        (files, state.closed && state.dirty.is_empty())
+    }
+
+    /// Says that a case is still to be written.
+    pub fn give_back(&self, case: CaseId) {
+        self.lock().dirty.insert(case);
     }
 
     /// Says that no more changes will come.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.give_counts();
+        state.closed = true;
+        self.ring(state);
+    }
+
+    fn ring(&self, state: MutexGuard<'_, State>) {
+        drop(state);
         self.bell.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn open_case(&self, root: &Entity) -> Option<CaseId> {
+        self.open.get(root)?.last().copied()
+    }
+
+    /// Takes in a case.
+    fn put(&mut self, file: CaseFile, now: Timestamp) {
+        let case = file.case;
+        self.newest = self.newest.max(Some(case));
+        self.files.insert(case, Kept::new(file));
+        self.index(case);
+        self.dirty.insert(case);
+        self.make_room(now);
+    }
+
+    /// Changes a case and whatever depends on it; says whether it is there.
+    fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
+        self.unindex(case);
+        let Some(kept) = self.files.get_mut(&case) else { return false };
+        change(Arc::make_mut(&mut kept.file));
+        kept.counted = false;
+        self.index(case);
+        self.dirty.insert(case);
+        true
+    }
+
+    /// Ends a case.
+    fn end(&mut self, case: CaseId, now: Timestamp, reason: &str) {
+        self.change(case, |file| {
+            file.step(Step {
+                at: now,
+                by: Actor::Daemon,
+                what: What::Over,
+                entity: file.root.clone(),
+                reason: reason.to_owned(),
+                findings: Vec::new(),
+            });
+            file.closed = Some(now);
+        });
+        self.make_room(now);
+    }
+
+    /// Ends and forgets the oldest of too many cases.
+    fn make_room(&mut self, now: Timestamp) {
+        if self.suspicious.len() > MOST_SUSPICIOUS
+            && let Some(oldest) = self.suspicious.first().copied()
+        {
+            self.end(oldest, now, "there were too many suspicions at a time");
+        }
+        while self.over.len() > MOST_CLOSED {
+            let Some(oldest) = self.over.pop_first() else { return };
+            self.files.remove(&oldest);
+            self.dirty.remove(&oldest);
+        }
+    }
+
+    /// Counts are given to the disk now.
+    fn give_counts(&mut self) {
+        for (case, kept) in &mut self.files {
+            if std::mem::take(&mut kept.counted) {
+                self.dirty.insert(*case);
+            }
+        }
+    }
+
+    fn index(&mut self, case: CaseId) {
+        let Some(kept) = self.files.get(&case) else { return };
+        if !kept.file.is_open() {
+            self.over.insert(case);
+            return;
+        }
+        if kept.file.restricted.is_empty() {
+            self.suspicious.insert(case);
+        }
+        for root in roots(&kept.file) {
+            self.open.entry(root).or_default().insert(case);
+        }
+    }
+
+    fn unindex(&mut self, case: CaseId) {
+        let Some(kept) = self.files.get(&case) else { return };
+        self.over.remove(&case);
+        self.suspicious.remove(&case);
+        for root in roots(&kept.file) {
+            if let Some(cases) = self.open.get_mut(&root) {
+                cases.remove(&case);
+                if cases.is_empty() {
+                    self.open.remove(&root);
+                }
+            }
+        }
+    }
+}
+
+/// The roots that a case is about.
+fn roots(file: &CaseFile) -> BTreeSet<Entity> {
+    file.restricted.iter().map(Entity::root).chain([file.root.clone()]).collect()
 }

@@ -3,44 +3,14 @@
 
 #![allow(clippy::print_stderr, reason = "this is where errors are printed")]
 
+pub(super) use crate::text::{clean, clean_lines};
+
 use comfy_table::{ContentArrangement, Table, presets};
-use std::{
-    borrow::Cow,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 /// One message on standard error.
 pub(super) fn complain(message: &str) {
     eprintln!("connguard: {}", clean_lines(message));
-}
-
-/// Text with everything escaped that could move a cursor or break a line.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    let harmless = |c: char| !c.is_control() && !is_invisible(c);
-    if text.chars().all(harmless) {
-        return Cow::Borrowed(text);
-    }
-    let mut cleaned = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if harmless(c) {
-            cleaned.push(c);
-        } else {
-            cleaned.extend(c.escape_default());
-        }
-    }
-    Cow::Owned(cleaned)
-}
-
-/// The same for a message of our own that may have several lines.
-pub(super) fn clean_lines(text: &str) -> String {
-    let lines: Vec<Cow<'_, str>> = text.lines().map(clean).collect();
-    lines.join("\n")
-}
-
-/// Bidirectional controls and characters without width: what is shown would
-/// not be what is there.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A table without lines around it, in columns.
@@ -90,12 +60,6 @@ impl<W: Write> JsonArray<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(clean("a\u{1b}[31mb\r\nc"), "a\\u{1b}[31mb\\r\\nc");
-        assert_eq!(clean("gro\u{df} \u{202e}evil"), "gro\u{df} \\u{202e}evil");
-    }
 
     #[test]
     fn an_array_is_json_at_every_length() {

@@ -9,7 +9,7 @@ use crate::{
     message::{Delivery, Outcome, Provider},
     pending::{Feedback, Heard, Landed, News, Report, Results, Sharer},
     signal::{Context, Stage, Told},
-    tally::Tally,
+    tally::{Evidence, Tally},
     timestamp::Timestamp,
 };
 use std::sync::{
@@ -148,6 +148,10 @@ impl Engine {
         };
         if let (Some(_), Some(by)) = (this, by) {
             self.providers.note(by.provider, news.owner.tally.id(), by.may_mean_us, now);
+        }
+        if this == Some(true) {
+            let note = |evidence: &mut Evidence| evidence.material.timeline.note(0, 1, now);
+            news.owner.tally.with_evidence(note);
         }
         // What counts nothing is no trial.
         let this = this.filter(|refused| !refused || report.weight > 0.0);

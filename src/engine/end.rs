@@ -185,6 +185,7 @@ impl End<'_> {
                 evidence.material.keep(sample);
             }
         });
+        engine.refresh_material(&counted.key, &counted.tally, now);
     }
 
     /// What the message shows.

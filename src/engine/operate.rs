@@ -122,6 +122,7 @@ impl Engine {
                 // Neither held against it later, nor learned.
                 let key = held.restriction.entity.as_connector();
                 if let Some(tally) = key.and_then(|key| self.roster.get(key)) {
+                    self.note_material(held.restriction.case, &tally);
                     tally.reset(true);
                 }
                 Ok((held, seq))
@@ -201,6 +202,7 @@ impl Engine {
     pub fn sweep(&self, now: Timestamp) {
         let _turn = self.turn();
         self.table.sweep(now);
+        self.keep_cases(now);
         self.expire_deliveries(now);
     }
 

@@ -171,6 +171,7 @@ impl Engine {
                     if let (Some(old), Some(new)) = (from.as_connector(), first.as_connector()) {
                         counted = self.roster.get(old).is_some();
                         self.roster.rename(old, new);
+                        self.table.cases().follow(&from, first, now);
                     }
                     self.table.transfer(&from, &to, &keys_of, now) || counted
                 }

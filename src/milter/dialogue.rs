@@ -6,6 +6,10 @@
 //! empty macro is not sent, and the library keeps the macros of a stage until
 //! it gets new ones; since one that is always defined is requested with each
 //! stage, new ones always come, and a macro that is not among them is empty.
+//!
+//! The first transaction of a session that greets with a pass is an alert of
+//! our own: the engine does not hear of it. The session is one as any other
+//! before and after.
 
 use super::{Params, envelope, envelope::Envelope, shared::Shared};
 use crate::{
@@ -33,6 +37,10 @@ pub(super) struct Dialogue {
     shown: Shown,
     host: String,
     transaction: Option<Transaction>,
+    /// The session began with a pass that no transaction has used yet.
+    pass: bool,
+    /// The transaction is an alert of our own: it is nobody's mail.
+    ours: bool,
     envelope: Envelope,
     headers: Headers,
 }
@@ -65,6 +73,8 @@ impl Dialogue {
             shown: Shown::default(),
             host: String::new(),
             transaction: None,
+            pass: false,
+            ours: false,
             envelope: Envelope::default(),
             headers: Headers::default(),
         }
@@ -86,6 +96,9 @@ impl Dialogue {
         if let Some(verdict) = shared.guard(|| step(self)) {
             return verdict;
         }
+        if self.ours {
+            return Verdict::Pass;
+        }
         let fallback = || shared.engine.fallback(&self.session, shared.last_time());
         shared.guard(fallback).unwrap_or(Verdict::Pass)
     }
@@ -94,6 +107,7 @@ impl Dialogue {
         self.abandon();
         self.params = self.shared.params.load_full();
         self.session = Session::default();
+        self.pass = false;
         let address = get(macros, c"{daemon_addr}");
         let port = get(macros, c"{daemon_port}");
         let (address, port) = (address.as_deref(), port.as_deref());
@@ -116,7 +130,10 @@ impl Dialogue {
     }
 
     pub(super) fn helo(&mut self, name: &CStr, macros: &Macros) {
-        self.session.greet(&name.to_string_lossy());
+        let name = name.to_string_lossy();
+        // A second greeting, after STARTTLS, takes nothing back.
+        self.pass |= self.shared.engine.passes().redeem(&name, self.shared.now_or_last());
+        self.session.greet(&name);
         self.settle(macros);
     }
 
@@ -129,11 +146,18 @@ impl Dialogue {
             self.host.clear();
             self.host.push_str(&host);
         }
+        self.ours = std::mem::take(&mut self.pass);
+        if self.ours {
+            return;
+        }
         self.transaction =
             Some(self.shared.engine.begin(&mut self.session, &self.envelope.sender()));
     }
 
     pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &Macros) -> Verdict {
+        if self.ours {
+            return Verdict::Pass;
+        }
         let mailer = get(macros, c"{rcpt_mailer}");
         let host = get(macros, c"{rcpt_host}");
         let resolved = get(macros, c"{rcpt_addr}");
@@ -165,6 +189,7 @@ impl Dialogue {
     }
 
     pub(super) fn end(&mut self, macros: &Macros) -> Verdict {
+        self.ours = false;
         let Some(transaction) = self.transaction.take() else {
             return Verdict::Pass;
         };
@@ -186,6 +211,7 @@ impl Dialogue {
     /// The transaction, if there is one, never reaches its end. (ABORT also
     /// follows messages that did: then there is none.)
     pub(super) fn abandon(&mut self) {
+        self.ours = false;
         if let Some(transaction) = self.transaction.take() {
             let now = self.shared.last_time();
             self.shared.engine.at_abandon(&self.session, &transaction, now);

@@ -18,6 +18,9 @@ pub struct Attempts {
     pub held_messages: AtomicU64,
     /// Octets of those messages.
     pub held_bytes: AtomicU64,
+    /// Of the refused and the held, what its case has already.
+    told_refused: AtomicU64,
+    told_held: AtomicU64,
 }
 
 impl Attempts {
@@ -48,10 +51,21 @@ impl Attempts {
         room
     }
 
+    /// Recipients that were refused and messages that were held since the last call;
+    /// of several threads each is given a part.
+    pub fn take_new(&self) -> (u64, u64) {
+        let new = |now: &AtomicU64, told: &AtomicU64| {
+            let now = now.load(Relaxed);
+            now.saturating_sub(told.fetch_max(now, Relaxed))
+        };
+        (new(&self.refused, &self.told_refused), new(&self.held_messages, &self.told_held))
+    }
+
     /// Gives the room in the hold queue back: a new count begins.
     pub fn forget_held(&self) {
         if self.held_messages.load(Relaxed) > 0 {
             self.held_messages.store(0, Relaxed);
+            self.told_held.store(0, Relaxed);
             self.held_bytes.store(0, Relaxed);
         }
     }

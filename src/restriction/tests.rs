@@ -88,13 +88,13 @@ fn a_restriction_ends_by_the_clock_before_anybody_sweeps() {
 }
 
 #[test]
-fn who_is_restricted_again_after_the_end_has_a_new_case() {
+fn who_is_restricted_again_after_the_end_has_the_case_that_is_still_open() {
     let (table, who) = (Table::default(), entity(1));
     restrict(&table, &who, at(0), Some(at(60)));
     assert_eq!(restrict(&table, &who, at(59), None), None);
     assert!(restrict(&table, &who, at(60), None).is_some());
     let case = table.in_force(&who, at(60)).unwrap().restriction.case;
-    assert_eq!(case, CaseId(2));
+    assert_eq!(case, CaseId(1));
     // The end of the first is on the record too.
     assert!(matches!(&taken(&table)[1].event, Event::Lifted { case: CaseId(1), .. }));
 }

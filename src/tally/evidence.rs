@@ -5,7 +5,7 @@
 //! share, and given back when the score is zero again; where the budget is used
 //! up there is none, and the connector is judged as a whole.
 
-use crate::{case::Material, senders::Senders};
+use crate::{case::Material, senders::Senders, timestamp::Timestamp};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -48,6 +48,8 @@ pub struct Evidence {
     pub material: Material,
     /// Its senders.
     pub senders: Senders,
+    /// When the case last took the material over.
+    pub copied: Timestamp,
     _permit: Permit,
 }
 
@@ -56,6 +58,6 @@ impl Evidence {
     pub(super) fn begin(budget: &Budget) -> Option<Box<Self>> {
         let permit = budget.take()?;
         let (material, senders) = (Material::default(), Senders::default());
-        Some(Box::new(Self { material, senders, _permit: permit }))
+        Some(Box::new(Self { material, senders, copied: Timestamp::default(), _permit: permit }))
     }
 }

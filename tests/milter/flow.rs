@@ -1,6 +1,6 @@
 //! Messages on their way through.
 
-use crate::harness::{Daemon, refusal};
+use crate::harness::{Daemon, NOW, refusal};
 use connguard::verdict::Action;
 use indymilter_test::{Actions, MacroStage, Status, TestConnection};
 use std::sync::atomic::Ordering::Relaxed;
@@ -207,4 +207,43 @@ async fn a_recipient_is_where_postfix_sends_it() {
         let status = mta.rcpt_with(recipient, macros).await;
         assert_eq!(status == Status::Continue, passes, "{recipient}: {status:?}");
     }
+}
+
+#[tokio::test]
+async fn an_alert_of_our_own_passes_once_whatever_is_restricted() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.1", Action::Reject);
+    let pass = daemon.engine.passes().issue("mx.example.org", NOW);
+    let mut mta = daemon.open().await;
+    mta.connect("127.0.0.1", ("127.0.0.1", "25")).await;
+    mta.greet(&pass, None).await;
+    // After STARTTLS the client greets again.
+    mta.greet("mx.example.org", Some(("mx.example.org", "Example CA"))).await;
+    assert_eq!(mta.send("connguard@mx.example.org", "b@example.net").await, Status::Continue);
+    assert_eq!(daemon.totals("client:127.0.0.1").messages, 0);
+    assert_eq!(daemon.engine.counters().messages.load(Relaxed), 0);
+    // The session is one as any other from then on.
+    mta.mail("connguard@mx.example.org", "").await;
+    assert!(refusal(mta.rcpt("b@example.net").await).starts_with("550 "));
+    // What stands in a header of the alert is worth nothing.
+    let mut copy = daemon.open().await;
+    copy.connect("127.0.0.1", ("127.0.0.1", "25")).await;
+    copy.greet(&pass, None).await;
+    copy.mail("connguard@mx.example.org", "").await;
+    assert!(refusal(copy.rcpt("b@example.net").await).starts_with("550 "));
+}
+
+#[tokio::test]
+async fn a_pass_is_for_one_transaction_even_if_it_comes_to_nothing() {
+    let daemon = Daemon::start();
+    daemon.block("client:127.0.0.1", Action::Tempfail);
+    let pass = daemon.engine.passes().issue("mx.example.org", NOW);
+    let mut mta = daemon.open().await;
+    mta.connect("127.0.0.1", ("127.0.0.1", "25")).await;
+    mta.greet(&pass, None).await;
+    mta.mail("connguard@mx.example.org", "").await;
+    assert_eq!(mta.rcpt("b@example.net").await, Status::Continue);
+    mta.conn.abort().await.unwrap();
+    mta.mail("connguard@mx.example.org", "").await;
+    assert!(refusal(mta.rcpt("b@example.net").await).starts_with("451 "));
 }

@@ -185,11 +185,16 @@ impl Mta {
 
     /// HELO, with common names of subject and issuer where TLS gave them.
     pub(crate) async fn helo(&mut self, certificate: Option<(&str, &str)>) {
+        self.greet("client", certificate).await;
+    }
+
+    /// The same, with this name.
+    pub(crate) async fn greet(&mut self, name: &str, certificate: Option<(&str, &str)>) {
         let (subject, issuer) = certificate.unwrap_or_default();
         let macros =
             [("j", "mx.example.org"), ("{cert_subject}", subject), ("{cert_issuer}", issuer)];
         self.macros(MacroStage::Helo, &macros).await;
-        assert_eq!(self.conn.helo("client").await.unwrap(), Status::Noreply);
+        assert_eq!(self.conn.helo(name).await.unwrap(), Status::Noreply);
     }
 
     pub(crate) async fn mail(&mut self, sender: &str, login: &str) {

@@ -1,0 +1,252 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests fail by panicking"
+)]
+use super::*;
+use crate::{
+    case::Bucket,
+    record::{Restriction, Trust},
+    restriction::Table,
+    verdict::{Action, Scope},
+};
+
+const START: Timestamp = Timestamp::from_seconds(1_795_000_000);
+
+fn at(minutes: u64) -> Timestamp {
+    START.plus(Duration::from_secs(60 * minutes))
+}
+
+fn entity(text: &str) -> Entity {
+    text.parse().unwrap()
+}
+
+fn restrict(table: &Table, entity: &Entity, now: Timestamp) -> CaseId {
+    let make = |case| Restriction {
+        entity: entity.clone(),
+        case,
+        action: Action::Tempfail,
+        scope: Scope::Relayed,
+        since: now,
+        until: None,
+        reject_from: None,
+        by: Actor::Judgement,
+        reason: String::new(),
+        mark: false,
+        findings: Vec::new(),
+        samples: Vec::new(),
+        passed_messages: 0,
+        passed_recipients: 0,
+        keys: Vec::new(),
+    };
+    table.restrict(entity, now, make).0.restriction.case
+}
+
+fn anna() -> Actor {
+    Actor::Operator("anna".into())
+}
+
+fn lift(table: &Table, entity: &Entity, now: Timestamp) {
+    table.lift(entity, now, anna(), "cleaned", Duration::ZERO).unwrap();
+}
+
+fn steps(table: &Table, case: CaseId) -> Vec<(What, String)> {
+    let file = table.cases().get(case).unwrap();
+    file.steps.iter().map(|step| (step.what, step.entity.to_string())).collect()
+}
+
+#[test]
+fn all_that_happens_at_a_connector_is_one_case() {
+    let table = Table::default();
+    let (erp, bob) = (entity("connector:erp"), entity("sender:bob@a.test,via=connector:erp"));
+    let case = table.case_for(&erp, at(0));
+    table.cases().suspect(case, &erp, Vec::new(), at(0));
+    assert_eq!(restrict(&table, &bob, at(1)), case);
+    assert_eq!(restrict(&table, &erp, at(2)), case);
+    assert_ne!(restrict(&table, &entity("connector:crm"), at(2)), case);
+    lift(&table, &bob, at(3));
+    lift(&table, &erp, at(3));
+    let trust = Trust { since: at(4), until: at(9), by: anna(), reason: "mailing".into() };
+    table.exempt(&erp, trust);
+    table.end_trust(&erp, at(5), anna(), "done");
+    table.declare_usual(&erp, at(6), anna(), "new billing run");
+    let (erp, bob) = ("connector:erp".to_owned(), "sender:bob@a.test,via=connector:erp".to_owned());
+    assert_eq!(
+        steps(&table, case),
+        [
+            (What::Suspicious, erp.clone()),
+            (What::Restricted, bob.clone()),
+            (What::Restricted, erp.clone()),
+            (What::Lifted, bob),
+            (What::Lifted, erp.clone()),
+            (What::Trusted, erp.clone()),
+            (What::Untrusted, erp.clone()),
+            (What::DeclaredUsual, erp),
+        ]
+    );
+    assert_eq!(table.cases().get(case).unwrap().steps[3].by, anna());
+}
+
+#[test]
+fn a_case_is_over_after_a_quiet_day_and_the_next_incident_is_the_next_case() {
+    let table = Table::default();
+    let (book, erp) = (table.cases(), entity("connector:erp"));
+    let first = restrict(&table, &erp, at(0));
+    let day = 24 * 60;
+    book.close_what_is_over(at(3 * day), |_| false);
+    assert!(book.get(first).unwrap().is_open(), "it is restricted");
+    lift(&table, &erp, at(3 * day));
+    book.close_what_is_over(at(4 * day - 1), |_| false);
+    assert_eq!(restrict(&table, &erp, at(4 * day - 1)), first, "it is still going on");
+    lift(&table, &erp, at(4 * day));
+    book.close_what_is_over(at(5 * day), |root| *root == erp);
+    assert!(book.get(first).unwrap().is_open(), "it is suspicious");
+    book.close_what_is_over(at(6 * day - 1), |_| false);
+    assert!(book.get(first).unwrap().is_open(), "it was, less than a day ago");
+    book.close_what_is_over(at(6 * day), |_| false);
+    let file = book.get(first).unwrap();
+    assert_eq!((file.closed, file.steps.last().unwrap().what), (Some(at(6 * day)), What::Over));
+    // What is done a short time after still belongs to it.
+    table.declare_usual(&erp, at(6 * day + 1), anna(), "a newsletter");
+    assert_eq!(steps(&table, first).last().unwrap().0, What::DeclaredUsual);
+    table.declare_usual(&erp, at(8 * day), anna(), "another");
+    assert_eq!(steps(&table, first).len(), 6);
+    assert_ne!(restrict(&table, &erp, at(8 * day)), first);
+}
+
+#[test]
+fn an_end_by_the_clock_is_told_as_one() {
+    let table = Table::default();
+    let erp = entity("connector:erp");
+    let mut case = CaseId(0);
+    table.restrict(&erp, at(0), |number| {
+        case = number;
+        Restriction { until: Some(at(5)), ..Restriction::clone(&table_restriction(&erp, number)) }
+    });
+    table.sweep(at(6));
+    assert_eq!(steps(&table, case).last().unwrap().0, What::Expired);
+}
+
+fn table_restriction(entity: &Entity, case: CaseId) -> Restriction {
+    let other = Table::default();
+    restrict(&other, entity, at(0));
+    let held = other.in_force(entity, at(0)).unwrap();
+    Restriction { case, ..Restriction::clone(&held.restriction) }
+}
+
+#[test]
+fn a_case_follows_the_name_of_its_root() {
+    let table = Table::default();
+    let (address, erp) = (entity("client:192.0.2.7"), entity("connector:erp"));
+    let case = restrict(&table, &address, at(0));
+    table.transfer(&address, &[erp.clone(), address.clone()], &|_| Vec::new(), at(1));
+    table.transfer(&address, std::slice::from_ref(&erp), &|_| Vec::new(), at(1));
+    let file = table.cases().get(case).unwrap();
+    assert_eq!((&file.root, file.restricted.len()), (&erp, 1));
+    assert_eq!(steps(&table, case).last().unwrap(), &(What::Moved, "connector:erp".to_owned()));
+    assert_eq!(steps(&table, case).len(), 2);
+    assert_eq!(restrict(&table, &entity("sender:a@b.test,via=connector:erp"), at(2)), case);
+    // A suspicion holds nothing in the table; the engine moves it.
+    let other = entity("client:192.0.2.8");
+    let case = table.case_for(&other, at(3));
+    let crm = entity("connector:crm");
+    table.cases().follow(&other, &crm, at(4));
+    assert_eq!(table.cases().open_case(&crm), Some(case));
+    assert_eq!(table.cases().open_case(&other), None);
+}
+
+#[test]
+fn what_the_journal_says_is_true_after_a_restart() {
+    let table = Table::default();
+    let (erp, crm, web) =
+        (entity("connector:erp"), entity("connector:crm"), entity("connector:web"));
+    let case = restrict(&table, &erp, at(0));
+    let unwritten = restrict(&table, &crm, at(1));
+    let ended = restrict(&table, &web, at(2));
+    let files: Vec<CaseFile> =
+        [case, ended].iter().map(|case| table.cases().get(*case).unwrap()).collect();
+    lift(&table, &web, at(3));
+    let suspicion = CaseFile::new(CaseId(40), entity("connector:hr"), at(4));
+
+    let next = Table::default();
+    let mut kept = files.clone();
+    kept.push(suspicion);
+    next.cases().restore(kept);
+    next.restore(table.snapshot());
+    assert_eq!(next.cases().get(case).unwrap(), files[0]);
+    assert_eq!(steps(&next, unwritten), [(What::Restricted, "connector:crm".to_owned())]);
+    assert_eq!(steps(&next, ended).last().unwrap().0, What::Lifted);
+    assert_eq!(next.cases().get(ended).unwrap().restricted.len(), 0);
+    // No number is given twice, a suspicion's neither.
+    assert_eq!(restrict(&next, &entity("connector:new"), at(5)), CaseId(41));
+}
+
+#[test]
+fn a_flood_of_suspicions_ends_the_oldest_and_spares_what_is_restricted() {
+    let table = Table::default();
+    let restricted = restrict(&table, &entity("connector:erp"), at(0));
+    for number in 0..10_000_u32 {
+        let root = entity(&format!("login:u{number}"));
+        table.case_for(&root, at(1));
+    }
+    let all = table.cases().all();
+    assert_eq!(all.len(), MOST_SUSPICIOUS + MOST_CLOSED + 1);
+    assert_eq!(all.iter().filter(|file| file.is_open()).count(), MOST_SUSPICIOUS + 1);
+    assert_eq!(all[0].case, restricted);
+    assert_eq!(table.cases().open_case(&entity("login:u0")), None);
+    assert!(table.cases().open_case(&entity("login:u9999")).is_some());
+    // What is only on disk, or was never written, is not waited for either.
+    let (mut written, mut done) = (0, false);
+    table.cases().close();
+    while !done {
+        let (files, last) = table.cases().take_changed(Duration::ZERO);
+        (written, done) = (written + files.len(), last);
+    }
+    assert_eq!(written, all.len());
+}
+
+#[test]
+fn evidence_that_began_again_adds_to_what_was_there() {
+    let table = Table::default();
+    let case = restrict(&table, &entity("connector:erp"), at(0));
+    let book = table.cases();
+    let material = |since: u64, messages: u32| {
+        let mut material = Material { since: at(since), ..Material::default() };
+        for _ in 0..messages {
+            material.senders.note("a@b.test", true);
+        }
+        material.timeline.note(messages, 0, at(since));
+        material
+    };
+    book.collect(case, material(0, 3));
+    book.count(case, 7, 0, at(1));
+    book.collect(case, material(0, 5));
+    let file = book.get(case).unwrap();
+    assert_eq!((file.material.senders.total, file.refused), (5, 7));
+    assert_eq!(
+        file.material.timeline.buckets,
+        [Bucket { messages: 5, refused: 0 }, Bucket { messages: 0, refused: 7 }]
+    );
+    book.collect(case, material(2, 4));
+    book.count(case, 1, 2, at(2));
+    book.collect(case, material(2, 6));
+    let file = book.get(case).unwrap();
+    assert_eq!((file.material.senders.total, file.refused, file.held), (11, 8, 2));
+    assert_eq!(file.material.timeline.buckets[2], Bucket { messages: 6, refused: 1 });
+    assert_eq!(file.last_attempt, Some(at(2)));
+}
+
+#[test]
+fn steps_and_what_was_told_are_bounded() {
+    let book = Book::default();
+    let erp = entity("connector:erp");
+    book.begin(CaseId(1), &erp, at(0));
+    for minute in 0..1000 {
+        book.suspect(CaseId(1), &erp, Vec::new(), at(minute));
+    }
+    let file = book.get(CaseId(1)).unwrap();
+    assert_eq!(file.steps.len(), super::super::MOST_STEPS);
+    assert_eq!((file.steps[0].at, file.steps[99].at), (at(0), at(99)));
+    assert_eq!((file.steps[100].at, file.steps[199].at), (at(900), at(999)));
+}
