@@ -112,7 +112,8 @@ fn volume() -> Vec<Finding> {
 }
 
 fn top(names: &[(&str, u64, u64)]) -> Top {
-    let count = |&(name, count, bad): &(&str, u64, u64)| Count { name: name.into(), count, bad };
+    let count =
+        |&(name, count, bad): &(&str, u64, u64)| Count { name: name.into(), count, bad, over: 0 };
     Top { counts: names.iter().map(count).collect(), total: names.iter().map(|name| name.1).sum() }
 }
 
