@@ -23,7 +23,7 @@ pub(super) fn explain(socket: &Path, entity: &str, options: Output) -> Result<()
     let done = control::ask(socket, command, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
     } else {
         let view: ExplainView = serde_json::from_value(done)?;
         out.write_all(text(&view).as_bytes())?;
