@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod explain;
+mod hold;
 mod list;
 mod output;
 mod replay;
@@ -10,6 +11,7 @@ mod run;
 mod show;
 mod status;
 mod suggest;
+mod top;
 
 use crate::{
     command::{Command as Request, FailureKind},
@@ -145,6 +147,13 @@ enum Command {
         /// 24h, if not what is configured.
         #[arg(long, value_name = "SPAN", value_parser = parse_span)]
         grace: Option<Duration>,
+        /// The block was wrong: for 90 days it takes one and a half times as much to suspect or
+        /// restrict this entity, twice as much where that was so already.
+        #[arg(long)]
+        false_positive: bool,
+        /// Lift it although it still sends bad mail.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -173,6 +182,12 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Show connectors by what they send, the busiest first.
+    Top(top::Options),
+    /// Put what an entity has in the queue of Postfix on hold. Only root may.
+    Hold(hold::Options),
+    /// Let what was put on hold go again. Only root may.
+    Release(hold::Options),
     /// Show who did what, when and why, oldest first.
     History {
         /// Of this entity only.
@@ -288,13 +303,13 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             };
             ask::act(socket, request, *output)
         }
-        Command::Unblock { what, reason, grace, output } => {
+        Command::Unblock { what, reason, grace, false_positive, force, output } => {
             let request = Request::Unblock {
                 what: what.clone(),
                 reason: reason.clone(),
                 grace_s: grace.as_ref().map(seconds),
-                false_positive: false,
-                force: false,
+                false_positive: *false_positive,
+                force: *force,
             };
             ask::act(socket, request, *output)
         }
@@ -310,6 +325,9 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
             let request = Request::Untrust { entity: entity.clone(), reason: reason.clone() };
             ask::act(socket, request, *output)
         }
+        Command::Top(options) => top::top(socket, options),
+        Command::Hold(options) => hold::hold(socket, options, hold::Do::Hold),
+        Command::Release(options) => hold::hold(socket, options, hold::Do::Release),
         Command::History { entity, output } => list::history(socket, entity.clone(), *output),
         Command::Replay(options) => replay::replay(&cli.config, options),
         Command::Suggest(options) => suggest::suggest(options),

@@ -363,6 +363,25 @@ impl Directory {
         entity.connector().map_or(&self.params.discovered, |key| self.terms(key))
     }
 
+    /// Whether some connector belongs to the organization of this name.
+    pub fn has_organization(&self, name: &str) -> bool {
+        self.all_terms().any(|terms| *terms.organization == *name)
+    }
+
+    /// The organizations that connectors belong to, each once.
+    pub fn organizations(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<_> =
+            self.all_terms().map(|terms| Arc::clone(&terms.organization)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Whether domains are registered for some connector of this organization.
+    pub fn registers_for(&self, name: &str) -> bool {
+        self.all_terms().any(|terms| *terms.organization == *name && !terms.registered.is_empty())
+    }
+
     /// Whether a restriction refuses or holds mail: it is no mark, and whom it
     /// restricts is not in observe mode.
     pub fn refuses(&self, restriction: &Restriction) -> bool {
@@ -404,6 +423,11 @@ impl Directory {
             _ => None,
         };
         at.map_or_else(|| key.clone(), |at| self.named_key(*at))
+    }
+
+    fn all_terms(&self) -> impl Iterator<Item = &Arc<Terms>> {
+        let named = self.params.connectors.iter().map(|named| &named.terms);
+        std::iter::once(&self.params.discovered).chain(named)
     }
 
     fn known(&self, key: ConnectorKey, terms: &Arc<Terms>) -> Resolution {

@@ -17,24 +17,29 @@ mod judging;
 mod memory;
 mod notice;
 mod operate;
+mod organizations;
 mod queue;
 mod reload;
 mod session;
 mod settings;
+mod still_bad;
 mod usual;
 
 pub use crate::pending::Feedback;
-use admission::{Held, LIMIT_TEXT, THROTTLE_TEXT, hold_reason, over_limit};
+use admission::{Asked, Held, LIMIT_TEXT, THROTTLE_TEXT, hold_reason, over_limit};
 use deliveries::Owner;
 use end::End;
 pub use memory::{Filters, MUTED, Memory, Recalled, Waiting};
 pub use notice::{Notice, Notices};
-pub use operate::{BlockError, Blocked, TrustError};
+pub use operate::{BlockError, Blocked, TrustError, Unblocked};
 use operate::{ENFORCED_NOW, keys_of};
+pub use organizations::OrganizationState;
+use organizations::action_of;
 pub use reload::Moves;
 use session::{MAX_LOOKED_AT, Settled};
 pub use session::{Session, Transaction};
 pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
+pub use still_bad::StillBad;
 pub use usual::NormalError;
 
 use crate::{
@@ -218,7 +223,8 @@ impl Engine {
                     return Verdict::Pass;
                 };
                 let direction = settled.settings.directions.of(recipient);
-                if let Some(reply) = self.refusal(&settled, session, transaction, direction, now) {
+                let asked = Asked { recipient: recipient.address, direction, now };
+                if let Some(reply) = self.refusal(&settled, session, transaction, &asked) {
                     return Verdict::Refuse(reply);
                 }
                 session.accepted = true;
@@ -241,6 +247,7 @@ impl Engine {
         now: Timestamp,
     ) -> Verdict {
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        let relayed = transaction.relayed > 0;
         self.settle(session);
         let verdict = match session.settled() {
             Some(settled) => {
@@ -250,6 +257,10 @@ impl Engine {
             }
             None => Verdict::Pass,
         };
+        let enters = relayed && verdict == Verdict::Pass || matches!(verdict, Verdict::Hold(_));
+        if let Some(queue_id) = message.queue_id.filter(|_| enters) {
+            self.enter_queue(session, queue_id, verdict != Verdict::Pass, now);
+        }
         let count = |counter: &AtomicU64, by: u32| {
             counter.fetch_add(by.into(), Relaxed);
         };
@@ -310,11 +321,15 @@ impl Engine {
         let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        let Held::Refused(held) = self.held(settled, now) else {
-            return Verdict::Pass;
+        let held = match self.held(settled, now) {
+            Held::Refused(held) => held,
+            _ => match self.held_by_organization(settled, &session, now) {
+                Held::Refused(held) => held,
+                _ => return Verdict::Pass,
+            },
         };
         let case = held.restriction.case;
-        match held.action(now) {
+        match action_of(&held, &settled.resolution.terms, now) {
             Action::Hold => Verdict::Hold(hold_reason(case)),
             // Never final where we are not sure of ourselves.
             Action::Tempfail | Action::Reject => {

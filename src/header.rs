@@ -1,6 +1,7 @@
 //! What connguard reads from the headers of a message: the addresses of
-//! `From` ([`from_addresses`]), the `Message-ID` ([`message_id`]) and the
-//! verdict of a spam filter ([`SpamHeaders`]).
+//! `From` ([`from_addresses`]), the `Message-ID` ([`message_id`]), the
+//! verdict of a spam filter ([`SpamHeaders`]) and whether it is a delivery report
+//! ([`is_delivery_report`]).
 //!
 //! Every function takes the bytes as they came: folded, with leading white
 //! space, of any charset or none. Promises for any input: no panic, time
@@ -13,8 +14,10 @@
 mod from;
 mod lexer;
 mod message_id;
+mod report;
 mod spam;
 
 pub use from::{FromAddress, FromField, MAX_ADDRESSES, MAX_DOMAIN, MAX_LOCAL, from_addresses};
 pub use message_id::{MAX_MESSAGE_ID, message_id};
+pub use report::is_delivery_report;
 pub use spam::{DEFAULT_SPAM_HEADERS, SpamHeaderError, SpamHeaders};

@@ -7,7 +7,7 @@
 
 use crate::{
     model::Model,
-    record::{Finding, Grace, SignalName},
+    record::{Finding, Grace, Raised, SignalName},
     signal::WEAK_CAP,
 };
 
@@ -101,24 +101,50 @@ pub struct Past<'a> {
     /// the case before; after a block by hand, which no signal made, one and a
     /// half times the level.
     pub grace: Option<&'a Grace>,
+    /// A restriction of it was wrong: its levels are so many times those of others.
+    /// In grace the higher of both bars counts, and the signals that made the case
+    /// need the raised level.
+    pub raised: Option<&'a Raised>,
+}
+
+impl Past<'_> {
+    /// How many times the levels of others are its own.
+    pub fn times(&self) -> f32 {
+        self.raised.map_or(1.0, |raised| raised.times)
+    }
+
+    /// Z from which on it is compromised; in grace the signals that made the case
+    /// need less.
+    pub fn compromised_at(&self, model: &Model) -> f32 {
+        let raised = self.times() * model.compromised;
+        match self.grace {
+            None => raised,
+            // After a block by hand no finding was forgiven: one signal that is as
+            // sure as it gets is enough.
+            Some(grace) if grace.signals.is_empty() => raised.max(model.grace_by_hand),
+            Some(_) => raised.max(model.grace_times * model.compromised),
+        }
+    }
+
+    /// Z from which on it is suspicious.
+    pub fn suspicious_at(&self, model: &Model) -> f32 {
+        self.times() * model.suspicious
+    }
 }
 
 /// The judgement of an entity.
 pub fn judge(scores: &Scores, past: &Past<'_>, model: &Model) -> Judgement {
     let z = fuse(scores);
-    let compromised = match past.grace {
-        None => z >= model.compromised,
-        // After a block by hand no finding was forgiven: one signal that is as
-        // sure as it gets is enough.
-        Some(grace) if grace.signals.is_empty() => z >= model.grace_by_hand,
-        Some(grace) => {
-            z >= model.grace_times * model.compromised
-                || fuse(&scores.only(&grace.signals)) >= model.compromised
-        }
+    let by_same = |grace: &Grace| {
+        let raised = past.times() * model.compromised;
+        !grace.signals.is_empty() && fuse(&scores.only(&grace.signals)) >= raised
     };
+    let compromised = z >= past.compromised_at(model) || past.grace.is_some_and(by_same);
     if compromised && !past.learning {
         Judgement::Compromised
-    } else if z >= model.suspicious || past.was != Judgement::Normal && z >= model.normal_again {
+    } else if z >= past.suspicious_at(model)
+        || past.was != Judgement::Normal && z >= past.times() * model.normal_again
+    {
         Judgement::Suspicious
     } else {
         Judgement::Normal
@@ -130,9 +156,12 @@ mod tests {
     use super::*;
     use crate::{record::CaseId, timestamp::Timestamp};
 
+    fn scores(z: f32) -> Scores {
+        Scores::default().with(SignalName::UnregisteredSender, z)
+    }
+
     fn judged(z: f32, was: Judgement, grace: Option<&Grace>) -> Judgement {
-        let scores = Scores::default().with(SignalName::UnregisteredSender, z);
-        judge(&scores, &Past { was, grace, learning: false }, &Model::default())
+        judge(&scores(z), &Past { was, grace, ..Past::default() }, &Model::default())
     }
 
     #[test]
@@ -186,8 +215,34 @@ mod tests {
         };
         let same = grace(&[SignalName::UnregisteredSender]);
         let by_hand = grace(&[]);
+        let level = |raised| Past { grace: Some(&same), raised, ..Past::default() };
+        let bar = Raised::after(None, CaseId(1), Timestamp::default());
+        let raised = level(Some(&bar));
+        assert_eq!(raised.compromised_at(&Model::default()), 28.0);
+        assert_eq!(judge(&scores(15.0), &raised, &Model::default()), Judgement::Suspicious);
+        assert_eq!(judge(&scores(21.0), &raised, &Model::default()), Judgement::Compromised);
         assert_eq!(judged(15.0, Judgement::Normal, Some(&same)), Judgement::Compromised);
         assert_eq!(judged(15.0, Judgement::Normal, Some(&by_hand)), Judgement::Suspicious);
         assert_eq!(judged(21.0, Judgement::Normal, Some(&by_hand)), Judgement::Compromised);
+    }
+
+    #[test]
+    fn a_raised_bar_is_one_and_a_half_then_twice_as_high() {
+        use Judgement::{Compromised, Normal, Suspicious};
+        let first = Raised::after(None, CaseId(1), Timestamp::default());
+        let again = Raised::after(Some(&first), CaseId(2), Timestamp::default());
+        for (bar, z, was, expected) in [
+            (&first, 10.4, Normal, Normal),
+            (&first, 10.5, Normal, Suspicious),
+            (&first, 5.2, Suspicious, Normal),
+            (&first, 20.9, Normal, Suspicious),
+            (&first, 21.0, Normal, Compromised),
+            (&again, 13.9, Normal, Normal),
+            (&again, 27.9, Normal, Suspicious),
+            (&again, 28.0, Normal, Compromised),
+        ] {
+            let past = Past { was, raised: Some(bar), ..Past::default() };
+            assert_eq!(judge(&scores(z), &past, &Model::default()), expected, "{z} {}", bar.times);
+        }
     }
 }

@@ -94,8 +94,8 @@ pub struct Message<'a> {
     pub spam: Option<bool>,
     /// Size that the client declared (RFC 1870), in octets.
     pub size: Option<u64>,
-    /// It says of itself that it is a report of a mail system (RFC 6522: Content-Type
-    /// `multipart/report`).
+    /// It says of itself that it is a delivery report, see
+    /// [`crate::header::is_delivery_report`].
     pub report: bool,
     /// Name of this host, which is registered by nature.
     pub host: Option<&'a str>,

@@ -2,8 +2,10 @@
 //! an answer in words. The control socket brings them; a web page would be one
 //! more way in beside it.
 
+mod queue;
 mod reload;
 mod target;
+mod unblock;
 mod usual;
 
 pub use reload::{ReloadView, Reloader, unreachable_logins};
@@ -14,13 +16,12 @@ use crate::{
     config::Config,
     connector::Entity,
     control::{Answers, Handler, Peer},
-    engine::{Blocked, Engine},
+    engine::{Blocked, Engine, Unblocked},
     feedback, history, journal,
     manager::{Manager, News},
     milter,
-    record::{Actor, CaseId, Event, Record, Restriction, Trust},
-    restriction::{Attempts, InForce},
-    timestamp::{Timestamp, format_span},
+    record::{Actor, CaseId, Event, Record, Trust},
+    timestamp::Timestamp,
     verdict::Action,
     view::{self, HistoryView, ListView},
 };
@@ -76,9 +77,10 @@ impl Handler for Operator {
                 let span = span_s.map(Duration::from_secs);
                 self.block(&entity, reason, span, action, by, now).await
             }
-            Command::Unblock { what, reason, grace_s, .. } => {
+            Command::Unblock { what, reason, grace_s, false_positive, force } => {
                 let grace = grace_s.map(Duration::from_secs);
-                self.unblock(&what, &reason, grace, by, now).await
+                let how = Unblocked { grace, false_positive };
+                self.unblock(&what, &reason, how, force, by, now).await
             }
             Command::Trust { entity, span_s, reason } => {
                 self.trust(&entity, Duration::from_secs(span_s), reason, by, now).await
@@ -87,11 +89,10 @@ impl Handler for Operator {
             Command::Explain { entity } => self.explain(&entity, now),
             Command::Normal { entity, reason } => self.normal(&entity, &reason, by, now).await,
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
-            Command::Top
-            | Command::Alerts
-            | Command::TestAlerts
-            | Command::Queue { .. }
-            | Command::Queued { .. } => Err(Failure::refused("not there yet")),
+            Command::Top => self.top(answers, now).await,
+            Command::Alerts | Command::TestAlerts => Err(Failure::refused("not there yet")),
+            Command::Queue { what } => self.queue(&what, answers, now).await,
+            Command::Queued { what, held, released } => self.queued(&what, held, released, by, now),
             Command::Reload => {
                 let report = self.reload().await.map_err(Failure::refused)?;
                 to_value(&report)
@@ -208,6 +209,13 @@ impl Operator {
         Ok(Value::Null)
     }
 
+    async fn top(&self, answers: &mut Answers, now: Timestamp) -> Result<Value, Failure> {
+        for view in view::top(&self.engine, now) {
+            answers.item(&view).await?;
+        }
+        Ok(Value::Null)
+    }
+
     async fn show(&self, what: &str, now: Timestamp) -> Result<Value, Failure> {
         let entity = match what.parse::<CaseId>() {
             Ok(case) => self.entity_of_case(case, now).await?,
@@ -257,34 +265,6 @@ impl Operator {
         }
         let view = ListView::of_restriction(&self.engine, &held, now);
         self.acknowledge(seq, message, "restricted", "is lifted by a restart", json!(view)).await
-    }
-
-    async fn unblock(
-        &self,
-        what: &str,
-        reason: &str,
-        grace: Option<Duration>,
-        by: Actor,
-        now: Timestamp,
-    ) -> Result<Value, Failure> {
-        let reason = checked_reason(reason)?;
-        let entities = match what.parse::<CaseId>() {
-            Ok(case) => self.engine.entities_of(case, now),
-            Err(_) => vec![self.find(what, now)?],
-        };
-        let lifted: Vec<(InForce, u64)> = entities
-            .iter()
-            .filter_map(|entity| self.engine.unblock(entity, reason, grace, by.clone(), now))
-            .collect();
-        let Some(last) = lifted.iter().map(|(_, seq)| *seq).max() else {
-            return Err(Failure::no(self.why_not_restricted(what, entities.first(), now)));
-        };
-        let views: Vec<Value> = lifted.iter().map(|(held, _)| lifted_view(held)).collect();
-        let grace = grace.unwrap_or(self.engine.settings().restriction.grace);
-        let messages: Vec<String> =
-            lifted.iter().map(|(held, _)| lifted_message(held, grace)).collect();
-        self.acknowledge(last, messages.join("\n"), "lifted", "returns at restart", json!(views))
-            .await
     }
 
     async fn trust(
@@ -390,42 +370,6 @@ impl Operator {
             .find_map(of_case)
             .ok_or_else(|| Failure::no(format!("there is no case {case}")))
     }
-}
-
-fn lifted_view(held: &InForce) -> Value {
-    let Restriction { entity, case, mark, .. } = &*held.restriction;
-    let (refused, held_messages) = tried(&held.attempts);
-    json!({ "entity": entity, "case": case, "mark": mark, "refused": refused, "held": held_messages })
-}
-
-fn lifted_message(held: &InForce, grace: Duration) -> String {
-    let Restriction { entity, case, mark, .. } = &*held.restriction;
-    if *mark {
-        return format!("{entity} is no longer marked, case {case}");
-    }
-    let (refused, held_messages) = tried(&held.attempts);
-    let mut message = format!("{entity} may relay again, case {case}");
-    if !grace.is_zero() {
-        message.push_str(&format!(
-            "; for {} it takes more to restrict it again, except on what made this case",
-            format_span(grace)
-        ));
-    }
-    if refused > 0 {
-        message.push_str(&format!(
-            "; refused since: {refused} recipients, which clients retry where they were tempfailed"
-        ));
-    }
-    if held_messages > 0 {
-        message.push_str(&format!(
-            "; in the hold queue: {held_messages} messages, see postqueue -p and postsuper -H QUEUE_ID"
-        ));
-    }
-    message
-}
-
-fn tried(attempts: &Attempts) -> (u64, u64) {
-    (attempts.refused.load(Relaxed), attempts.held_messages.load(Relaxed))
 }
 
 fn checked_reason(reason: &str) -> Result<&str, Failure> {

@@ -23,15 +23,17 @@ pub const LONGEST: Duration = Duration::from_secs(6 * 86_400);
 /// Queue ids that a message has at a time: one for each filter that it goes
 /// through, until the first of them is removed.
 const MOST_IDS: usize = 8;
+/// Times in logs may be whole seconds.
+const ROUNDED: Duration = Duration::from_secs(2);
 /// The longest queue id, in octets; those of Postfix have 20 at the most.
 const LONGEST_ID: usize = 64;
 
 /// A message that may be in the queue.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InQueue {
-    /// The queue id that it has now.
+    /// A queue id that it has now.
     pub queue_id: Box<str>,
-    /// When it passed.
+    /// When it got it: when it passed, or came back from a content filter.
     pub since: Timestamp,
     /// Connguard put it on hold.
     pub held: bool,
@@ -57,8 +59,8 @@ struct State {
 
 #[derive(Debug)]
 struct Message {
-    /// Its queue ids, in the order in which it got them.
-    ids: Vec<Box<str>>,
+    /// Its queue ids, in the order in which it got them, and when.
+    ids: Vec<(Box<str>, Timestamp)>,
     key: ConnectorKey,
     since: Timestamp,
     held: bool,
@@ -101,14 +103,15 @@ impl Queued {
         let number = state.next;
         state.next += 1;
         state.ids.insert(queue_id.into(), number);
-        let message = Message { ids: vec![queue_id.into()], key: key.clone(), since: now, held };
+        let message =
+            Message { ids: vec![(queue_id.into(), now)], key: key.clone(), since: now, held };
         state.messages.insert(number, message);
         state.of.entry(key.clone()).or_default().insert(number, sender);
     }
 
     /// A content filter handed the message back under another queue id. `root` is
-    /// any queue id that it had.
-    pub fn follow(&self, root: &str, next: &str) {
+    /// any queue id that it has.
+    pub fn follow(&self, root: &str, next: &str, now: Timestamp) {
         if root == next || next.is_empty() || next.len() > LONGEST_ID {
             return;
         }
@@ -120,14 +123,20 @@ impl Queued {
         }
         let Some(message) = state.messages.get_mut(&number) else { return };
         if message.ids.len() < MOST_IDS {
-            message.ids.push(next.into());
+            message.ids.push((next.into(), now));
             state.ids.insert(next.into(), number);
         }
     }
 
-    /// Postfix removed the queue file. The message is gone with its last one.
-    pub fn remove(&self, queue_id: &str) {
-        self.lock().remove(queue_id);
+    /// Postfix logged at this time (or nobody knows when) that it removed the
+    /// queue file. The message is gone with its last one.
+    pub fn remove(&self, queue_id: &str, logged: Option<Timestamp>) {
+        let mut state = self.lock();
+        // A late line tells of the one that had this queue id before.
+        let is_older = |since| logged.is_some_and(|logged| logged.plus(ROUNDED) < since);
+        if !state.since(queue_id).is_some_and(is_older) {
+            state.remove(queue_id);
+        }
     }
 
     /// What may be in the queue of this connector, or of one of its senders by the
@@ -139,8 +148,9 @@ impl Queued {
         let messages = numbers.filter_map(|(number, _)| state.messages.get(number));
         messages
             .flat_map(|message| {
-                let (since, held) = (message.since, message.held);
-                message.ids.iter().cloned().map(move |queue_id| InQueue { queue_id, since, held })
+                let held = message.held;
+                let ids = message.ids.iter().cloned();
+                ids.map(move |(queue_id, since)| InQueue { queue_id, since, held })
             })
             .collect()
     }
@@ -166,10 +176,15 @@ impl Queued {
 }
 
 impl State {
+    fn since(&self, queue_id: &str) -> Option<Timestamp> {
+        let message = self.messages.get(self.ids.get(queue_id)?)?;
+        message.ids.iter().find(|(id, _)| **id == *queue_id).map(|(_, since)| *since)
+    }
+
     fn remove(&mut self, queue_id: &str) {
         let Some(number) = self.ids.remove(queue_id) else { return };
         let Some(message) = self.messages.get_mut(&number) else { return };
-        message.ids.retain(|id| **id != *queue_id);
+        message.ids.retain(|(id, _)| **id != *queue_id);
         if message.ids.is_empty() {
             self.forget(number);
         }
@@ -177,7 +192,7 @@ impl State {
 
     fn forget(&mut self, number: u64) {
         let Some(message) = self.messages.remove(&number) else { return };
-        for id in &message.ids {
+        for (id, _) in &message.ids {
             self.ids.remove(id);
         }
         if let Some(of) = self.of.get_mut(&message.key) {
@@ -229,19 +244,21 @@ mod tests {
         assert_eq!(ids(&queued, "erp", Some(2)), ["B1"]);
         assert!(queued.of(&key("erp"), Some(2)).iter().all(|one| one.held && one.since == at(1)));
         // Through a content filter.
-        queued.follow("A1", "A2");
-        queued.remove("A1");
+        queued.follow("A1", "A2", at(5));
+        queued.remove("A1", None);
         assert_eq!(ids(&queued, "erp", None), ["A2", "B1"]);
-        queued.follow("A2", "A3");
-        queued.remove("A2");
-        queued.remove("A3");
-        queued.remove("nothing");
+        queued.follow("A2", "A3", at(5));
+        queued.remove("A2", None);
+        queued.remove("A3", None);
+        queued.remove("nothing", None);
         assert_eq!(ids(&queued, "erp", None), ["B1"]);
         // Nobody takes over the message of another one.
-        queued.follow("B1", "C1");
+        queued.follow("B1", "C1", at(5));
         assert_eq!(ids(&queued, "crm", None), ["C1"]);
-        // A queue id that comes again is another message.
-        queued.enter("B1", &key("crm"), 3, false, at(3));
+        // A queue id that comes again is another message, and what was logged of
+        // the one before does not end it.
+        queued.enter("B1", &key("crm"), 3, false, at(13));
+        queued.remove("B1", Some(at(2)));
         assert!(ids(&queued, "erp", None).is_empty());
         assert_eq!((ids(&queued, "crm", None).len(), queued.len()), (2, 2));
     }

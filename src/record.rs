@@ -11,7 +11,7 @@ use crate::{
     verdict::{Action, Scope},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 /// Number of a case, written `C-000017`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -299,6 +299,35 @@ pub struct Grace {
     pub signals: Vec<SignalName>,
 }
 
+/// A bar that is raised for one entity since a restriction of it was wrong: the
+/// levels of its judgement are so many times those of others.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Raised {
+    /// How many times the levels: [`Raised::FIRST`], or [`Raised::AGAIN`].
+    pub times: f32,
+    /// When it was raised.
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Timestamp,
+    /// The case that was wrong.
+    pub case: CaseId,
+}
+
+impl Raised {
+    /// How many times the levels, the first time ...
+    pub const FIRST: f32 = 1.5;
+    /// ... and where it was raised already.
+    pub const AGAIN: f32 = 2.0;
+    /// How long it lasts.
+    pub const LASTS: Duration = Duration::from_secs(90 * 24 * 3600);
+
+    /// What is raised now, `before` being what was in force.
+    pub fn after(before: Option<&Self>, case: CaseId, now: Timestamp) -> Self {
+        let times = if before.is_some() { Self::AGAIN } else { Self::FIRST };
+        Self { times, since: now, until: now.plus(Self::LASTS), case }
+    }
+}
+
 /// All that is in force for one entity.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Standing {
@@ -311,12 +340,19 @@ pub struct Standing {
     /// Its grace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace: Option<Grace>,
+    /// Its raised bar. It outlasts a restriction, during which it is not applied
+    /// but remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Raised>,
 }
 
 impl Standing {
     /// Whether nothing is in force, so that the entity needs no entry.
     pub fn is_empty(&self) -> bool {
-        self.restriction.is_none() && self.trust.is_none() && self.grace.is_none()
+        self.restriction.is_none()
+            && self.trust.is_none()
+            && self.grace.is_none()
+            && self.raised.is_none()
     }
 }
 
@@ -340,6 +376,9 @@ pub enum Event {
         /// What follows it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grace: Option<Grace>,
+        /// The raised bar that it has from then on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raised: Option<Raised>,
     },
     /// An exemption was given.
     Trusted {
@@ -457,6 +496,14 @@ mod tests {
                 case: CaseId(3),
                 reason: reason.clone(),
                 grace: None,
+                raised: None,
+            },
+            Event::Lifted {
+                entity: entity.clone(),
+                case: CaseId(4),
+                reason: reason.clone(),
+                grace: None,
+                raised: Some(Raised::after(None, CaseId(4), Timestamp::from_seconds(5))),
             },
             Event::Usual { entity, reason },
         ] {

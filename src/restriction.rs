@@ -14,7 +14,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-pub use attempts::{Attempts, InForce};
+pub use attempts::{Attempt, Attempts, InForce, LATELY_MIN, Lately};
 pub use changes::{Batch, Changes};
 pub use replay::replay;
 
@@ -22,8 +22,8 @@ use crate::{
     case::Book,
     connector::Entity,
     record::{
-        Actor, CaseId, Event, Grace, Live, Record, Restriction, Snapshot, Standing, TIME_IS_OVER,
-        Trust,
+        Actor, CaseId, Event, Grace, Live, Raised, Record, Restriction, Snapshot, Standing,
+        TIME_IS_OVER, Trust,
     },
     timestamp::Timestamp,
 };
@@ -55,6 +55,21 @@ impl Entry {
     fn in_force(&self, now: Timestamp) -> Option<InForce> {
         let restriction = Arc::clone(self.restriction(now)?);
         Some(InForce { restriction, attempts: Arc::clone(&self.attempts) })
+    }
+}
+
+/// What follows when something is lifted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Aftermath {
+    /// The length of the grace; zero for none.
+    pub grace: Duration,
+    /// It was wrong: the bar of the entity is raised.
+    pub raise: bool,
+}
+
+impl From<Duration> for Aftermath {
+    fn from(grace: Duration) -> Self {
+        Self { grace, raise: false }
     }
 }
 
@@ -143,6 +158,19 @@ impl Table {
         self.read(entity, |entry| entry.standing.grace.clone().filter(|grace| now < grace.until))
     }
 
+    /// The raised bar of `entity` at `now`.
+    pub fn raised(&self, entity: &Entity, now: Timestamp) -> Option<Raised> {
+        self.read(entity, |entry| entry.standing.raised.clone().filter(|bar| now < bar.until))
+    }
+
+    /// All restrictions and marks at `now`, in no order.
+    pub fn restrictions(&self, now: Timestamp) -> Vec<Arc<Restriction>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        self.entries.iter().filter_map(|entry| entry.restriction(now).cloned()).collect()
+    }
+
     /// For how many entities something is in force, or was until the last
     /// sweep.
     pub fn len(&self) -> usize {
@@ -226,15 +254,17 @@ impl Table {
     }
 
     /// Ends the restriction or mark of `entity`; gives it and the number of
-    /// the change. `grace` is the length of the grace that follows.
+    /// the change. A raised bar ends with a restriction that the judgement made
+    /// above it, unless that was wrong too.
     pub fn lift(
         &self,
         entity: &Entity,
         now: Timestamp,
         by: Actor,
         reason: &str,
-        grace: Duration,
+        after: impl Into<Aftermath>,
     ) -> Option<(InForce, u64)> {
+        let Aftermath { grace, raise } = after.into();
         let mut entry = self.entries.get_mut(entity)?;
         let restriction = Arc::clone(entry.restriction(now)?);
         let grace = (!grace.is_zero() && !restriction.mark).then(|| Grace {
@@ -242,6 +272,13 @@ impl Table {
             case: restriction.case,
             signals: restriction.findings.iter().map(|finding| finding.signal).collect(),
         });
+        let raised = &mut entry.standing.raised;
+        raised.take_if(|bar| bar.until <= now);
+        if raise {
+            *raised = Some(Raised::after(raised.as_ref(), restriction.case, now));
+        } else if restriction.by == Actor::Judgement {
+            *raised = None;
+        }
         let seq = self.end(&mut entry, now, by, reason, grace);
         let attempts = Arc::clone(&entry.attempts);
         drop(entry);
@@ -338,6 +375,7 @@ impl Table {
                 standing.restriction.is_some() && entry.restriction(now).is_none()
                     || standing.trust.as_ref().is_some_and(|trust| trust.until <= now)
                     || standing.grace.as_ref().is_some_and(|grace| grace.until <= now)
+                    || standing.raised.as_ref().is_some_and(|bar| bar.until <= now)
             })
             .map(|entry| entry.key().clone())
             .collect();
@@ -361,6 +399,7 @@ impl Table {
                     restriction: entry.restriction(now).cloned(),
                     trust: entry.standing.trust.clone().filter(|trust| now < trust.until),
                     grace: entry.standing.grace.clone().filter(|grace| now < grace.until),
+                    raised: entry.standing.raised.clone().filter(|bar| now < bar.until),
                 },
                 attempts: Arc::clone(&entry.attempts),
             })
@@ -476,6 +515,7 @@ impl Table {
         }
         standing.trust = standing.trust.take().or_else(|| old.standing.trust.clone());
         standing.grace = standing.grace.take().or_else(|| old.standing.grace.clone());
+        standing.raised = standing.raised.take().or_else(|| old.standing.raised.clone());
         if standing.restriction.is_some() {
             // As where one is made: an exemption and a grace end with it.
             standing.trust = None;
@@ -503,6 +543,7 @@ impl Table {
         let standing = &mut entry.standing;
         standing.trust = standing.trust.take().filter(|trust| now < trust.until);
         standing.grace = standing.grace.take().filter(|grace| now < grace.until);
+        standing.raised.take_if(|bar| bar.until <= now);
     }
 
     fn end(
@@ -522,6 +563,7 @@ impl Table {
             case: restriction.case,
             reason: reason.to_owned(),
             grace,
+            raised: entry.standing.raised.clone(),
         };
         self.record(entry, now, by, event)
     }

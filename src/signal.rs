@@ -166,6 +166,21 @@ pub struct Observation {
     pub spam: Option<bool>,
 }
 
+impl Observation {
+    /// Whether the message speaks against its organization: its envelope or From
+    /// is somebody else's, it went to a crowd, or the filter before us says spam.
+    /// Nothing of what is the trade of a declared forwarder.
+    pub fn is_bad(&self, life: Life, context: &Context<'_>) -> Option<bool> {
+        let is_odd = |origin: Origin| matches!(origin, Origin::Odd(_));
+        let foreign = is_odd(self.sender) || is_odd(self.from);
+        let spam = self.spam == Some(true);
+        if foreign && !spam && context.profile == Profile::Forwarder {
+            return None;
+        }
+        Some(foreign || spam || crowds::trial(self, life, context) == Some(true))
+    }
+}
+
 /// Under which circumstances a message is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {

@@ -194,6 +194,11 @@ impl Trail {
         self.files.get(queue_id).is_some_and(|file| file.expansion || file.parent.is_some())
     }
 
+    /// Whether this file is known to be gone.
+    pub fn is_removed(&self, queue_id: &str) -> bool {
+        self.files.get(queue_id).is_some_and(|file| file.removed)
+    }
+
     /// A queue file is gone. Gives the root when nothing of its message is left.
     pub fn removed(&mut self, queue_id: &str, at: Timestamp) -> Option<Arc<str>> {
         self.make_room(at);

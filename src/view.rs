@@ -7,15 +7,18 @@ mod list;
 mod log;
 mod sentence;
 mod show;
+mod top;
 
 pub use alert::{About, Alert, Due, alert, digest};
 pub use explain::{
-    AmountView, ExplainView, JudgementView, ReferenceView, SignalView, ThrottleView, explain,
+    AmountView, ExplainView, JudgementView, OrganizationView, ReferenceView, SignalView,
+    ThrottleView, explain, explain_organization, raised_sentence,
 };
 pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
 pub use sentence::sentence;
 pub use show::{CaseView, ShowView, TotalsView, show};
+pub use top::{TopView, top};
 
 use crate::{
     connector::Entity,
@@ -65,7 +68,17 @@ impl From<&Record> for HistoryView {
                 let what = if restriction.mark { "marked" } else { "restricted" };
                 (what, Some(restriction.case), why(restriction))
             }
-            Event::Lifted { case, reason, .. } => ("lifted", Some(*case), reason.clone()),
+            Event::Lifted { case, reason, raised, .. } => {
+                let why = match raised.as_ref().filter(|raised| raised.case == *case) {
+                    Some(raised) => format!(
+                        "{reason} (false positive: its levels are {} times those of others until {})",
+                        raised.times,
+                        raised.until.local()
+                    ),
+                    None => reason.clone(),
+                };
+                ("lifted", Some(*case), why)
+            }
             Event::Trusted { trust, .. } => {
                 ("trusted", None, format!("{} (until {})", trust.reason, trust.until.local()))
             }

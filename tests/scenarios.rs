@@ -18,7 +18,8 @@
 //! connector NAME [clients A,B] [cert SUBJECT/ISSUER] [logins A,B] [mode M] [action A]
 //!           [reject_after SPAN] [registered A,B] [messages_per_hour N] [recipients_per_hour N]
 //!           [profile login|relay|bulk|forwarder] [usual_messages N] [usual_recipients N]
-//!           [throttle tempfail|hold|off]
+//!           [throttle tempfail|hold|off] [organization NAME]   ("default" where none is
+//!           given; one of another name has only its own registered domains)
 //! forget connector NAME
 //! ```
 //! **Time** stands before a line: `12:00:03` on the present day, or `+10m`
@@ -27,7 +28,7 @@
 //! **Mail.** `WHO` is `client ADDRESS`, `login NAME`, `cert SUBJECT/ISSUER`,
 //! `local`, `ignored` in any number.
 //! ```text
-//! WHO mail SENDER [size N] [from ADDRESS,ADDRESS] [spam yes|no] [id QUEUEID] [fate FATE]
+//! WHO mail SENDER [size N] [from ADDRESS,ADDRESS] [spam yes|no] [report] [id QUEUEID] [fate FATE]
 //!     rcpt RECIPIENT, RECIPIENT... -> OUTCOME           (in one line)
 //! session NAME WHO              opens a session, in which the same is done by
 //! NAME mail ... rcpt ... -> OUTCOME
@@ -61,7 +62,8 @@
 //!
 //! **Operators, reload, restart.** Without `->` a command must succeed.
 //! ```text
-//! operator block ENTITY [for SPAN] [action A]     operator unblock ENTITY [grace SPAN]
+//! operator block ENTITY [for SPAN] [action A]
+//! operator unblock ENTITY [grace SPAN] [false_positive] [force]
 //! operator trust ENTITY for SPAN                  operator untrust ENTITY
 //! operator normal ENTITY
 //! operator ... -> refused WORDS
@@ -81,7 +83,10 @@
 //! expect finding ENTITY SIGNAL bad 5 of 5 distinct 5 score 14..16 usual 0..0.01 unit messages
 //! expect no finding ENTITY SIGNAL     (of a restricted entity that of its case, else what it is now)
 //! expect no connector ENTITY    expect total messages 3 connectors 1 ...
-//! expect trusted ENTITY         expect not trusted ENTITY       (and: grace)
+//! expect trusted ENTITY         expect not trusted ENTITY       (and: grace, raised)
+//! expect raised by TIMES ENTITY
+//! expect organization ENTITY bad 15 of 20 connectors 3 needed 3
+//!                               what is counted for it; connectors restricted lately
 //! expect notices KIND ENTITY 1  new_connector, suspicious, limit_reached, held,
 //!                               hold_full
 //! ```
@@ -177,6 +182,7 @@ scenarios! {
     disconnect
     every_identity
     expiry
+    false_positive
     flood_of_results
     forwarder
     grace_forgives
@@ -204,6 +210,9 @@ scenarios! {
     observe_results
     our_address_listed
     odd_domains
+    organization
+    organization_is_large
+    organization_observed
     refused_late
     registered_mail
     reject
@@ -218,6 +227,7 @@ scenarios! {
     shifted_networks
     spam_verdicts
     spoofed_from
+    still_bad
     switch_in_flight
     throttle
     throttle_hold

@@ -10,6 +10,7 @@
 //! disk only). What is restricted is bounded by the connectors.
 
 mod hear;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,8 @@ use crate::{
     record::{Actor, CaseId, Finding},
     timestamp::Timestamp,
 };
+use state::State;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -36,40 +37,6 @@ pub const QUIET: Duration = Duration::from_secs(24 * 3600);
 const LOOK: Duration = Duration::from_secs(60);
 /// Files that are given to the disk at a time.
 const BATCH: usize = 64;
-
-/// A case in memory.
-#[derive(Debug)]
-struct Kept {
-    file: Arc<CaseFile>,
-    /// What was collected before the present evidence began.
-    earlier: Option<Box<Material>>,
-    /// When the present evidence began, as far as there is some.
-    collected: Option<Timestamp>,
-    /// It was counted up since it was given to the disk; that can wait.
-    counted: bool,
-}
-
-impl Kept {
-    fn new(file: CaseFile) -> Self {
-        Self { file: Arc::new(file), earlier: None, collected: None, counted: false }
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    files: BTreeMap<CaseId, Kept>,
-    /// The open cases of a root, and of the roots of what is restricted in them.
-    open: HashMap<Entity, BTreeSet<CaseId>>,
-    /// Open ones of which nothing is restricted, ...
-    suspicious: BTreeSet<CaseId>,
-    /// ... and those that are over.
-    over: BTreeSet<CaseId>,
-    /// The newest number among all that there ever were here.
-    newest: Option<CaseId>,
-    dirty: BTreeSet<CaseId>,
-    looked: Timestamp,
-    closed: bool,
-}
 
 /// The cases.
 #[derive(Debug, Default)]
@@ -106,7 +73,8 @@ impl Book {
         }
     }
 
-    /// Changes a case, if it is there.
+    /// Changes a case, if it is there; but not its root, its end and what of it is
+    /// restricted, which follow the restriction table.
     pub fn update(&self, case: CaseId, change: impl FnOnce(&mut CaseFile)) {
         let mut state = self.lock();
         if state.change(case, change) {
@@ -287,103 +255,4 @@ impl Book {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    fn open_case(&self, root: &Entity) -> Option<CaseId> {
-        self.open.get(root)?.last().copied()
-    }
-
-    /// Takes in a case.
-    fn put(&mut self, file: CaseFile, now: Timestamp) {
-        let case = file.case;
-        self.newest = self.newest.max(Some(case));
-        self.files.insert(case, Kept::new(file));
-        self.index(case);
-        self.dirty.insert(case);
-        self.make_room(now);
-    }
-
-    /// Changes a case and whatever depends on it; says whether it is there.
-    fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
-        self.unindex(case);
-        let Some(kept) = self.files.get_mut(&case) else { return false };
-        change(Arc::make_mut(&mut kept.file));
-        kept.counted = false;
-        self.index(case);
-        self.dirty.insert(case);
-        true
-    }
-
-    /// Ends a case.
-    fn end(&mut self, case: CaseId, now: Timestamp, reason: &str) {
-        self.change(case, |file| {
-            file.step(Step {
-                at: now,
-                by: Actor::Daemon,
-                what: What::Over,
-                entity: file.root.clone(),
-                reason: reason.to_owned(),
-                findings: Vec::new(),
-            });
-            file.closed = Some(now);
-        });
-        self.make_room(now);
-    }
-
-    /// Ends and forgets the oldest of too many cases.
-    fn make_room(&mut self, now: Timestamp) {
-        if self.suspicious.len() > MOST_SUSPICIOUS
-            && let Some(oldest) = self.suspicious.first().copied()
-        {
-            self.end(oldest, now, "there were too many suspicions at a time");
-        }
-        while self.over.len() > MOST_CLOSED {
-            let Some(oldest) = self.over.pop_first() else { return };
-            self.files.remove(&oldest);
-            self.dirty.remove(&oldest);
-        }
-    }
-
-    /// Counts are given to the disk now.
-    fn give_counts(&mut self) {
-        for (case, kept) in &mut self.files {
-            if std::mem::take(&mut kept.counted) {
-                self.dirty.insert(*case);
-            }
-        }
-    }
-
-    fn index(&mut self, case: CaseId) {
-        let Some(kept) = self.files.get(&case) else { return };
-        if !kept.file.is_open() {
-            self.over.insert(case);
-            return;
-        }
-        if kept.file.restricted.is_empty() {
-            self.suspicious.insert(case);
-        }
-        for root in roots(&kept.file) {
-            self.open.entry(root).or_default().insert(case);
-        }
-    }
-
-    fn unindex(&mut self, case: CaseId) {
-        let Some(kept) = self.files.get(&case) else { return };
-        self.over.remove(&case);
-        self.suspicious.remove(&case);
-        for root in roots(&kept.file) {
-            if let Some(cases) = self.open.get_mut(&root) {
-                cases.remove(&case);
-                if cases.is_empty() {
-                    self.open.remove(&root);
-                }
-            }
-        }
-    }
-}
-
-/// The roots that a case is about.
-fn roots(file: &CaseFile) -> BTreeSet<Entity> {
-    file.restricted.iter().map(Entity::root).chain([file.root.clone()]).collect()
 }

@@ -6,7 +6,10 @@ use crate::{
     control,
     pending::Feedback,
     record::SignalName,
-    view::{AmountView, ExplainView, JudgementView, SignalView, State},
+    view::{
+        AmountView, ExplainView, JudgementView, OrganizationView, SignalView, State,
+        raised_sentence,
+    },
 };
 use std::{
     fmt::Write as _,
@@ -24,6 +27,11 @@ pub(super) fn explain(socket: &Path, entity: &str, options: Output) -> Result<()
     let mut out = stdout().lock();
     if options.json {
         output::json(&mut out, &done)?;
+    } else if done.get("signals").is_none() {
+        let view: OrganizationView = serde_json::from_value(done)?;
+        for sentence in &view.text {
+            writeln!(out, "{}", output::clean(sentence))?;
+        }
     } else {
         let view: ExplainView = serde_json::from_value(done)?;
         out.write_all(text(&view).as_bytes())?;
@@ -133,6 +141,9 @@ fn pairs(view: &ExplainView) -> Vec<(&'static str, String)> {
             pairs.push((name, format!("until {}: {what}", at.local())));
         }
     }
+    if let Some(raised) = &view.raised {
+        pairs.push(("false positive", raised_sentence(raised)));
+    }
     if view.learning {
         pairs.push(("new forwarder", "only watched in its first week".to_owned()));
     }
@@ -237,6 +248,7 @@ mod tests {
             suspicious_at: 7.0,
             compromised_at: 14.0,
             grace_until: None,
+            raised: None,
             first_seen: Timestamp::default(),
             days_learned: 1,
             feedback: Feedback::Off,

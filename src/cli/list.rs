@@ -103,5 +103,6 @@ pub(super) fn state(state: State) -> &'static str {
         State::Trusted => "trusted",
         State::Grace => "grace",
         State::Suspicious => "suspicious",
+        State::Raised => "raised",
     }
 }

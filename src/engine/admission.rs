@@ -1,7 +1,9 @@
 //! What holds for a session before its message is judged: a restriction, a hard
 //! limit, the throttle, an exemption; and the answer to a recipient.
 
-use super::{Engine, Notice, Session, Settings, Transaction, session::Settled};
+use super::{
+    Engine, Notice, Session, Settings, Transaction, organizations::action_of, session::Settled,
+};
 use crate::{
     connector::ConnectorKey,
     directory::{Resolution, Terms},
@@ -26,23 +28,31 @@ impl Engine {
         settled: &Settled,
         session: &mut Session,
         transaction: &Transaction,
-        direction: Direction,
-        now: Timestamp,
+        asked: &Asked<'_>,
     ) -> Option<Reply> {
         let Settled { settings, resolution } = settled;
+        let Asked { recipient, direction, now } = *asked;
         let relayed = direction == Direction::Relayed;
-        let (class, text) = match self.held(settled, now) {
-            Held::Refused(held) if relayed || held.restriction.scope == Scope::All => {
-                let class = match held.action(now) {
+        let is_met = |held: Held| match held {
+            Held::Refused(held) if relayed || held.restriction.scope == Scope::All => Some(held),
+            _ => None,
+        };
+        let held = is_met(self.held(settled, now))
+            .or_else(|| is_met(self.held_by_organization(settled, session, now)));
+        let (class, text) = match held {
+            Some(held) => {
+                let class = match action_of(&held, &resolution.terms, now) {
                     // The whole message is held, at its end.
                     Action::Hold => return None,
                     Action::Tempfail => Class::Tempfail,
                     Action::Reject => Class::Reject,
                 };
                 held.attempts.refuse(1, now);
+                let hash = self.fingerprints.of_recipient(recipient);
+                self.note_attempts(settled, session, (&held, true), &[hash], now);
                 (class, settings.restriction.reply.of(held.restriction.case))
             }
-            _ => {
+            None => {
                 let counted = resolution.counted.as_ref().filter(|_| relayed)?;
                 if self.is_exempt(resolution, now) {
                     return None;
@@ -126,6 +136,14 @@ impl Engine {
             self.notices.push(Notice::LimitReached(key.clone(), messages, recipients));
         }
     }
+}
+
+/// A recipient that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) recipient: &'a str,
+    pub(super) direction: Direction,
+    pub(super) now: Timestamp,
 }
 
 /// What a session meets.

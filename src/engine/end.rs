@@ -2,7 +2,7 @@
 //! admission in one call.
 
 use super::{
-    Engine, Held, LIMIT_TEXT, Notice, Session, Settled, THROTTLE_TEXT, Transaction,
+    Engine, Held, LIMIT_TEXT, Notice, Session, Settled, THROTTLE_TEXT, Transaction, action_of,
     deliveries::Owner, hold_reason, judging::Judging, over_limit,
 };
 use crate::{
@@ -62,6 +62,12 @@ impl End<'_> {
         {
             return self.refuse(held);
         }
+        let of_organization = self.held_by_organization();
+        if let Held::Refused(held) = &of_organization
+            && (transaction.relayed > 0 || held.restriction.scope == Scope::All)
+        {
+            return self.refuse(held);
+        }
         if transaction.relayed == 0 {
             engine.judge_unrelayed(resolution, transaction, transaction.inbound, now);
             return Verdict::Pass;
@@ -87,7 +93,7 @@ impl End<'_> {
             self.pass(&counted, &self.observation(&counted));
             return Verdict::Pass;
         }
-        if let Held::Idle(held) = held {
+        if let (Held::Idle(held), _) | (_, Held::Idle(held)) = (held, of_organization) {
             held.attempts.refuse(transaction.relayed.into(), now);
             self.would_refuse(tally);
             self.pass_unlearned(&counted);
@@ -133,6 +139,7 @@ impl End<'_> {
         let judging = Judging { engine, settings, terms, key, tally, context: *context };
         tally.unknown(engine.tried_first(tally, transaction, now), context);
         let bad = tally.observe(&seen, context);
+        engine.count_for_organization(settings, terms, &seen, tally.life(context), context);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;
         if bad || outcome.z > 0.0 {
@@ -153,6 +160,9 @@ impl End<'_> {
                 // Our trials may have come after the evidence was dealt with.
                 tally.reset(true);
             }
+            return self.refuse(&held);
+        }
+        if let Held::Refused(held) = self.held_by_organization() {
             return self.refuse(&held);
         }
         if over || made.is_some() {
@@ -295,12 +305,34 @@ impl End<'_> {
         }
     }
 
+    /// What the message meets because of its organization. Without a sender it is
+    /// its From that tells whose it is, or being a report to one recipient.
+    fn held_by_organization(&self) -> Held {
+        let Self { engine, session, settled, transaction, message, now, .. } = *self;
+        if message.sender != Sender::Null {
+            return engine.held_by_organization(settled, session, now);
+        }
+        if let nothing @ Held::Nothing = engine.organization_of(settled, now) {
+            return nothing;
+        }
+        let is_own = |address: &String| {
+            domain_of(address).is_some_and(|from| self.registered(&from) == Origin::Own)
+        };
+        let single = transaction.relayed.saturating_add(transaction.inbound) == 1;
+        if message.report && single || message.from.iter().any(is_own) {
+            return Held::Nothing;
+        }
+        engine.organization_of(settled, now)
+    }
+
     /// The answer to the whole message of a restricted entity.
     fn refuse(&self, held: &InForce) -> Verdict {
         let Self { engine, settled, transaction, now, .. } = *self;
         let Settled { settings, resolution } = settled;
         let case = held.restriction.case;
-        let action = held.action(now);
+        let action = action_of(held, &resolution.terms, now);
+        let when = (held, held.restriction.since < now);
+        engine.note_attempts(settled, self.session, when, &transaction.recipients, now);
         if action == Action::Hold && self.hold(&held.attempts) {
             return Verdict::Hold(hold_reason(case));
         }

@@ -15,7 +15,7 @@ use crate::{
 use std::time::Duration;
 
 /// How long a mark lasts.
-const MARK: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MARK: Duration = Duration::from_secs(24 * 3600);
 
 /// One connector that is judged.
 pub(super) struct Judging<'a> {
@@ -43,12 +43,12 @@ impl Judging<'_> {
         let Self { engine, key, tally, context, .. } = self;
         let scores = tally.scores(context);
         tally.note_volume(&scores, context.now);
-        let grace = || engine.table.grace(&Entity::from((*key).clone()), context.now);
-        let grace = if engine.table.is_empty() { None } else { grace() };
+        let (grace, raised) = engine.forgiven(&(*key).clone().into(), context.now);
         let past = Past {
             was: tally.judgement(),
             learning: tally.life(context).learning,
             grace: grace.as_ref(),
+            raised: raised.as_ref(),
         };
         let judgement = judge::judge(&scores, &past, context.model);
         let restricts = judgement == Judgement::Compromised && **key != ConnectorKey::Overflow;
@@ -105,6 +105,7 @@ impl Judging<'_> {
             keys,
         })?;
         engine.note_material(held.restriction.case, tally);
+        engine.judge_organization(settings, terms, now);
         // Not only where it is new: of several that tip the scale together each
         // may have left evidence behind the others.
         tally.reset(true);

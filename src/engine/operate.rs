@@ -5,7 +5,7 @@ use crate::{
     connector::{ConnectorKey, Entity},
     directory::Directory,
     record::{Actor, CaseId, Restriction, Trust},
-    restriction::InForce,
+    restriction::{Aftermath, InForce},
     timestamp::Timestamp,
     verdict::{Action, Mode},
 };
@@ -25,6 +25,21 @@ pub struct Blocked {
     pub span: Option<Duration>,
     /// Why.
     pub reason: String,
+}
+
+/// How a restriction is lifted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Unblocked {
+    /// The length of the grace, if not the configured one.
+    pub grace: Option<Duration>,
+    /// It was wrong: from now on it takes more to restrict this entity.
+    pub false_positive: bool,
+}
+
+impl From<Option<Duration>> for Unblocked {
+    fn from(grace: Option<Duration>) -> Self {
+        Self { grace, ..Self::default() }
+    }
 }
 
 /// Why an entity can't be restricted.
@@ -48,6 +63,11 @@ pub enum BlockError {
         "{0} is trusted by the configuration and meets no restriction: take it out of [trust] and reload first"
     )]
     Trusted(Entity),
+    /// All of its mail would be from unregistered domains.
+    #[error(
+        "no domains are registered for {0}, so that none of its mail could pass: register them and reload, or block its connectors"
+    )]
+    Unregistered(Entity),
     /// Mail submitted on this host has no client that could try again.
     #[error(
         "mail submitted on this host can only be held: refused, it would stay in maildrop and be tried again for ever; leave --action out"
@@ -66,6 +86,11 @@ pub enum TrustError {
         "the overflow stands for all clients that found no room; it can't be trusted: raise state.max_connectors"
     )]
     Overflow,
+    /// It is judged by what its connectors do.
+    #[error(
+        "{0} can't be trusted as a whole: trust the connectors that send the mailing, as connector:NAME or login:LOGIN"
+    )]
+    Organization(Entity),
 }
 
 /// Why a mark ends.
@@ -93,6 +118,11 @@ impl Engine {
         let directory = &settings.directory;
         // An address of a configured connector is judged by that one's terms.
         let terms = directory.terms_of(&entity);
+        if let Entity::Organization(name) = &entity
+            && !directory.registers_for(name)
+        {
+            return Err(BlockError::Unregistered(entity));
+        }
         if terms.mode == Mode::Observe {
             return Err(BlockError::Observe(entity));
         }
@@ -120,11 +150,12 @@ impl Engine {
         match seq {
             Some(seq) => {
                 // Neither held against it later, nor learned.
-                let key = held.restriction.entity.as_connector();
+                let restricted = &held.restriction;
+                let key = restricted.entity.as_connector();
                 if let Some(tally) = key.and_then(|key| self.roster.get(key)) {
-                    self.note_material(held.restriction.case, &tally);
-                    tally.reset(true);
+                    self.note_material(restricted.case, &tally);
                 }
+                self.start_again(&restricted.entity, true, now);
                 Ok((held, seq))
             }
             None => Err(BlockError::Already(entity, held.restriction.case)),
@@ -133,22 +164,23 @@ impl Engine {
 
     /// Lifts the restriction or mark of `entity`; its evidence starts again
     /// from zero. Gives what was in force and the number of the change; nothing
-    /// where there is none. `grace` is the length of the grace, if not the
-    /// configured one.
+    /// where there is none. Whether it still sends bad mail
+    /// ([`Engine::still_bad`]) is for the caller to ask.
     pub fn unblock(
         &self,
         entity: &Entity,
         reason: &str,
-        grace: Option<Duration>,
+        how: impl Into<Unblocked>,
         by: Actor,
         now: Timestamp,
     ) -> Option<(InForce, u64)> {
+        let Unblocked { grace, false_positive } = how.into();
         let _turn = self.turn();
         // Evidence goes first: the next message must not find the old one.
         self.table.in_force(entity, now)?;
-        self.forget_evidence(entity);
+        self.forget_evidence(entity, now);
         let grace = grace.unwrap_or(self.settings.load().restriction.grace);
-        self.table.lift(entity, now, by, reason, grace)
+        self.table.lift(entity, now, by, reason, Aftermath { grace, raise: false_positive })
     }
 
     /// Exempts an entity; gives the number of the change.
@@ -157,13 +189,16 @@ impl Engine {
         if entity.connector() == Some(&ConnectorKey::Overflow) {
             return Err(TrustError::Overflow);
         }
+        if let Entity::Organization(_) = entity {
+            return Err(TrustError::Organization(entity.clone()));
+        }
         match self.table.in_force(entity, trust.since) {
             Some(held) if !held.restriction.mark => {
                 Err(TrustError::Restricted(entity.clone(), held.restriction.case))
             }
             _ => {
-                self.forget_evidence(entity);
                 let now = trust.since;
+                self.forget_evidence(entity, now);
                 let seq = self.table.exempt(entity, trust);
                 // A message may have tipped the scale since we looked.
                 match self.table.in_force(entity, now) {
@@ -210,9 +245,21 @@ impl Engine {
         self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn forget_evidence(&self, entity: &Entity) {
-        if let Some(tally) = entity.as_connector().and_then(|key| self.roster.get(key)) {
-            tally.reset(false);
+    /// What speaks against an entity starts again from zero.
+    pub(super) fn forget_evidence(&self, entity: &Entity, now: Timestamp) {
+        self.start_again(entity, false, now);
+    }
+
+    fn start_again(&self, entity: &Entity, restricted: bool, now: Timestamp) {
+        match entity {
+            Entity::Connector(key) => {
+                if let Some(tally) = self.roster.get(key) {
+                    tally.reset(restricted);
+                }
+            }
+            // TODO of a sender.
+            Entity::Sender { .. } => {}
+            Entity::Organization(name) => self.organizations.forget(name, now),
         }
     }
 }

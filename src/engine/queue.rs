@@ -1,12 +1,30 @@
 //! What of an entity's mail may be in the queue of Postfix.
 
-use super::Engine;
+use super::{Engine, Session};
 use crate::{
     connector::{ConnectorKey, Entity},
     queued::InQueue,
+    timestamp::Timestamp,
 };
 
 impl Engine {
+    /// A message of this session passed, or goes to the hold queue.
+    pub(super) fn enter_queue(
+        &self,
+        session: &Session,
+        queue_id: &str,
+        held: bool,
+        now: Timestamp,
+    ) {
+        let Some(settled) = session.settled() else { return };
+        let resolution = &settled.resolution;
+        let meant = resolution.enforced.iter().find_map(Entity::as_connector);
+        if let Some(key) = resolution.counted.as_ref().or(meant) {
+            let sender = self.fingerprint_of_sender(&session.sender.folded);
+            self.queued.enter(queue_id, key, sender, held, now);
+        }
+    }
+
     /// What of this entity may be in the queue, oldest first: of a sender what it
     /// sent through its connector, of an organization what all of its connectors
     /// sent.

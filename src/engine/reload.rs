@@ -76,7 +76,7 @@ impl Engine {
         self.share(&plan, new, now);
         self.settings.store(Arc::clone(&settings));
         let mut moves = self.carry_out(plan, new, now);
-        self.forget_what_was_observed(&old.directory, new);
+        self.forget_what_was_observed(&old.directory, new, now);
         self.forgive_registered(new);
         self.after_change(new, &mut moves, now);
         moves
@@ -191,9 +191,18 @@ impl Engine {
 
     /// Evidence of a connector that was in observe mode and is in enforce mode
     /// now starts again: nobody is restricted for the past.
-    fn forget_what_was_observed(&self, old: &Directory, new: &Directory) {
+    fn forget_what_was_observed(&self, old: &Directory, new: &Directory, now: Timestamp) {
+        let enforced = |key: &ConnectorKey| {
+            old.terms(key).mode == Mode::Observe && new.terms(key).mode == Mode::Enforce
+        };
+        // Its mode is that of discovered connectors.
+        if enforced(&ConnectorKey::Overflow) {
+            for name in new.organizations() {
+                self.organizations.forget(&name, now);
+            }
+        }
         self.roster.for_each(|key, tally| {
-            if old.terms(key).mode == Mode::Observe && new.terms(key).mode == Mode::Enforce {
+            if enforced(key) {
                 tally.reset(false);
             }
         });
@@ -237,13 +246,18 @@ impl Engine {
                 self.table.note_keys(&listed.entity, &keys, now);
             }
             let mode = directory.terms_of(&listed.entity).mode;
-            if let Some(ConnectorKey::Named(name)) = listed.entity.connector()
-                && directory.named(name).is_none()
-            {
+            let is_gone = match &listed.entity {
+                Entity::Organization(name) => !directory.has_organization(name),
+                entity => matches!(
+                    entity.connector(),
+                    Some(ConnectorKey::Named(name)) if directory.named(name).is_none()
+                ),
+            };
+            if is_gone {
                 moves.lost.push(listed.entity.clone());
             } else if restriction.mark && mode == Mode::Enforce {
                 self.table.lift_mark(&listed.entity, now, ENFORCED_NOW);
-                self.forget_evidence(&listed.entity);
+                self.forget_evidence(&listed.entity, now);
                 moves.unmarked.push(listed.entity.clone());
             } else if !restriction.mark && !directory.refuses(restriction) {
                 moves.idle.push(listed.entity.clone());

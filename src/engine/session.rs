@@ -30,6 +30,8 @@ pub struct Session {
     pub(super) ignored: bool,
     /// Its name in HELO or EHLO.
     pub(super) helo: String,
+    /// The name of this host, folded, where it is known.
+    pub(super) host: String,
     /// The sender of the transaction.
     pub(super) sender: Envelope,
 }
@@ -69,6 +71,12 @@ impl Session {
     pub fn greet(&mut self, helo: &str) {
         self.helo.clear();
         self.helo.push_str(helo);
+    }
+
+    /// Tells the name of this host, which is registered by nature.
+    pub fn serve(&mut self, host: &str) {
+        self.host.clear();
+        self.host.push_str(&domain::fold(host).unwrap_or_default());
     }
 
     /// Who it is, unless it is left alone or was never settled.

@@ -170,6 +170,8 @@ impl Reader {
                 self.attempt(attempt, logged, moment);
             }
             Event::Removed { queue_id } => {
+                let at = moment.engine_time(logged);
+                self.engine.queued().remove(queue_id, Some(at));
                 if let Some(root) = self.trail.removed(queue_id, logged) {
                     let logged = Some(moment.engine_time(logged));
                     self.engine.forget_delivery(&root, logged, moment.now);
@@ -183,6 +185,10 @@ impl Reader {
         let Accepted { queue_id, client, original_queue_id, .. } = *accepted;
         let from = client.address;
         self.trail.came(queue_id, from, original_queue_id, logged);
+        if let Some(original) = original_queue_id {
+            let at = moment.engine_time(logged);
+            self.engine.queued().follow(original, queue_id, at);
+        }
         let is_filter = |from: IpAddr| from.is_loopback() || self.filters.contains(&from);
         if original_queue_id.is_none() && from.is_none_or(is_filter) {
             self.count_lost(|waiting| waiting.came(queue_id, moment.now));
@@ -206,6 +212,10 @@ impl Reader {
                 let relay = attempt.relay.and_then(|relay| relay.address);
                 self.filters.extend(relay.filter(|_| self.filters.len() < MOST_FILTERS));
                 let Some(next) = next else { return };
+                if !self.trail.is_removed(&next) {
+                    let at = moment.engine_time(logged);
+                    self.engine.queued().follow(attempt.queue_id, &next, at);
+                }
                 let root = self.trail.root(&next);
                 for told in self.waiting.take(&next) {
                     self.tell(&root, told, moment);

@@ -15,7 +15,7 @@ use super::{Params, envelope, envelope::Envelope, shared::Shared};
 use crate::{
     connector::{CertificateName, Identities, fold_address, fold_login},
     engine::{Session, Transaction},
-    header::{MAX_ADDRESSES, from_addresses, message_id},
+    header::{MAX_ADDRESSES, from_addresses, is_delivery_report, message_id},
     message::{Fate, Message, Recipient},
     verdict::Verdict,
 };
@@ -61,6 +61,8 @@ struct Headers {
     from: Vec<String>,
     message_id: Option<String>,
     spam: Option<bool>,
+    /// Of the one Content-Type that it has; of several none is believed.
+    report: Option<bool>,
 }
 
 impl Dialogue {
@@ -145,6 +147,7 @@ impl Dialogue {
         if let Some(host) = get(macros, c"j") {
             self.host.clear();
             self.host.push_str(&host);
+            self.session.serve(&host);
         }
         self.ours = std::mem::take(&mut self.pass);
         if self.ours {
@@ -200,7 +203,7 @@ impl Dialogue {
             message_id: self.headers.message_id.as_deref(),
             from: &self.headers.from,
             spam: self.headers.spam,
-            report: false,
+            report: self.headers.report == Some(true),
             size: self.envelope.size,
             host: Some(self.host.as_str()).filter(|host| !host.is_empty()),
         };
@@ -271,6 +274,7 @@ impl Headers {
         self.from.clear();
         self.message_id = None;
         self.spam = None;
+        self.report = None;
     }
 
     fn take(&mut self, name: &[u8], value: &[u8], params: &Params) {
@@ -281,6 +285,8 @@ impl Headers {
             self.from.extend(addresses.map(|address| address.as_str().to_owned()));
         } else if name.eq_ignore_ascii_case(b"Message-ID") && self.message_id.is_none() {
             self.message_id = message_id(value);
+        } else if name.eq_ignore_ascii_case(b"Content-Type") {
+            self.report = Some(self.report.is_none() && is_delivery_report(value));
         }
         if self.spam != Some(true) && params.spam_headers.wants(name) {
             self.spam = Some(params.spam_headers.matches(name, value));

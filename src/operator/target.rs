@@ -7,7 +7,7 @@ use crate::{
     timestamp::Timestamp,
     view::names,
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 impl Operator {
     /// The entity that `text` means: its full form, or a bare name, address or
@@ -74,6 +74,9 @@ impl Operator {
     /// or have something in force: a slip of the pen would do nothing.
     fn checked(&self, entity: Entity) -> Result<Entity, Failure> {
         let settings = self.engine.settings();
+        if let Entity::Organization(name) = &entity {
+            return self.checked_organization(name);
+        }
         match entity.as_connector() {
             Some(ConnectorKey::Named(name))
                 if settings.directory.named(name).is_none()
@@ -87,6 +90,21 @@ impl Operator {
             }
             _ => Ok(entity),
         }
+    }
+
+    /// An organization must be one, or have something in force.
+    fn checked_organization(&self, name: &Arc<str>) -> Result<Entity, Failure> {
+        let directory = &self.engine.settings().directory;
+        let entity = Entity::Organization(Arc::clone(name));
+        if directory.has_organization(name) || self.engine.table().holds(&entity) {
+            return Ok(entity);
+        }
+        let there: Vec<Entity> =
+            directory.organizations().into_iter().map(Entity::Organization).collect();
+        Err(Failure::no(format!(
+            "there is no organization {name:?} with connectors; there is {}",
+            names(&there, ", ")
+        )))
     }
 
     /// Known entities that a bare text can mean.

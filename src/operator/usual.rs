@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 impl Operator {
     pub(super) fn explain(&self, entity: &str, now: Timestamp) -> Result<Value, Failure> {
         let entity = self.find(entity, now)?;
+        if let Entity::Organization(_) = entity {
+            let view = view::explain_organization(&self.engine, &entity, now);
+            return to_value(&view.ok_or_else(|| Failure::no(self.why_not_counted(&entity)))?);
+        }
         let view = view::explain(&self.engine, &entity, now)
             .ok_or_else(|| Failure::no(self.why_not_counted(&entity)))?;
         to_value(&view)

@@ -12,7 +12,7 @@ pub use watch::{Case, NearMiss, Outcomes, Slowed, Suspicion};
 
 use super::mail::{Abandoned, Answer, End, Mail, Provider, Sink, Who};
 use crate::{
-    connector::ConnectorKey,
+    connector::{ConnectorKey, Entity},
     directory::Resolution,
     engine::{Engine, Memory, Session, Settings, Transaction},
     message::{Delivery, Fate, Message, Recipient, Sender},
@@ -153,7 +153,9 @@ impl Lane {
             return None;
         }
         let held = |entity| self.engine.table().in_force(entity, now);
-        let mut held = resolution.enforced.iter().filter_map(held);
+        let organization = Entity::Organization(Arc::clone(&resolution.terms.organization));
+        let mut held =
+            resolution.enforced.iter().chain(std::iter::once(&organization)).filter_map(held);
         held.find(|held| self.settings.directory.refuses(&held.restriction))
     }
 

@@ -57,11 +57,13 @@ fn apply(standing: &mut Standing, event: Event) {
     match event {
         Event::Restricted(restriction) => {
             // A restriction ends an exemption and a grace.
-            *standing = Standing { restriction: Some(restriction), ..Standing::default() };
+            let raised = standing.raised.take();
+            *standing = Standing { restriction: Some(restriction), raised, ..Standing::default() };
         }
-        Event::Lifted { grace, .. } => {
+        Event::Lifted { grace, raised, .. } => {
             standing.restriction = None;
             standing.grace = grace;
+            standing.raised = raised;
         }
         Event::Trusted { trust, .. } => standing.trust = Some(trust),
         Event::Untrusted { .. } => standing.trust = None,

@@ -2,6 +2,9 @@
 //! it, and what it would take to be suspicious or compromised.
 
 mod needed;
+mod organization;
+
+pub use organization::{OrganizationView, explain_organization, raised_sentence};
 
 use super::{ListView, State, sentence};
 use crate::{
@@ -9,9 +12,8 @@ use crate::{
     directory::Terms,
     engine::{Engine, Settings},
     judge::{Judgement, Past, fuse},
-    model::Model,
     pending::Feedback,
-    record::{CaseId, Finding, Grace, SignalName, Unit},
+    record::{CaseId, Finding, Raised, SignalName, Unit},
     signal::{Context, Life},
     tally::Tally,
     throttle::in_flight_limit,
@@ -66,6 +68,8 @@ pub struct ExplainView {
     pub compromised_at: f32,
     /// End of the grace after an unblock.
     pub grace_until: Option<Timestamp>,
+    /// How much its levels were raised because a restriction of it was wrong.
+    pub raised: Option<Raised>,
     /// When it was first counted.
     pub first_seen: Timestamp,
     /// Days that went into what is usual for it.
@@ -165,7 +169,13 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
     let grace = engine.table().grace(entity, now);
     let life = tally.life(&context);
     let scores = tally.scores(&context);
-    let past = Past { was: tally.judgement(), learning: life.learning, grace: grace.as_ref() };
+    let raised = engine.table().raised(entity, now);
+    let past = Past {
+        was: tally.judgement(),
+        learning: life.learning,
+        grace: grace.as_ref(),
+        raised: raised.as_ref(),
+    };
     let judged = Judged { scores, past, life, profile: context.profile, model: context.model };
     let entries = engine.table().list(now);
     let standing = entries.iter().find(|entry| entry.entity == *entity);
@@ -177,9 +187,10 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
         state: standing.as_ref().map(|standing| standing.state),
         case: standing.and_then(|standing| standing.case),
         score: fuse(&scores),
-        suspicious_at: context.model.suspicious,
-        compromised_at: compromised_at(context.model, grace.as_ref()),
+        suspicious_at: past.suspicious_at(context.model),
+        compromised_at: past.compromised_at(context.model),
         grace_until: grace.as_ref().map(|grace| grace.until),
+        raised: raised.clone(),
         first_seen: tally.first_seen(),
         days_learned: tally.days_learned(),
         feedback: context.feedback,
@@ -194,14 +205,6 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
             .map(|found| signal(&judged, found, off_because(found.signal, terms, life, &context)))
             .collect(),
     })
-}
-
-fn compromised_at(model: &Model, grace: Option<&Grace>) -> f32 {
-    match grace {
-        None => model.compromised,
-        Some(grace) if grace.signals.is_empty() => model.grace_by_hand,
-        Some(_) => model.grace_times * model.compromised,
-    }
 }
 
 fn reference(tally: &Tally, context: &Context<'_>) -> ReferenceView {

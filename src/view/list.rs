@@ -1,11 +1,11 @@
 //! What is restricted, trusted, in grace or suspicious, an entity a line.
 
-use super::{FindingView, largest, sentence, why};
+use super::{FindingView, largest, raised_sentence, sentence, why};
 use crate::{
     connector::Entity,
     engine::Engine,
     judge::Judgement,
-    record::{Actor, CaseId},
+    record::{Actor, CaseId, Raised},
     restriction::{InForce, Listed as Entry},
     tally::Tally,
     timestamp::Timestamp,
@@ -33,6 +33,8 @@ pub enum State {
     Grace,
     /// It is warned of.
     Suspicious,
+    /// A restriction of it was wrong: it takes more to restrict it.
+    Raised,
 }
 
 /// One line of a list.
@@ -40,7 +42,7 @@ pub enum State {
 pub struct ListView {
     /// Who.
     pub entity: Entity,
-    /// `connector`.
+    /// `connector`, `sender` or `organization`.
     pub kind: String,
     /// What it is.
     pub state: State,
@@ -74,6 +76,9 @@ pub struct ListView {
     pub held: u64,
     /// When it last tried (of a suspicion: when it was last slowed down).
     pub last_attempt: Option<Timestamp>,
+    /// How much its levels are raised because a restriction of it was wrong.
+    #[serde(default)]
+    pub raised: Option<Raised>,
 }
 
 impl ListView {
@@ -102,7 +107,7 @@ impl ListView {
             refused: held.attempts.refused.load(Relaxed),
             held: held.attempts.held_messages.load(Relaxed),
             last_attempt: held.attempts.last(),
-            ..Self::empty(engine, restriction.entity.clone(), State::Restricted)
+            ..Self::empty(engine, restriction.entity.clone(), State::Restricted, now)
         }
     }
 
@@ -121,15 +126,27 @@ impl ListView {
                 until: Some(trust.until),
                 by: Some(trust.by.clone()),
                 reason: trust.reason.clone(),
-                ..Self::empty(engine, entry.entity.clone(), State::Trusted)
+                ..Self::empty(engine, entry.entity.clone(), State::Trusted, now)
             };
         }
-        let grace = standing.grace.as_ref();
+        let Some(grace) = &standing.grace else {
+            let raised = standing.raised.as_ref();
+            return Self {
+                case: raised.map(|raised| raised.case),
+                since: raised.map(|raised| raised.since),
+                until: raised.map(|raised| raised.until),
+                reason: raised.map(raised_sentence).unwrap_or_default(),
+                ..Self::empty(engine, entry.entity.clone(), State::Raised, now)
+            };
+        };
         Self {
-            case: grace.map(|grace| grace.case),
-            until: grace.map(|grace| grace.until),
-            reason: "unblocked a short time ago".into(),
-            ..Self::empty(engine, entry.entity.clone(), State::Grace)
+            case: Some(grace.case),
+            until: Some(grace.until),
+            reason: match &standing.raised {
+                Some(raised) => format!("unblocked a short time ago; {}", raised_sentence(raised)),
+                None => "unblocked a short time ago".into(),
+            },
+            ..Self::empty(engine, entry.entity.clone(), State::Grace, now)
         }
     }
 
@@ -151,19 +168,22 @@ impl ListView {
             findings: findings.iter().map(FindingView::from).collect(),
             passed_messages: tally.passed().0.into(),
             passed_recipients: tally.passed().1.into(),
-            ..Self::empty(engine, entity, State::Suspicious)
+            ..Self::empty(engine, entity, State::Suspicious, now)
         }
     }
 
-    fn empty(engine: &Engine, entity: Entity, state: State) -> Self {
+    fn empty(engine: &Engine, entity: Entity, state: State, now: Timestamp) -> Self {
         let settings = engine.settings();
-        let directory = &settings.directory;
-        let terms = directory.terms_of(&entity);
+        let organization = match &entity {
+            Entity::Organization(name) => name,
+            entity => &settings.directory.terms_of(entity).organization,
+        };
         Self {
             kind: entity.kind().to_owned(),
+            organization: Arc::clone(organization),
+            raised: engine.table().raised(&entity, now),
             entity,
             state,
-            organization: Arc::clone(&terms.organization),
             case: None,
             action: None,
             scope: None,
@@ -202,7 +222,7 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
         let entity = Entity::from(key.clone());
         match at.get(&entity).and_then(|at| list.get_mut(*at)) {
             None => list.push(ListView::suspicious(engine, entity, tally, now)),
-            Some(view) if view.state == State::Grace => {
+            Some(view) if matches!(view.state, State::Grace | State::Raised) => {
                 let findings = engine.findings(key, tally, now);
                 if let Some(finding) = findings.first() {
                     view.reason = format!("{}; suspicious: {}", view.reason, sentence(finding));

@@ -30,10 +30,12 @@ pub fn log_line(record: &Record) -> String {
             }
             line
         }
-        Event::Lifted { case, reason, .. } => {
+        Event::Lifted { case, reason, raised, .. } => {
+            let raised = raised.as_ref().map(|raised| format!(" raised={}", raised.times));
             format!(
-                "lifted entity={entity} case={case} by={} reason={reason:?}",
-                word(&record.by.to_string())
+                "lifted entity={entity} case={case} by={}{} reason={reason:?}",
+                word(&record.by.to_string()),
+                raised.unwrap_or_default()
             )
         }
         Event::Trusted { trust, .. } => format!(
@@ -142,6 +144,7 @@ mod tests {
             case: CaseId(1),
             reason: "two\nlines \u{1b}[31m".into(),
             grace: None,
+            raised: None,
         };
         assert_eq!(
             log_line(&record(lifted)),

@@ -36,7 +36,8 @@ const KEYS: [&str; 21] = [
     "messages_per_hour",
     "recipients_per_hour",
 ];
-const CONNECTOR_KEYS: [&str; 13] = [
+const CONNECTOR_KEYS: [&str; 14] = [
+    "organization",
     "clients",
     "cert",
     "logins",
@@ -114,7 +115,8 @@ impl Config {
 
     pub(crate) fn settings(&self) -> Outcome<Settings> {
         let global = &self.global;
-        let terms = terms(global, &Terms::default())?;
+        let above = Terms { organization: "default".into(), ..Terms::default() };
+        let terms = terms(global, &above)?;
         let named = |(name, table): (&String, &Table)| named(name, table, &terms);
         let params = Params {
             connectors: self.connectors.iter().map(named).collect::<Outcome<_>>()?,
@@ -155,6 +157,11 @@ fn terms(table: &Table, above: &Terms) -> Outcome<Terms> {
         messages_per_hour: one(table, "messages_per_hour")?,
         recipients_per_hour: one(table, "recipients_per_hour")?,
     };
+    if let Some(name) = list(table, "organization").next() {
+        // Its domains are those of its connectors, and not the others'.
+        terms.organization = name.into();
+        terms.registered = DomainSet::default();
+    }
     add_domains(&mut terms.registered, table, "registered")?;
     Ok(terms)
 }

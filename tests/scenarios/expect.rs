@@ -70,11 +70,19 @@ pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
             claim(held.is_none(), || format!("it is: {held:?}"))
         }
         "not" => {
-            let what = words.next("trusted or grace")?;
+            let what = words.next("trusted, grace or raised")?;
             let held = standing(engine, what, words, now)?;
             claim(!held, || format!("it is in force: {what}"))
         }
-        what @ ("trusted" | "grace") => {
+        "raised" if words.skip("by") => {
+            let times = words.parse::<f32>("how many times")?;
+            let raised = engine.table().raised(&words.parse("an entity")?, now);
+            words.end()?;
+            claim(raised.as_ref().is_some_and(|raised| raised.times == times), || {
+                format!("it is {raised:?}")
+            })
+        }
+        what @ ("trusted" | "grace" | "raised") => {
             let held = standing(engine, what, words, now)?;
             claim(held, || format!("it is not in force: {what}"))
         }
@@ -83,6 +91,10 @@ pub(crate) fn check(world: &World, words: &mut Words<'_>) -> Outcome {
             let (expected, found) =
                 (words.parse::<usize>("a number")?, notices(world, kind, entity)?);
             claim(found == expected, || format!("there were {found}: {:?}", world.notices))
+        }
+        "organization" => {
+            let entity: Entity = words.parse("an entity")?;
+            compare(&organization(engine, &entity, now)?, words)
         }
         other => Err(format!("{other:?} can't be expected")),
     }
@@ -287,13 +299,26 @@ fn restriction(held: &InForce) -> Facts {
     facts
 }
 
+fn organization(engine: &Engine, entity: &Entity, now: Timestamp) -> Outcome<Facts> {
+    let Entity::Organization(name) = entity else { return Err("it is none".into()) };
+    let state = engine.organization(name, now).ok_or("there is none of this name")?;
+    Ok([
+        ("bad", format!("{:.1}", state.share.bad)),
+        ("of", format!("{:.1}", state.share.all)),
+        ("connectors", state.restricted.len().to_string()),
+        ("needed", state.needed.to_string()),
+    ]
+    .into())
+}
+
 fn standing(engine: &Engine, what: &str, words: &mut Words<'_>, now: Timestamp) -> Outcome<bool> {
     let entity: Entity = words.parse("an entity")?;
     words.end()?;
     match what {
         "trusted" => Ok(engine.table().trust(&entity, now).is_some()),
         "grace" => Ok(engine.table().grace(&entity, now).is_some()),
-        _ => Err(format!("{what:?} is neither trusted nor grace")),
+        "raised" => Ok(engine.table().raised(&entity, now).is_some()),
+        _ => Err(format!("{what:?} is none of trusted, grace and raised")),
     }
 }
 

@@ -26,6 +26,7 @@ struct Open {
     size: Option<u64>,
     from: Vec<String>,
     spam: Option<bool>,
+    report: bool,
     queue_id: Option<String>,
     wanted: Option<Wanted>,
     accepted: Vec<String>,
@@ -137,6 +138,7 @@ impl Client {
         let sender = words.next("a sender")?;
         let qualified = sender.contains('@') || sender == "<>";
         let sender = if qualified { sender.to_owned() } else { format!("{sender}@{}", scene.host) };
+        self.session.serve(scene.host);
         let transaction = scene.engine.begin(&mut self.session, &envelope(&sender, qualified));
         let mut open = Open {
             transaction,
@@ -145,6 +147,7 @@ impl Client {
             size: None,
             from: Vec::new(),
             spam: None,
+            report: false,
             queue_id: None,
             wanted: None,
             accepted: Vec::new(),
@@ -161,6 +164,8 @@ impl Client {
                     "no" => false,
                     word => return Err(format!("{word:?} is neither yes nor no")),
                 });
+            } else if words.skip("report") {
+                open.report = true;
             } else if words.skip("id") {
                 open.queue_id = Some(words.next("a queue id")?.to_owned());
             } else if words.skip("fate") {
@@ -238,7 +243,7 @@ impl Client {
             message_id: None,
             from: &open.from,
             spam: open.spam,
-            report: false,
+            report: open.report,
             size: open.size,
             host: Some(scene.host),
         };

@@ -10,7 +10,7 @@ use crate::{
 };
 use connguard::{
     connector::{ConnectorKey, Entity},
-    engine::{Blocked, Engine, Memory, Notice, Waiting},
+    engine::{Blocked, Engine, Memory, Notice, Unblocked, Waiting},
     record::{Actor, Live, Record, Snapshot, Trust},
     restriction, tally,
     timestamp::{Timestamp, parse_span},
@@ -291,8 +291,11 @@ impl World {
         let command = words.next("a command")?;
         let entity: Entity = words.parse("an entity")?;
         let (mut span, mut action) = (None, None);
+        let (mut false_positive, mut force) = (false, false);
         while let Some(word) = words.any() {
             match word {
+                "false_positive" => false_positive = true,
+                "force" => force = true,
                 "for" | "grace" => span = Some(span_of(words.next("a span")?)?),
                 "action" => action = Some(words.parse("an action")?),
                 _ => return Err(format!("{word:?} is not understood here")),
@@ -306,10 +309,13 @@ impl World {
                 let done = engine.block(blocked, by, now);
                 done.map(drop).map_err(|error| error.to_string())
             }
-            "unblock" => engine
-                .unblock(&entity, &reason, span, by, now)
-                .map(drop)
-                .ok_or_else(|| "not restricted".into()),
+            "unblock" => match engine.still_bad(&entity, now) {
+                Some(bad) if !force => Err(bad.to_string()),
+                _ => engine
+                    .unblock(&entity, &reason, Unblocked { grace: span, false_positive }, by, now)
+                    .map(drop)
+                    .ok_or_else(|| "not restricted".into()),
+            },
             "trust" => {
                 let until = now.plus(span.ok_or("for how long?")?);
                 let trust = Trust { since: now, until, by, reason };
@@ -398,6 +404,7 @@ fn live(snapshot: Snapshot, now: Timestamp) -> Vec<Live> {
                 .filter(|restriction| restriction.until.is_none_or(|until| now < until));
             standing.trust = standing.trust.take().filter(|trust| now < trust.until);
             standing.grace = standing.grace.take().filter(|grace| now < grace.until);
+            standing.raised = standing.raised.take().filter(|raised| now < raised.until);
             live
         })
         .filter(|live| !live.standing.is_empty())

@@ -32,10 +32,8 @@ impl Book {
             Event::Lifted { entity, case, reason, .. } => {
                 let by_the_clock = *by == Actor::Daemon && reason == TIME_IS_OVER;
                 let what = if by_the_clock { What::Expired } else { What::Lifted };
-                state.change(*case, |file| {
-                    file.restricted.remove(entity);
-                    file.step(step(what, entity, reason));
-                });
+                state.free(*case, entity);
+                state.change(*case, |file| file.step(step(what, entity, reason)));
             }
             Event::Trusted { entity, trust } => {
                 let until = format!("{} (until {})", trust.reason, trust.until.local());
@@ -92,8 +90,8 @@ impl Book {
             .map(|(case, entity)| (case, entity.clone()))
             .collect();
         for (case, entity) in gone {
+            state.free(case, &entity);
             state.change(case, |file| {
-                file.restricted.remove(&entity);
                 file.step(Step {
                     at: file.active,
                     by: Actor::Daemon,
@@ -115,9 +113,8 @@ impl State {
         if !self.files.contains_key(&held.case) {
             self.put(CaseFile::new(held.case, held.entity.root(), at), at);
         }
+        self.hold(held.case, &held.entity);
         self.change(held.case, |file| {
-            file.closed = None;
-            file.restricted.insert(held.entity.clone());
             if file.material.samples.is_empty() {
                 file.material.samples.clone_from(&held.samples);
             }
@@ -150,20 +147,15 @@ impl State {
 
     /// Takes in that the entity of `step` inherited a restriction.
     fn inherit(&mut self, held: &Restriction, step: Step) {
-        self.change(held.case, |file| {
-            if file.restricted.insert(step.entity.clone()) {
-                file.closed = None;
-                file.step(step);
-            }
-        });
+        if self.hold(held.case, &step.entity) {
+            self.change(held.case, |file| file.step(step));
+        }
     }
 
     /// Nothing is in force for this entity any more: others have it.
     fn take(&mut self, from: &Entity) {
         for case in self.open.get(&from.root()).cloned().unwrap_or_default() {
-            self.change(case, |file| {
-                file.restricted.remove(from);
-            });
+            self.free(case, from);
         }
     }
 
@@ -172,6 +164,7 @@ impl State {
             if self.files.get(&case).is_none_or(|kept| kept.file.root != *from) {
                 continue;
             }
+            self.unindex(case);
             self.change(case, |file| {
                 file.root = to.root();
                 if file.last(What::Moved, to).is_none_or(|step| step.at < now) {
@@ -185,6 +178,7 @@ impl State {
                     });
                 }
             });
+            self.index(case);
         }
     }
 }

@@ -1,0 +1,183 @@
+//! What the book holds, and by what a case is found.
+
+use super::{MOST_CLOSED, MOST_SUSPICIOUS};
+use crate::{
+    case::{CaseFile, Material, Step, What},
+    connector::Entity,
+    record::{Actor, CaseId},
+    timestamp::Timestamp,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// A case in memory.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) file: Arc<CaseFile>,
+    /// What was collected before the present evidence began.
+    pub(super) earlier: Option<Box<Material>>,
+    /// When the present evidence began, as far as there is some.
+    pub(super) collected: Option<Timestamp>,
+    /// It was counted up since it was given to the disk; that can wait.
+    pub(super) counted: bool,
+}
+
+impl Kept {
+    fn new(file: CaseFile) -> Self {
+        Self { file: Arc::new(file), earlier: None, collected: None, counted: false }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) files: BTreeMap<CaseId, Kept>,
+    /// The open cases of a root, and of the roots of what is restricted in them.
+    pub(super) open: HashMap<Entity, BTreeSet<CaseId>>,
+    /// Open ones of which nothing is restricted, ...
+    pub(super) suspicious: BTreeSet<CaseId>,
+    /// ... and those that are over.
+    pub(super) over: BTreeSet<CaseId>,
+    /// The newest number among all that there ever were here.
+    pub(super) newest: Option<CaseId>,
+    pub(super) dirty: BTreeSet<CaseId>,
+    pub(super) looked: Timestamp,
+    pub(super) closed: bool,
+}
+
+impl State {
+    pub(super) fn open_case(&self, root: &Entity) -> Option<CaseId> {
+        self.open.get(root)?.last().copied()
+    }
+
+    /// Takes in a case.
+    pub(super) fn put(&mut self, file: CaseFile, now: Timestamp) {
+        let case = file.case;
+        self.newest = self.newest.max(Some(case));
+        self.files.insert(case, Kept::new(file));
+        self.index(case);
+        self.dirty.insert(case);
+        self.make_room(now);
+    }
+
+    /// Changes a case, but nothing by which it is found; says whether it is there.
+    pub(super) fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
+        let Some(kept) = self.files.get_mut(&case) else { return false };
+        change(Arc::make_mut(&mut kept.file));
+        kept.counted = false;
+        self.dirty.insert(case);
+        true
+    }
+
+    /// An entity is restricted in this case, which goes on with it. Says whether
+    /// that is new.
+    pub(super) fn hold(&mut self, case: CaseId, entity: &Entity) -> bool {
+        let Some(kept) = self.files.get_mut(&case) else { return false };
+        let file = Arc::make_mut(&mut kept.file);
+        let root = (file.closed.take().is_some()).then(|| file.root.clone());
+        let is_new = file.restricted.insert(entity.clone());
+        self.over.remove(&case);
+        self.suspicious.remove(&case);
+        self.dirty.insert(case);
+        for root in root.into_iter().chain([entity.root()]) {
+            self.open.entry(root).or_default().insert(case);
+        }
+        is_new
+    }
+
+    /// An entity is not restricted in this case any more.
+    pub(super) fn free(&mut self, case: CaseId, entity: &Entity) {
+        let Some(kept) = self.files.get_mut(&case) else { return };
+        let file = Arc::make_mut(&mut kept.file);
+        if !file.restricted.remove(entity) {
+            return;
+        }
+        self.dirty.insert(case);
+        let root = entity.root();
+        if file.restricted.is_empty() && file.is_open() {
+            self.suspicious.insert(case);
+        }
+        if root != file.root && !file.restricted.iter().any(|other| other.root() == root) {
+            self.forget(&root, case);
+        }
+    }
+
+    /// Ends a case.
+    pub(super) fn end(&mut self, case: CaseId, now: Timestamp, reason: &str) {
+        self.unindex(case);
+        self.change(case, |file| {
+            file.step(Step {
+                at: now,
+                by: Actor::Daemon,
+                what: What::Over,
+                entity: file.root.clone(),
+                reason: reason.to_owned(),
+                findings: Vec::new(),
+            });
+            file.closed = Some(now);
+        });
+        self.index(case);
+        self.make_room(now);
+    }
+
+    /// Ends and forgets the oldest of too many cases.
+    fn make_room(&mut self, now: Timestamp) {
+        if self.suspicious.len() > MOST_SUSPICIOUS
+            && let Some(oldest) = self.suspicious.first().copied()
+        {
+            self.end(oldest, now, "there were too many suspicions at a time");
+        }
+        while self.over.len() > MOST_CLOSED {
+            let Some(oldest) = self.over.pop_first() else { return };
+            self.files.remove(&oldest);
+            self.dirty.remove(&oldest);
+        }
+    }
+
+    /// Counts are given to the disk now.
+    pub(super) fn give_counts(&mut self) {
+        for (case, kept) in &mut self.files {
+            if std::mem::take(&mut kept.counted) {
+                self.dirty.insert(*case);
+            }
+        }
+    }
+
+    pub(super) fn index(&mut self, case: CaseId) {
+        let Some(kept) = self.files.get(&case) else { return };
+        if !kept.file.is_open() {
+            self.over.insert(case);
+            return;
+        }
+        if kept.file.restricted.is_empty() {
+            self.suspicious.insert(case);
+        }
+        for root in roots(&kept.file) {
+            self.open.entry(root).or_default().insert(case);
+        }
+    }
+
+    pub(super) fn unindex(&mut self, case: CaseId) {
+        let Some(kept) = self.files.get(&case) else { return };
+        self.over.remove(&case);
+        self.suspicious.remove(&case);
+        for root in roots(&kept.file) {
+            self.forget(&root, case);
+        }
+    }
+
+    fn forget(&mut self, root: &Entity, case: CaseId) {
+        if let Some(cases) = self.open.get_mut(root) {
+            cases.remove(&case);
+            if cases.is_empty() {
+                self.open.remove(root);
+            }
+        }
+    }
+}
+
+/// The roots that a case is about.
+fn roots(file: &CaseFile) -> BTreeSet<Entity> {
+    file.restricted.iter().map(Entity::root).chain([file.root.clone()]).collect()
+}
