@@ -92,6 +92,7 @@ fn a_false_positive_takes_more_the_next_time() {
     // No grace: it is its own level that is higher now, for good.
     site.daemon.kill9();
     site.daemon.start_again();
+    site.send(CLIENT, OURS, REMOTE).assert_accepted();
     let text = explained(&site).to_lowercase();
     assert!(text.contains("false positive"), "{text}");
     let (second, refusal) = passed(&site, 100);
@@ -131,7 +132,8 @@ fn what_was_refused_is_told_and_the_history_has_it_all() {
     }
     let lifted = unblock(&site, &["--force", "--grace", "2h"]).done();
     // Whoever lifts it knows what comes back: what the client will retry.
-    assert!(lifted.stdout.contains("retr"), "{lifted:#?}");
+    assert!(lifted.stdout.contains("refused since: 6"), "{lifted:#?}");
+    assert!(lifted.stdout.contains("again"), "{lifted:#?}");
     site.daemon.kill9();
     site.daemon.start_again();
     let kinds = || -> Vec<String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::harness::postfix::Settings;
 use super::harness::sink::{HandBack, Sink};
 use super::harness::site::{OURS, Site};
 use super::harness::{SOON, free_port, wait_for};
@@ -53,6 +54,13 @@ fn wait_shown(site: &Site, what: &str, wanted: &BTreeSet<String>) {
     }
 }
 
+/// Nothing is tried again while the test looks at it.
+fn rarely(settings: &mut Settings) {
+    for name in ["queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"] {
+        settings.set(name, "1h");
+    }
+}
+
 /// Sends messages that no server takes for now.
 fn stuck(site: &Site, client: &str, from: &str, n: usize) {
     let mut session = site.client(client);
@@ -70,12 +78,7 @@ fn queue_command(site: &Site, command: &str, what: &str) -> String {
 
 #[test]
 fn hold_and_release_touch_what_an_entity_has_in_the_queue_and_nothing_else() {
-    let site = Site::following(|_, settings| {
-        // Nothing is tried again while the test looks at it.
-        for name in ["queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"] {
-            settings.set(name, "1h");
-        }
-    });
+    let site = Site::following(|_, settings| rarely(settings));
     let (bad, good) = ("carol@example.org", "dave@example.org");
     stuck(&site, CLIENT, bad, 4);
     stuck(&site, HONEST, good, 3);
@@ -103,9 +106,7 @@ fn hold_and_release_touch_what_an_entity_has_in_the_queue_and_nothing_else() {
 fn only_the_senders_own_mail_is_held() {
     let site = Site::following(|config, settings| {
         config.connector("hub", &format!("clients = [\"{CLIENT}\"]"));
-        for name in ["queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"] {
-            settings.set(name, "1h");
-        }
+        rarely(settings);
     });
     let (bad, good) = ("carol@example.org", "dave@example.org");
     stuck(&site, CLIENT, bad, 3);
@@ -185,9 +186,7 @@ fn nothing_in_the_queue_is_said() {
 #[test]
 fn what_waits_is_known_after_a_restart() {
     let mut site = Site::following(|_, settings| {
-        for name in ["queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"] {
-            settings.set(name, "1h");
-        }
+        rarely(settings);
     });
     stuck(&site, CLIENT, OURS, 3);
     let waiting = wait_ids(&site, OURS, Some("deferred"), 3);
