@@ -1,2 +1,256 @@
 //! Alerts: what is due to be told, once, and the channels that tell it (mail,
-//! webhook, command). No channel delays mail, or another channel.
+//! webhook, command).
+//!
+//! One thread, the herald's, looks once a second at the cases, the restriction
+//! table and the clock, and finds what is due: what a case holds that its list
+//! of what was told lacks. So nothing hangs on a queue, and nothing is told
+//! again because of a restart. Things that leave no trace (a new connector, a
+//! change, a silence, a trouble of our own) wait in a bounded list.
+//!
+//! - At most one alert a minute: the first goes at once; what comes within the
+//!   minute goes as itself if it is one, and as one digest if it is several.
+//! - An alert is written to the outbox first, then noted in its case, then sent.
+//!   After a crash the outbox puts right what a case lacks and sends what was not
+//!   sent; only an alert that a receiver had accepted and whose note was not yet
+//!   on disk is sent twice, with the same Message-ID.
+//! - Every channel has a thread, a queue and a backoff of its own. None delays
+//!   mail, the engine, or another channel.
+
+mod channel;
+mod command;
+mod due;
+mod herald;
+mod mail;
+mod outbox;
+mod params;
+mod post;
+mod silent;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod webhook;
+
+pub use channel::Outcome;
+pub use herald::Tested;
+pub use outbox::{Listed, Sent};
+pub use params::{Channel, Command, Mail, Params, Secret, Webhook, address};
+pub use post::ChannelStatus;
+pub use trouble::Trouble;
+
+use crate::{
+    engine::{Engine, Notice},
+    timestamp::Timestamp,
+};
+use herald::Herald;
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// How often the herald looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a test of the channels may take.
+pub const TEST_TAKES: Duration = Duration::from_secs(20);
+
+/// What the herald is told.
+enum Message {
+    Notices(Vec<Notice>),
+    Troubles(Vec<Trouble>),
+    Reconfigure(Box<Params>),
+    /// A channel is done with an alert.
+    Outcome(Outcome),
+    Test(Sender<Vec<Tested>>),
+    Stop,
+}
+
+/// How alerts are doing.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct Status {
+    /// Alerts that a channel took, since the start; each channel counts.
+    pub sent: u64,
+    /// Alerts that a channel gave up, since the start.
+    pub failed: u64,
+    /// Alerts that wait for a channel.
+    pub queued: u64,
+    /// Each channel.
+    pub channels: Vec<ChannelStatus>,
+    /// Why the outbox can't be written.
+    #[serde(skip)]
+    pub error: Option<String>,
+    /// The outbox.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+impl Status {
+    /// What an operator should know, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let failing = |channel: &ChannelStatus| {
+            let error = channel.error.as_ref()?;
+            Some(format!(
+                "alerts by {} fail ({error}): {} wait; put it right, and try it with `connguard alerts test`",
+                channel.channel, channel.queued
+            ))
+        };
+        let outbox = self.error.as_ref().map(|error| {
+            format!(
+                "what was told can't be written to {} ({error}): a restart may tell it again; free space or mend the disk",
+                self.path.display()
+            )
+        });
+        self.channels.iter().filter_map(failing).chain(outbox).collect()
+    }
+}
+
+/// What the threads share with whoever asks.
+#[derive(Default)]
+struct Shared {
+    status: Mutex<Status>,
+    listed: Mutex<Vec<Listed>>,
+}
+
+/// The running alerts. Dropping it is [`stop`](Self::stop).
+pub struct Handle {
+    shared: Arc<Shared>,
+    running: Mutex<Option<(JoinHandle<()>, Sender<Message>)>>,
+}
+
+/// Starts the herald and its channels. To be called once the cases are restored.
+/// `folder` is the state directory, `down` how long nobody ran before this start,
+/// as far as that is known; `now` is engine time.
+///
+/// # Errors
+/// Where a thread can't be started.
+pub fn spawn(
+    params: Params,
+    engine: Arc<Engine>,
+    folder: &Path,
+    down: Duration,
+    now: impl Fn() -> Timestamp + Send + Sync + 'static,
+) -> io::Result<Handle> {
+    let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(now);
+    let (sender, messages) = channel();
+    let shared = Arc::new(Shared::default());
+    let herald = Herald::start(params, engine, folder, down, Arc::clone(&now), &sender)?;
+    shared.note(&herald);
+    let run = {
+        let shared = Arc::clone(&shared);
+        move || run(herald, &messages, &shared, &*now)
+    };
+    let thread = std::thread::Builder::new().name("alert".into()).spawn(run)?;
+    Ok(Handle { shared, running: Mutex::new(Some((thread, sender))) })
+}
+
+impl Shared {
+    fn note(&self, herald: &Herald) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = herald.status();
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = herald.list();
+    }
+}
+
+impl Handle {
+    /// Tells what the engine had to tell.
+    pub fn hear(&self, notices: Vec<Notice>) {
+        if !notices.is_empty() {
+            self.send(Message::Notices(notices));
+        }
+    }
+
+    /// Tells all troubles that there are at present. One that lasts is alerted
+    /// once.
+    pub fn troubles(&self, troubles: Vec<Trouble>) {
+        self.send(Message::Troubles(troubles));
+    }
+
+    /// Puts new parameters in force. What waits for a channel goes where that
+    /// leads now.
+    pub fn reconfigure(&self, params: Params) {
+        self.send(Message::Reconfigure(Box::new(params)));
+    }
+
+    /// How alerts are doing.
+    pub fn status(&self) -> Status {
+        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was told, newest first.
+    pub fn list(&self) -> Vec<Listed> {
+        self.shared.listed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends an alert through every channel at once, and waits for what comes of
+    /// it, [`TEST_TAKES`] at the most. Empty where no channel is configured,
+    /// nothing where nobody answers any more. Blocks.
+    pub fn test(&self) -> Option<Vec<Tested>> {
+        let (sender, results) = channel();
+        self.send(Message::Test(sender));
+        // The herald answers in time; a little later it never will.
+        results.recv_timeout(TEST_TAKES + 5 * LOOK_EVERY).ok()
+    }
+
+    /// Ends the threads. What a channel sends at this moment it may finish; what
+    /// still waits is sent after the next start. Blocks for a few seconds at the
+    /// most.
+    pub fn stop(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((thread, sender)) = running.take() {
+            let _ = sender.send(Message::Stop);
+            // Panics are caught there.
+            let _ = thread.join();
+        }
+    }
+
+    fn send(&self, message: Message) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, sender)) = &*running {
+            // A herald that ended tells nothing any more.
+            let _ = sender.send(message);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Looks, until nobody can tell it anything any more.
+fn run(
+    mut herald: Herald,
+    messages: &Receiver<Message>,
+    shared: &Shared,
+    now: &(dyn Fn() -> Timestamp + Send + Sync),
+) {
+    let mut failed = false;
+    loop {
+        let message = match messages.recv_timeout(LOOK_EVERY) {
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+        };
+        // Alerts must not end because one look failed.
+        let look = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(message) = message {
+                herald.take(message, now());
+            }
+            herald.look(now());
+            shared.note(&herald);
+        }));
+        if look.is_err() && !std::mem::replace(&mut failed, true) {
+            tracing::error!("alerts: a look failed, which is a fault of connguard; they go on");
+        }
+    }
+    herald.stop();
+    for message in messages.try_iter() {
+        herald.take(message, now());
+    }
+    shared.note(&herald);
+}

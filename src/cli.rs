@@ -1,5 +1,6 @@
 //! The command line: arguments to exit code. Each subcommand has its file.
 
+mod alerts;
 mod ask;
 mod check;
 mod explain;
@@ -188,6 +189,14 @@ enum Command {
     Hold(hold::Options),
     /// Let what was put on hold go again. Only root may.
     Release(hold::Options),
+    /// List what administrators were told, newest first.
+    #[command(args_conflicts_with_subcommands = true)]
+    Alerts {
+        #[command(subcommand)]
+        what: Option<alerts::What>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show who did what, when and why, oldest first.
     History {
         /// Of this entity only.
@@ -328,6 +337,10 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Top(options) => top::top(socket, options),
         Command::Hold(options) => hold::hold(socket, options, hold::Do::Hold),
         Command::Release(options) => hold::hold(socket, options, hold::Do::Release),
+        Command::Alerts { what: None, output } => alerts::list(socket, *output),
+        Command::Alerts { what: Some(alerts::What::Test { output }), .. } => {
+            alerts::test(socket, *output)
+        }
         Command::History { entity, output } => list::history(socket, entity.clone(), *output),
         Command::Replay(options) => replay::replay(&cli.config, options),
         Command::Suggest(options) => suggest::suggest(options),

@@ -13,6 +13,7 @@
 //! The result is built from defaults where a key is absent; an empty file is a
 //! configuration that observes.
 
+mod alert;
 mod connectors;
 mod fault;
 mod files;
@@ -62,6 +63,8 @@ pub struct Config {
     pub control: ControlParams,
     /// Where delivery results are read.
     pub mail_log: MailLog,
+    /// Who is told, and how.
+    pub alert: crate::alert::Params,
     /// For the log.
     pub log: LogParams,
     /// Every file that was read, the configuration file first.
@@ -214,7 +217,7 @@ pub fn summary(config: &Config) -> Vec<String> {
 /// Walks the file. The result counts only if no fault was recorded.
 fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> Config {
     let mut top = reader.top(entries);
-    top.unsupported(&["policy", "alert", "metrics"]);
+    top.unsupported(&["policy", "metrics"]);
     let mode: Mode = top.word("mode", sections::MODES).unwrap_or_default();
     let milter = sections::milter(top.section("milter"));
     let realm = milter.login_realm.as_deref();
@@ -223,6 +226,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     let trust = sections::trust(top.section("trust"), realm);
     let restriction = sections::restriction(top.section("restriction"));
     let judgement = sections::judgement(top.section("judgement"));
+    let alert = alert::alert(top.section("alert"), own_names, judgement.new_connector_alert);
     let mail_log = sections::feedback(top.section("feedback"));
     let log = sections::log(top.section("log"));
     let names = host_names(reader, own_names);
@@ -257,6 +261,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         state: &state,
         control: &control,
         mail_log: &mail_log,
+        alert: &alert,
         log: &log,
     });
     Config {
@@ -277,6 +282,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         state,
         control,
         mail_log,
+        alert,
         log,
         sources: Vec::new(),
         warnings: Vec::new(),

@@ -7,6 +7,7 @@
 //! hand finish within a deadline, the journal is flushed, our sockets go.
 
 use crate::{
+    alert,
     clock::Clock,
     config::{self, Config, Faults, LogFormat, LogParams},
     connector::Entity,
@@ -137,11 +138,14 @@ pub async fn run(
     let journal = start_journal(journal, &engine, &clock)?;
     // Before the first message: what is logged of it must not be missed.
     let feedback = Arc::new(start_feedback(&config, &engine, history.place.as_deref(), &clock)?);
+    // Nobody could be heard while nobody ran.
+    let down = history.saved_at.map_or(Duration::ZERO, |saved| now.since(saved));
     let place = {
         let feedback = Arc::clone(&feedback);
         move || feedback.place()
     };
     let history = Arc::new(start_history(history, &engine, &clock, place)?);
+    let alert = Arc::new(start_alert(&config, &engine, down, &clock)?);
     let milter = {
         let clock = clock.clone();
         Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
@@ -154,6 +158,7 @@ pub async fn run(
         history: Arc::clone(&history),
         milter: milter.handle(),
         feedback: Arc::clone(&feedback),
+        alert: Arc::clone(&alert),
         state: config.state.directory.clone(),
         config: Arc::new(ArcSwap::from_pointee(config)),
         reloader: Reloader {
@@ -181,6 +186,8 @@ pub async fn run(
     };
     manager.tell(News::Stopping);
     tracing::info!("stopping");
+    // As long as our milter lets them through.
+    let _ = tokio::task::spawn_blocking(move || alert.stop()).await;
     let _ = stop_milter.send(());
     if !milter.is_finished()
         && let Err(error) = milter.await
@@ -218,6 +225,7 @@ pub async fn run(
 async fn serve(operator: &Arc<Operator>, wishes: &mut (impl Stream<Item = Wish> + Unpin)) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looking: Option<tokio::task::JoinHandle<()>> = None;
     loop {
         tokio::select! {
             wish = wishes.next() => match wish {
@@ -227,7 +235,15 @@ async fn serve(operator: &Arc<Operator>, wishes: &mut (impl Stream<Item = Wish> 
                 }
                 Some(Wish::Stop) | None => return,
             },
-            _ = ticks.tick() => housekeeping(operator),
+            _ = ticks.tick() => {
+                housekeeping(operator);
+                // A disk that hangs must not stop the housekeeping.
+                if looking.as_ref().is_none_or(|looking| looking.is_finished()) {
+                    let operator = Arc::clone(operator);
+                    let look = move || operator.alert.troubles(operator.troubles());
+                    looking = Some(tokio::task::spawn_blocking(look));
+                }
+            }
         }
     }
 }
@@ -236,7 +252,9 @@ fn housekeeping(operator: &Operator) {
     operator.clock.slew();
     let now = operator.clock.now();
     operator.engine.sweep(now);
-    tell_notices(&operator.engine);
+    let (notices, left_out) = operator.engine.notices().take();
+    tell_notices(&operator.engine, &notices, left_out);
+    operator.alert.hear(notices);
     let status = format!(
         "{} connectors, {} entities restricted, marked, trusted or in grace",
         operator.engine.roster().len(),
@@ -366,13 +384,25 @@ fn start_history(
         .map_err(|source| Error::System { what: "start a thread for the history", source })
 }
 
+/// Tells what is due. To be started once the cases are restored.
+fn start_alert(
+    config: &Config,
+    engine: &Arc<Engine>,
+    down: Duration,
+    clock: &Clock,
+) -> Result<alert::Handle, Error> {
+    let clock = clock.clone();
+    let (params, engine) = (config.alert.clone(), Arc::clone(engine));
+    alert::spawn(params, engine, &config.state.directory, down, move || clock.now())
+        .map_err(|source| Error::System { what: "start a thread for alerts", source })
+}
+
 /// Whether somebody should look: the judgement restricted or marked an entity.
 fn is_alarm(record: &Record) -> bool {
     matches!(&record.event, Event::Restricted(held) if held.by == Actor::Judgement)
 }
 
-fn tell_notices(engine: &Engine) {
-    let (notices, mut left_out) = engine.notices().take();
+fn tell_notices(engine: &Engine, notices: &[Notice], mut left_out: u64) {
     let told = notices.len().min(LINES_A_TICK);
     for notice in notices.iter().take(told) {
         match notice {

@@ -2,8 +2,10 @@
 //! an answer in words. The control socket brings them; a web page would be one
 //! more way in beside it.
 
+mod alerts;
 mod queue;
 mod reload;
+mod status;
 mod target;
 mod unblock;
 mod usual;
@@ -11,6 +13,7 @@ mod usual;
 pub use reload::{ReloadView, Reloader, unreachable_logins};
 
 use crate::{
+    alert,
     clock::Clock,
     command::{Command, Failure},
     config::Config,
@@ -28,11 +31,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// What operators' commands work on.
 pub struct Operator {
@@ -46,6 +45,8 @@ pub struct Operator {
     pub milter: milter::Handle,
     /// Who reads the mail log.
     pub feedback: Arc<feedback::Handle>,
+    /// Who tells administrators.
+    pub alert: Arc<alert::Handle>,
     /// The configuration in force.
     pub config: Arc<ArcSwap<Config>>,
     /// How it is read again.
@@ -90,9 +91,10 @@ impl Handler for Operator {
             Command::Normal { entity, reason } => self.normal(&entity, &reason, by, now).await,
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
             Command::Top => self.top(answers, now).await,
-            Command::Alerts | Command::TestAlerts => Err(Failure::refused("not there yet")),
             Command::Queue { what } => self.queue(&what, answers, now).await,
             Command::Queued { what, held, released } => self.queued(&what, held, released, by, now),
+            Command::Alerts => self.alerts(answers).await,
+            Command::TestAlerts => self.test_alerts().await,
             Command::Reload => {
                 let report = self.reload().await.map_err(Failure::refused)?;
                 to_value(&report)
@@ -106,8 +108,7 @@ impl Operator {
     /// not at all; then the error says every fault.
     pub async fn reload(&self) -> Result<ReloadView, String> {
         self.manager.tell(News::Reloading);
-        let Self { engine, milter, feedback, config, .. } = self;
-        let result = self.reloader.reload(engine, milter, feedback, config, self.clock.now()).await;
+        let result = self.reloader.reload(self, self.clock.now()).await;
         match &result {
             Ok(report) => {
                 tracing::info!("reloaded");
@@ -119,82 +120,6 @@ impl Operator {
         }
         self.manager.tell(News::Ready);
         result
-    }
-
-    fn status(&self, now: Timestamp) -> Value {
-        let entries = self.engine.table().list(now);
-        let restrictions =
-            || entries.iter().filter_map(|entry| entry.standing.restriction.as_ref());
-        let marked = restrictions().filter(|restriction| restriction.mark).count();
-        let settings = self.engine.settings();
-        let refusing =
-            restrictions().filter(|restriction| settings.directory.refuses(restriction)).count();
-        let counters = self.engine.counters();
-        let journal = self.journal.status();
-        let milter = self.milter.status();
-        let feedback = self.feedback.status();
-        let config = self.config.load();
-        let mut notes = config.warnings.clone();
-        if let Some(error) = &journal.error {
-            notes.push(format!("the journal can't be written ({error}): what is in force holds, but a restart loses the latest changes; free space or mend the disk, it is tried again every few seconds"));
-        }
-        for path in &journal.set_aside {
-            notes.push(format!(
-                "a damaged journal file was set aside: {}; compare it with `connguard history`, then remove it",
-                path.display()
-            ));
-        }
-        let history = self.history.status();
-        if let Some(error) = &history.error {
-            notes.push(format!("the history can't be saved ({error}): a restart forgets what connectors did since then; free space or mend the disk, it is tried again"));
-        }
-        if let Some(until) = self.engine.muted_until(now) {
-            notes.push(format!(
-                "whom connectors wrote to was lost: until {} nothing is concluded from new recipients, new networks and volume",
-                until.local()
-            ));
-        }
-        notes.extend(feedback.notes());
-        let unattributed = counters.unattributed.load(Relaxed);
-        if unattributed > 0 {
-            notes.push(format!(
-                "{unattributed} messages were relayed for clients that are not in relay_networks and showed no login or certificate: is milter.inbound_domains or milter.relay_networks incomplete?"
-            ));
-        }
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "mode": settings.mode(),
-            "started": self.started,
-            "uptime_s": now.since(self.started).as_secs(),
-            "connectors": self.engine.roster().len(),
-            "restricted": refusing,
-            "marked": marked,
-            "idle": restrictions().count() - marked - refusing,
-            "messages": counters.messages.load(Relaxed),
-            "recipients": counters.recipients.load(Relaxed),
-            "refused": counters.refused.load(Relaxed),
-            "would_refuse": counters.would_refuse.load(Relaxed),
-            "held": counters.held.load(Relaxed),
-            "unattributed": unattributed,
-            "without_registered_domains": config.without_registered_domains,
-            "journal": {
-                "path": journal.path,
-                "records": journal.records,
-                "bytes": journal.bytes,
-                "healthy": journal.healthy && journal.set_aside.is_empty(),
-                "set_aside": journal.set_aside,
-            },
-            "history": {
-                "path": history.path,
-                "bytes": history.written.bytes,
-                "connectors": history.written.connectors,
-                "saved_at": history.saved_at,
-                "healthy": history.healthy,
-            },
-            "milter": milter,
-            "feedback": feedback,
-            "notes": notes,
-        })
     }
 
     async fn list(

@@ -10,6 +10,7 @@
 )]
 
 use connguard::{
+    alert,
     config::{self, Config, Faults, LogFormat},
     connector::{CertificateName, ConnectorKey, Identities, Profile},
     directory::{Limits, Named, Terms, Usual},
@@ -20,7 +21,7 @@ use connguard::{
     verdict::{Action, Mode, Scope, Throttle},
 };
 use proptest::prelude::*;
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 const DAY: u64 = 86_400;
 
@@ -163,8 +164,9 @@ fn a_fault_does_not_hide_behind_another() {
 #[test]
 fn every_key_of_the_full_example_arrives() {
     let path = Path::new("tests/config/good/full.toml");
-    let Config { settings, milter, state, control, mail_log, log, sources, warnings, .. } =
-        load(path).unwrap();
+    let Config {
+        settings, milter, state, control, mail_log, log, sources, warnings, alert, ..
+    } = load(path).unwrap();
     assert_eq!(warnings, [""; 0]);
     assert_eq!(sources, [path]);
     assert_eq!(
@@ -203,6 +205,22 @@ fn every_key_of_the_full_example_arrives() {
     assert_eq!(control.socket, Path::new("/srv/connguard/control.sock"));
     assert_eq!(mail_log, MailLog::File("/var/log/postfix.log".into()));
     assert_eq!((log.level.as_str(), log.format), ("debug", LogFormat::Json));
+    let mail = alert::Mail {
+        to: vec!["postmaster@example.org".into(), "noc@example.net".into()],
+        from: "guard@mx.example.org".into(),
+        host: "::1".into(),
+        port: 10_025,
+    };
+    let argv = vec!["/bin/true".into(), "--urgent".into()];
+    let expected = alert::Params {
+        mail: Some(mail),
+        webhook: None,
+        command: Some(alert::Command { argv }),
+        repeat: Some(Duration::from_secs(6 * 3600)),
+        new_connectors: false,
+        host: "mx.example.com".into(),
+    };
+    assert_eq!(alert, expected);
 
     // Trust, relay networks and discover show in who a session is.
     let who = |client: &str, login: Option<&str>| {
@@ -226,6 +244,31 @@ fn every_key_of_the_full_example_arrives() {
         let session = Identities { client: Some(client.parse().unwrap()), ..Identities::default() };
         assert_eq!(directory.resolve(&session).counted.is_some(), relays, "{client}");
     }
+}
+
+#[test]
+fn the_secret_of_a_webhook_is_read_and_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("webhook.secret");
+    fs::write(&file, "0123456789abcdef0123456789abcdef\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let text = format!(
+        "[alert]\nwebhook = \"https://hooks.example.org/T0KEN\"\nwebhook_secret_file = {file:?}\n"
+    );
+    let config = parse(&text).unwrap();
+    let webhook = config.alert.webhook.as_ref().unwrap();
+    assert_eq!(webhook.secret, Some("0123456789abcdef0123456789abcdef".into()));
+    assert_eq!(webhook.url.reveal(), "https://hooks.example.org/T0KEN");
+    let shown = format!("{config:?} {:?}", config::summary(&config));
+    assert!(!shown.contains("T0KEN") && !shown.contains("0123456789abcdef"), "{shown}");
+    assert!(!config.warnings.iter().any(|warning| warning.contains("webhook")));
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = parse(&text).unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("everybody can read")), "{warnings:?}");
+    fs::write(&file, "\n").unwrap();
+    let fault = parse(&text).unwrap_err().to_string();
+    assert!(fault.contains("alert.webhook_secret_file: ") && fault.contains("is empty"), "{fault}");
 }
 
 fn connectors_of_the_full_example() -> [Named; 3] {

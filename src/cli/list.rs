@@ -47,7 +47,8 @@ pub(super) fn history(socket: &Path, entity: Option<String>, options: Output) ->
     rows(socket, Command::History { entity }, options, &head, "nothing happened yet", row)
 }
 
-fn rows(
+/// Prints items as the rows of a table, or `none` where there are none.
+pub(super) fn rows(
     socket: &Path,
     command: Command,
     options: Output,

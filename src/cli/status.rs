@@ -70,6 +70,7 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
         ("mail log", mail_log(status)),
+        ("alerts", alerts(status)),
     ];
     let unregistered = status.pointer("/without_registered_domains").and_then(Value::as_array);
     if let Some(entities) = unregistered.filter(|entities| !entities.is_empty()) {
@@ -103,6 +104,30 @@ fn mail_log(status: &Value) -> String {
     };
     let health = if healthy { "healthy" } else { "NOT HEALTHY" };
     format!("{health}, {what}, {} results, {} s behind", text("results"), text("lag_s"))
+}
+
+/// How alerts are sent, in one line.
+fn alerts(status: &Value) -> String {
+    let channels = status.pointer("/alerts/channels").and_then(Value::as_array);
+    let channel = |channel: &Value| {
+        let text = |name: &str| channel.get(name).map(plain).unwrap_or_default();
+        let healthy = channel.get("healthy") == Some(&Value::Bool(true));
+        let health = if healthy { "" } else { " NOT HEALTHY" };
+        format!("{} to {}{health}", text("channel"), text("target"))
+    };
+    let channels: Vec<String> = channels.into_iter().flatten().map(channel).collect();
+    let count =
+        |name: &str| status.pointer(&format!("/alerts/{name}")).map(plain).unwrap_or_default();
+    if channels.is_empty() {
+        return "only logged: no channel is configured".to_owned();
+    }
+    format!(
+        "{} sent, {} failed, {} waiting: {}",
+        count("sent"),
+        count("failed"),
+        count("queued"),
+        channels.join("; ")
+    )
 }
 
 fn plain(value: &Value) -> String {

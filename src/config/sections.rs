@@ -249,10 +249,10 @@ pub(super) struct Judgement {
     pub(super) spam_headers: SpamHeaders,
     pub(super) throttle: bool,
     pub(super) discover: bool,
+    pub(super) new_connector_alert: bool,
 }
 
 pub(super) fn judgement(mut table: Table<'_, '_>) -> Judgement {
-    table.unsupported(&["new_connector_alert"]);
     let entries: Vec<String> = match table.texts("spam_headers") {
         // One by one: each fault at its place.
         Some(texts) => texts
@@ -266,6 +266,7 @@ pub(super) fn judgement(mut table: Table<'_, '_>) -> Judgement {
         spam_headers: SpamHeaders::parse(&entries).unwrap_or_default(),
         throttle: table.flag("throttle").unwrap_or(true),
         discover: table.flag("discover").unwrap_or(true),
+        new_connector_alert: table.flag("new_connector_alert").unwrap_or(true),
     }
 }
 

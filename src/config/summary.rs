@@ -34,6 +34,7 @@ pub(super) struct Parts<'a> {
     pub(super) state: &'a StateParams,
     pub(super) control: &'a ControlParams,
     pub(super) mail_log: &'a MailLog,
+    pub(super) alert: &'a crate::alert::Params,
     pub(super) log: &'a LogParams,
 }
 
@@ -75,6 +76,7 @@ pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
         MailLog::Journal => "delivery results: are read in the journal".to_owned(),
         MailLog::File(path) => format!("delivery results: are read in {}", path.display()),
     });
+    lines.push(super::alert::summary(parts.alert));
     lines.push(format!(
         "state: {}; at most {} connectors",
         parts.state.directory.display(),

@@ -1,14 +1,13 @@
 //! Reading the configuration again: all or nothing.
 
+use super::Operator;
 use crate::{
     config::{self, Config},
     connector::{ConnectorKey, Entity},
     engine::{Engine, Moves},
-    feedback, milter,
     timestamp::Timestamp,
     view::names,
 };
-use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
@@ -84,12 +83,10 @@ impl ReloadView {
 impl Reloader {
     pub(super) async fn reload(
         &self,
-        engine: &Engine,
-        milter: &milter::Handle,
-        feedback: &feedback::Handle,
-        current: &ArcSwap<Config>,
+        operator: &Operator,
         now: Timestamp,
     ) -> Result<ReloadView, String> {
+        let Operator { engine, milter, feedback, alert, config: current, .. } = operator;
         let _turn = self.turn.lock().await;
         let new = config::load(&self.path, &self.own_names)
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
@@ -98,6 +95,7 @@ impl Reloader {
         let moves = engine.reload(new.settings.clone(), now);
         milter.reconfigure(new.milter.clone());
         feedback.reconfigure(new.mail_log.clone());
+        alert.reconfigure(new.alert.clone());
         let mut warnings = new.warnings.clone();
         warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));

@@ -17,7 +17,7 @@ use std::{
 /// What was tried so many minutes ago still says how an entity is now.
 pub const LATELY_MIN: u32 = 10;
 /// Pairs of sender and recipient that are told apart.
-pub const MOST_PAIRS: usize = 8192;
+pub(super) const MOST_PAIRS: usize = 8192;
 
 /// One recipient that was refused or held.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

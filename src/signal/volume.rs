@@ -154,6 +154,18 @@ impl Volume {
         self.busiest(unit).max(declared(unit, &context.usual))
     }
 
+    /// In how many weeks without a gap something passed, counted back from the
+    /// week before that of `day`; at most 19.
+    pub fn weeks_before(&self, day: u32) -> u32 {
+        let Some(counts) = self.of(Unit::Messages) else { return 0 };
+        let present = week(day);
+        let passed = |age: &u32| {
+            let slot = counts.week(present.wrapping_sub(*age));
+            slot.is_some_and(|slot| slot.load(Relaxed) > 0)
+        };
+        (1..WEEKS).take_while(passed).map(|_| 1).sum()
+    }
+
     /// What is still no volume, in the last hour.
     pub fn reference(&self, unit: Unit, context: &Context<'_>) -> f32 {
         prior(unit, context).max(context.model.volume.over_busiest * self.usual(unit, context))

@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 /// How many connectors may have evidence at a time.
-pub const MOST: usize = 2000;
+pub(super) const MOST: usize = 2000;
 
 /// How many connectors have evidence.
 #[derive(Clone, Debug, Default)]

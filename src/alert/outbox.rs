@@ -1,0 +1,453 @@
+//! What was told, with what became of it in each channel: the newest thousand.
+//!
+//! One file, `alerts` in the state directory, mode 0600, a line each:
+//!
+//!   <CRC-32C of the JSON, 8 hex digits> <JSON>
+//!
+//! Lines are appended, and made durable before anything is sent:
+//! `{"alert":…}` an alert that begins to be told, `{"done":…}` a channel is done
+//! with it, `{"silent":…}` a connector whose silence was told. Now and then, and
+//! after damage, the file is written anew aside and renamed. A line that can't be
+//! read is left out. Where the disk fails, alerts are sent all the same.
+
+use super::{Channel, Outcome};
+use crate::{
+    case::AlertKind, connector::Entity, record::CaseId, timestamp::Timestamp, view::Alert,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Alerts that are kept.
+const MOST: usize = 1000;
+/// Lines of the file from which on it is written anew.
+const MOST_LINES: usize = 8 * MOST;
+/// Connectors whose silence is remembered.
+const MOST_SILENT: usize = 10_000;
+/// How long a channel may take to tell an alert.
+pub(super) const KEPT_UP: Duration = Duration::from_secs(24 * 3600);
+/// How long after a failure the disk is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What of a case an alert tells.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Cover {
+    pub(super) case: CaseId,
+    pub(super) kind: AlertKind,
+    pub(super) entity: Entity,
+    /// When, as the case has it.
+    pub(super) at: Timestamp,
+}
+
+/// What became of an alert in one channel.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Sent {
+    /// The channel.
+    pub channel: Channel,
+    /// `waiting`, `sent` or `failed`.
+    pub state: String,
+    /// When it was sent or given up.
+    pub at: Option<Timestamp>,
+    /// Why it failed, ...
+    pub error: Option<String>,
+}
+
+/// An alert, as `alerts` lists it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Listed {
+    /// When it was made.
+    pub at: Timestamp,
+    /// What kind of thing.
+    pub kind: AlertKind,
+    /// Whom it is about; nothing where it is about many, or about connguard.
+    pub entity: Option<Entity>,
+    /// Its case.
+    pub case: Option<CaseId>,
+    /// Its subject.
+    pub subject: String,
+    /// Its Message-ID, without brackets.
+    pub id: String,
+    /// What became of it; empty where alerts are only logged.
+    pub channels: Vec<Sent>,
+}
+
+/// An alert and what became of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Entry {
+    pub(super) alert: Alert,
+    #[serde(default)]
+    pub(super) covers: Vec<Cover>,
+    /// Troubles that it tells.
+    #[serde(default)]
+    pub(super) troubles: Vec<String>,
+    pub(super) channels: Vec<Sent>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Alert(Box<Entry>),
+    Done {
+        id: String,
+        #[serde(flatten)]
+        sent: Sent,
+    },
+    Silent {
+        entity: String,
+        last_seen: Timestamp,
+    },
+}
+
+/// See the head of this module.
+pub(super) struct Outbox {
+    path: PathBuf,
+    entries: VecDeque<Entry>,
+    /// When connectors sent last whose silence was told.
+    silent: BTreeMap<String, Timestamp>,
+    file: Option<File>,
+    lines: usize,
+    error: Option<String>,
+    retry_at: Timestamp,
+}
+
+impl Outbox {
+    /// Reads what an earlier run left. What was to be sent and is too old, or a
+    /// test, is given up.
+    pub(super) fn open(folder: &Path, now: Timestamp) -> Self {
+        let mut outbox = Self {
+            path: folder.join("alerts"),
+            entries: VecDeque::new(),
+            silent: BTreeMap::new(),
+            file: None,
+            lines: 0,
+            error: None,
+            retry_at: now,
+        };
+        match fs::read(&outbox.path) {
+            Ok(content) => outbox.read(&content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(
+                "alerts: {} can't be read ({error}): what was told before may be told again",
+                outbox.path.display()
+            ),
+        }
+        for entry in &mut outbox.entries {
+            let old = now.since(entry.alert.at) >= KEPT_UP || entry.alert.kind == AlertKind::Test;
+            for sent in entry.channels.iter_mut().filter(|sent| old && sent.is_waiting()) {
+                sent.give_up("not sent before connguard stopped", now);
+            }
+            entry.forget_text();
+        }
+        outbox.rewrite(now);
+        outbox
+    }
+
+    /// All alerts, oldest first.
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Takes in an alert that begins to be told; gives those that found no room
+    /// any more.
+    pub(super) fn append(&mut self, entry: Entry, now: Timestamp) -> Vec<Entry> {
+        self.write(&Line::Alert(Box::new(entry.clone())), now);
+        self.entries.push_back(entry);
+        let over = self.entries.len().saturating_sub(MOST);
+        self.entries.drain(..over).collect()
+    }
+
+    /// A channel is done with an alert.
+    pub(super) fn done(&mut self, outcome: &Outcome, now: Timestamp) {
+        let mut entries = self.entries.iter_mut().rev();
+        let Some(entry) = entries.find(|entry| entry.alert.id == outcome.id) else { return };
+        let mut channels = entry.channels.iter_mut();
+        let Some(sent) = channels.find(|sent| sent.channel == outcome.channel) else { return };
+        if !sent.is_waiting() {
+            return;
+        }
+        match &outcome.result {
+            Ok(()) => {
+                "sent".clone_into(&mut sent.state);
+                sent.at = Some(outcome.at);
+            }
+            Err(error) => sent.give_up(error, outcome.at),
+        }
+        let line = Line::Done { id: outcome.id.clone(), sent: sent.clone() };
+        entry.forget_text();
+        self.write(&line, now);
+    }
+
+    /// When a connector sent last before its silence was told.
+    pub(super) fn silent(&self, entity: &str) -> Option<Timestamp> {
+        self.silent.get(entity).copied()
+    }
+
+    /// The silence of a connector is told.
+    pub(super) fn note_silent(&mut self, entity: String, last_seen: Timestamp, now: Timestamp) {
+        if self.silent.len() >= MOST_SILENT
+            && let Some(oldest) = self.silent.iter().min_by_key(|(_, at)| **at)
+        {
+            let oldest = oldest.0.clone();
+            self.silent.remove(&oldest);
+        }
+        self.write(&Line::Silent { entity: entity.clone(), last_seen }, now);
+        self.silent.insert(entity, last_seen);
+    }
+
+    /// Tries the disk again where it failed, and keeps the file short.
+    pub(super) fn tend(&mut self, now: Timestamp) {
+        if self.error.is_some() && now >= self.retry_at || self.lines > MOST_LINES {
+            self.rewrite(now);
+        }
+    }
+
+    /// Why the file can't be written.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&mut self, content: &[u8]) {
+        let mut bad = 0_usize;
+        for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match parse(line) {
+                Some(Line::Alert(entry)) => self.entries.push_back(*entry),
+                Some(Line::Done { id, sent }) => {
+                    let entry = self.entries.iter_mut().rev().find(|entry| entry.alert.id == id);
+                    let channels = entry.map(|entry| entry.channels.iter_mut());
+                    let mut channels = channels.into_iter().flatten();
+                    if let Some(known) = channels.find(|known| known.channel == sent.channel) {
+                        *known = sent;
+                    }
+                }
+                Some(Line::Silent { entity, last_seen }) => {
+                    self.silent.insert(entity, last_seen);
+                }
+                None => bad += 1,
+            }
+        }
+        let over = self.entries.len().saturating_sub(MOST);
+        self.entries.drain(..over);
+        if bad > 0 {
+            tracing::warn!("alerts: {bad} damaged lines of {} were left out", self.path.display());
+        }
+    }
+
+    fn write(&mut self, line: &Line, now: Timestamp) {
+        let Some(file) = &mut self.file else { return };
+        let written = format(line).and_then(|text| {
+            file.write_all(text.as_bytes())?;
+            file.sync_data()
+        });
+        match written {
+            Ok(()) => self.lines += 1,
+            Err(error) => self.fail(&error, now),
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error, now: Timestamp) {
+        if self.error.is_none() {
+            tracing::error!(
+                "alerts: {} can't be written ({error}): alerts are sent, but a restart may send them again",
+                self.path.display()
+            );
+        }
+        self.file = None;
+        self.error = Some(error.to_string());
+        self.retry_at = now.plus(RETRY);
+    }
+
+    fn rewrite(&mut self, now: Timestamp) {
+        match self.written_anew() {
+            Ok((file, lines)) => {
+                if self.error.take().is_some() {
+                    tracing::info!("alerts: {} is written again", self.path.display());
+                }
+                self.file = Some(file);
+                self.lines = lines;
+            }
+            Err(error) => self.fail(&error, now),
+        }
+    }
+
+    fn written_anew(&self) -> io::Result<(File, usize)> {
+        let silent = self.silent.iter().map(|(entity, last_seen)| {
+            format(&Line::Silent { entity: entity.clone(), last_seen: *last_seen })
+        });
+        let alerts = self.entries.iter().map(|entry| format(&Line::Alert(Box::new(entry.clone()))));
+        let lines = silent.chain(alerts).collect::<io::Result<Vec<String>>>()?;
+        let aside = self.path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.write_all(lines.concat().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, &self.path)?;
+        if let Some(folder) = self.path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok((file, lines.len()))
+    }
+}
+
+impl Entry {
+    /// As it is listed.
+    pub(super) fn listed(&self) -> Listed {
+        let Alert { at, kind, entity, case, subject, id, .. } = &self.alert;
+        Listed {
+            at: *at,
+            kind: *kind,
+            entity: entity.clone(),
+            case: *case,
+            subject: subject.clone(),
+            id: id.clone(),
+            channels: self.channels.clone(),
+        }
+    }
+
+    /// What nobody will send any more needs no text.
+    fn forget_text(&mut self) {
+        if !self.channels.iter().any(Sent::is_waiting) {
+            self.alert.text = String::new();
+            self.alert.data = Value::Null;
+        }
+    }
+}
+
+impl Sent {
+    /// It is to be sent.
+    pub(super) fn waiting(channel: Channel) -> Self {
+        Self { channel, state: "waiting".into(), at: None, error: None }
+    }
+
+    /// Whether it is still to be sent.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state == "waiting"
+    }
+
+    fn give_up(&mut self, error: &str, now: Timestamp) {
+        *self = Self {
+            channel: self.channel,
+            state: "failed".into(),
+            at: Some(now),
+            error: Some(error.to_owned()),
+        };
+    }
+}
+
+fn format(line: &Line) -> io::Result<String> {
+    let json = serde_json::to_string(line)?;
+    Ok(format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())))
+}
+
+fn parse(line: &[u8]) -> Option<Line> {
+    let (sum, json) = line.split_at_checked(8)?;
+    let json = json.strip_prefix(b" ")?;
+    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
+    (crc32c::crc32c(json) == sum).then(|| serde_json::from_slice(json).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000 + second)
+    }
+
+    fn entry(id: &str, channels: &[Channel]) -> Entry {
+        Entry {
+            alert: Alert {
+                id: id.into(),
+                kind: AlertKind::Restricted,
+                at: at(0),
+                entity: None,
+                case: Some(CaseId(1)),
+                in_reply_to: None,
+                subject: format!("subject of {id}"),
+                text: "text".into(),
+                data: Value::Null,
+            },
+            covers: Vec::new(),
+            troubles: Vec::new(),
+            channels: channels.iter().map(|channel| Sent::waiting(*channel)).collect(),
+        }
+    }
+
+    fn sent(id: &str, channel: Channel, result: Result<(), &str>) -> Outcome {
+        Outcome { id: id.into(), channel, result: result.map_err(str::to_owned), at: at(5) }
+    }
+
+    fn states(outbox: &Outbox) -> Vec<String> {
+        let state = |sent: &Sent| format!("{}={}", sent.channel, sent.state);
+        let states = |entry: &Entry| entry.channels.iter().map(state).collect::<Vec<_>>().join(" ");
+        outbox.entries().map(|entry| format!("{} {}", entry.alert.id, states(entry))).collect()
+    }
+
+    #[test]
+    fn what_was_sent_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(folder.path(), at(0));
+        outbox.append(entry("a", &[Channel::Mail, Channel::Webhook]), at(0));
+        outbox.append(entry("b", &[Channel::Mail]), at(0));
+        outbox.done(&sent("a", Channel::Mail, Ok(())), at(5));
+        outbox.done(&sent("b", Channel::Mail, Err("410 Gone")), at(5));
+        outbox.note_silent("client:127.0.0.8".into(), at(0), at(5));
+        drop(outbox);
+
+        let path = folder.path().join("alerts");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        // A crash in the midst of a line.
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"0123abcd {\"alert\":{\"al").unwrap();
+        let mut outbox = Outbox::open(folder.path(), at(60));
+        assert_eq!(states(&outbox), ["a mail=sent webhook=waiting", "b mail=failed"]);
+        assert_eq!(outbox.silent("client:127.0.0.8"), Some(at(0)));
+        outbox.append(entry("c", &[]), at(60));
+        drop(outbox);
+        let outbox = Outbox::open(folder.path(), at(0).plus(KEPT_UP));
+        let expected = ["a mail=sent webhook=failed", "b mail=failed", "c "];
+        assert_eq!(states(&outbox), expected, "after a day it is given up");
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(folder.path(), at(0));
+        // Without a sync for each.
+        outbox.file = None;
+        let dropped: usize =
+            (0..MOST + 3).map(|n| outbox.append(entry(&n.to_string(), &[]), at(0)).len()).sum();
+        assert_eq!((dropped, outbox.entries().count()), (3, MOST));
+        outbox.rewrite(at(0));
+        let outbox = Outbox::open(folder.path(), at(0));
+        assert_eq!(outbox.entries().next().unwrap().alert.id, "3");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let mut outbox = Outbox::open(&state, at(0));
+        assert!(outbox.error().is_some(), "there is no such folder");
+        outbox.append(entry("a", &[Channel::Mail]), at(0));
+        fs::create_dir(&state).unwrap();
+        outbox.tend(at(59));
+        assert!(outbox.error().is_some());
+        outbox.tend(at(60));
+        assert_eq!(outbox.error(), None);
+        assert_eq!(states(&Outbox::open(&state, at(60))), ["a mail=waiting"]);
+    }
+}
