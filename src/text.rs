@@ -44,6 +44,25 @@ pub fn clean_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// A JSON document in one line, in which everything that is not harmless is
+/// `\uXXXX`. Such a character stands in strings only, so that it means the same.
+pub fn clean_json(json: &str) -> Cow<'_, str> {
+    if json.chars().all(is_harmless) {
+        return Cow::Borrowed(json);
+    }
+    let mut cleaned = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if is_harmless(c) {
+            cleaned.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(cleaned, "\\u{unit:04x}");
+            }
+        }
+    }
+    Cow::Owned(cleaned)
+}
+
 /// How many columns a clean text takes on a screen: at least as many as any
 /// terminal gives it.
 pub fn columns(text: &str) -> usize {
@@ -103,6 +122,7 @@ fn width(c: char) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
     use proptest::prelude::*;
 
@@ -113,6 +133,18 @@ mod tests {
         assert_eq!(clean("a\u{2028}b\u{9b}c\u{301}d"), "a\\u{2028}b\\u{9b}c\\u{301}d");
         assert_eq!(clean("%s %n 100%"), "%s %n 100%");
         assert_eq!(clean_lines("a\nb\u{7}"), "a\nb\\u{7}");
+    }
+
+    #[test]
+    fn json_means_the_same_and_has_no_control_character() {
+        let text = "a\u{9b}31m\u{7f} \u{1b}\n \u{202e}\u{e0041} gro\u{df} \"\\ \u{1f600}";
+        let value = serde_json::json!({ text: [text, 1, null] });
+        let json = value.to_string();
+        let written = clean_json(&json);
+        assert!(written.chars().all(is_harmless), "{written:?}");
+        assert!(written.contains("a\\u009b31m\\u007f "), "{written}");
+        assert!(written.contains("\\udb40\\udc41 gro\u{df} "), "{written}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), value);
     }
 
     #[test]

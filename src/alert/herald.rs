@@ -20,7 +20,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io,
     path::Path,
     sync::{Arc, mpsc::Sender},
@@ -239,6 +239,17 @@ impl Herald {
             let item = plain(AlertKind::Trouble, None, About::Trouble(text));
             items.push(Item { trouble: Some(key), ..item });
         }
+        // Who is warned of or restricted is told of in full, and not in a digest
+        // because it is new, too.
+        let roots: BTreeSet<Entity> = items
+            .iter()
+            .filter_map(|item| item.due.case.as_ref().map(|file| file.root.clone()))
+            .collect();
+        let is_told = |item: &Item| {
+            item.due.kind == AlertKind::NewConnector
+                && item.due.entity.as_ref().is_some_and(|entity| roots.contains(entity))
+        };
+        self.waiting.retain(|item| !is_told(item));
         let new_may = self.new_told_at.is_none_or(|told| now.since(told) >= NEW_PACE);
         let waiting = std::mem::take(&mut self.waiting);
         let is_new = |item: &Item| item.due.kind == AlertKind::NewConnector;

@@ -36,7 +36,7 @@ pub(super) fn test(socket: &Path, options: Output) -> Result<(), Error> {
     let tested: Vec<Tested> = serde_json::from_value(done.clone())?;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
     } else {
         for tested in &tested {
             writeln!(out, "{}", output::clean(&sentence(tested)))?;

@@ -14,7 +14,7 @@ pub(super) fn act(socket: &Path, command: Command, options: Output) -> Result<()
     let done = control::ask(socket, command, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
     } else {
         let message = done.get("message").and_then(Value::as_str).unwrap_or_default();
         writeln!(out, "{}", output::clean_lines(message))?;
@@ -31,7 +31,7 @@ pub(super) fn reload(socket: &Path, options: Output) -> Result<(), Error> {
     let done = control::ask(socket, Command::Reload, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
         return Ok(());
     }
     let view: ReloadView = serde_json::from_value(done)?;

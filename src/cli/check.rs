@@ -77,5 +77,5 @@ fn print_json(result: &Result<(Config, Outlook), Faults>) -> io::Result<()> {
             json!({ "ok": false, "faults": faults.iter().map(fault).collect::<Vec<_>>() })
         }
     };
-    writeln!(stdout().lock(), "{value}")
+    output::json(stdout().lock(), &value)
 }

@@ -27,7 +27,7 @@ pub(super) fn explain(socket: &Path, entity: &str, options: Output) -> Result<()
     let done = control::ask(socket, command, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
     } else if done.get("signals").is_none() {
         let view: OrganizationView = serde_json::from_value(done)?;
         for sentence in &view.text {

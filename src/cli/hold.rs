@@ -188,7 +188,7 @@ fn print(options: &Options, what: &str, done: &[&str], to: Do, noted: bool) -> R
             "queue_ids": done,
             "noted": noted,
         });
-        writeln!(out, "{view}")?;
+        output::json(&mut out, &view)?;
         return Ok(());
     }
     writeln!(out, "{}", sentence(what, done.len(), to))?;

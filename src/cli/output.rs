@@ -5,12 +5,19 @@
 
 pub(super) use crate::text::{clean, clean_lines};
 
+use crate::text::clean_json;
 use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
 use std::io::{self, Write};
 
 /// One message on standard error.
 pub(super) fn complain(message: &str) {
     eprintln!("connguard: {}", clean_lines(message));
+}
+
+/// A JSON document and the end of its line.
+pub(super) fn json(mut out: impl Write, value: &impl Serialize) -> io::Result<()> {
+    writeln!(out, "{}", clean_json(&serde_json::to_string(value)?))
 }
 
 /// A table without lines around it, in columns.
@@ -47,8 +54,7 @@ impl<W: Write> JsonArray<W> {
     pub(super) fn push(&mut self, value: &serde_json::Value) -> io::Result<()> {
         self.out.write_all(if self.empty { b"[\n" } else { b",\n" })?;
         self.empty = false;
-        serde_json::to_writer(&mut self.out, value)?;
-        Ok(())
+        self.out.write_all(clean_json(&value.to_string()).as_bytes())
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {

@@ -118,8 +118,7 @@ pub(super) fn nothing(counts: &Counts) -> String {
 fn print(report: &Report, json: bool) -> Result<(), Error> {
     let mut out = BufWriter::new(stdout().lock());
     if json {
-        serde_json::to_writer(&mut out, report)?;
-        writeln!(out)?;
+        output::json(&mut out, report)?;
     } else {
         out.write_all(table::text(report).as_bytes())?;
     }

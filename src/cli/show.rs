@@ -21,7 +21,7 @@ pub(super) fn show(socket: &Path, what: &str, options: Output) -> Result<(), Err
     let done = control::ask(socket, command, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
     } else {
         let view: ShowView = serde_json::from_value(done)?;
         out.write_all(text(&view).as_bytes())?;

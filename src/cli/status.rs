@@ -16,7 +16,7 @@ pub(super) fn status(socket: &Path, options: Output) -> Result<(), Error> {
     let done = control::ask(socket, Command::Status, |_| Ok(()))?.done;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{done}")?;
+        output::json(&mut out, &done)?;
         return Ok(());
     }
     for (name, value) in lines(&done) {

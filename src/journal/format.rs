@@ -2,6 +2,7 @@
 
 use crate::{
     record::{Live, Record},
+    text::clean_json,
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -81,9 +82,10 @@ pub(super) struct Newer(pub(super) u32);
 
 /// Appends `value` to `out` as one line.
 pub(super) fn write_line(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
-    let json = serde_json::to_vec(value)?;
-    write!(out, "{:08x} ", crc32c::crc32c(&json))?;
-    out.extend_from_slice(&json);
+    let json = serde_json::to_string(value)?;
+    let json = clean_json(&json);
+    write!(out, "{:08x} ", crc32c::crc32c(json.as_bytes()))?;
+    out.extend_from_slice(json.as_bytes());
     out.push(b'\n');
     Ok(())
 }

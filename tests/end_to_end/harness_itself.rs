@@ -1,7 +1,15 @@
 //! The harness without the daemon: if one of these fails, the others say
 //! nothing about connguard.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use super::harness::certs::Certs;
+use super::harness::hook::{Hook, Mood};
+use super::harness::mailbox::ADMIN;
+use super::harness::note::Note;
+use super::harness::pager::Pager;
 use super::harness::postfix::{Postfix, Settings};
 use super::harness::sink::{HandBack, Sink};
 use super::harness::site::{INBOUND, OURS, REMOTE};
@@ -215,4 +223,84 @@ fn a_log_can_show_certificates_and_from_headers() {
     bare.sink.wait_for(1, SOON);
     bare.postfix.wait_log(&["info: header From: "], SOON);
     bare.postfix.wait_log(&["subject_CN=erp.example.org", "issuer"], SOON);
+}
+
+#[test]
+fn mail_for_the_administrator_is_in_a_mailbox() {
+    let mut mailbox = None;
+    let bare = bare(|settings| mailbox = Some(settings.mailbox()));
+    let mailbox = mailbox.expect("a mailbox");
+    let mut client = SmtpClient::open_as("127.0.3.7", bare.postfix.port(), b"some.name");
+    for header in ["X-Number: 1\r\n", "X-Number: 2\r\n"] {
+        client.post(&Letter { header, ..Letter::new(OURS, ADMIN) }).assert_accepted();
+    }
+    let mut notes = mailbox.wait_for(2, SOON);
+    notes.sort_by_key(|note| note.header("X-Number").map(str::to_owned));
+    assert_eq!(notes[1].header("X-Number"), Some("2"));
+    assert_eq!(notes[0].subject(), "test");
+    assert_eq!(notes[0].text, "Hello.\n");
+    assert_eq!(notes[0].helo(), "some.name");
+    assert!(notes[0].id().ends_with("@client.test>"), "{}", notes[0].id());
+    assert_eq!(bare.sink.count(), 0);
+}
+
+#[test]
+fn a_note_is_read_as_a_mail_program_reads_it() {
+    let note = Note::parse(
+        b"Subject: =?utf-8?b?TcO8bGxlcg==?=\r\n =?utf-8?q?=C3=A4_x?= plain\r\n\
+          Content-Transfer-Encoding: quoted-printable\r\n\r\na=3Db =C3=A4=\r\nc\r\n",
+    );
+    assert_eq!(note.subject(), "M\u{fc}ller\u{e4} x plain");
+    assert_eq!(note.text, "a=b \u{e4}c\n");
+    let note = Note::parse(b"Content-Transfer-Encoding: base64\n\nSGVs\nbG8=\n");
+    assert_eq!(note.text, "Hello");
+}
+
+/// A request by hand; what is answered.
+fn request(url: &str) -> std::io::Result<String> {
+    let host = url.strip_prefix("http://").expect("a URL").split('/').next();
+    let mut stream = TcpStream::connect(host.expect("a host"))?;
+    stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+    stream.write_all(b"POST /x HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map(|_| answer)
+}
+
+#[test]
+fn a_hook_answers_hangs_and_goes_away() {
+    let mut hook = Hook::start();
+    let url = hook.url();
+    assert!(request(&url).expect("an answer").starts_with("HTTP/1.1 200 "));
+    hook.mood(Mood::Status(500));
+    assert!(request(&url).expect("an answer").starts_with("HTTP/1.1 500 "));
+    hook.mood(Mood::Hang);
+    let late = request(&url).expect_err("no answer in time");
+    assert_eq!(late.kind(), std::io::ErrorKind::WouldBlock, "{late}");
+    hook.down();
+    let gone = request(&url).expect_err("nobody listens");
+    assert_eq!(gone.kind(), std::io::ErrorKind::ConnectionRefused, "{gone}");
+    hook.mood(Mood::Status(204));
+    hook.up();
+    assert!(request(&url).expect("an answer").starts_with("HTTP/1.1 204 "));
+    hook.wait_tried(4, SOON);
+    assert_eq!(hook.wait_taken(2, SOON)[1].body, b"{}");
+}
+
+#[test]
+fn a_pager_keeps_what_it_reads() {
+    let dir = enterable_tempdir();
+    let pager = Pager::create(dir.path());
+    for n in 0..2 {
+        let mut child = std::process::Command::new(pager.command())
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("the pager");
+        let mut input = child.stdin.take().expect("its input");
+        write!(input, "{{\"n\":{n}}}").expect("it reads");
+        drop(input);
+        assert!(child.wait().expect("its end").success());
+    }
+    let mut pages = pager.wait_for(2, SOON);
+    pages.sort_by_key(|page| page["n"].as_u64());
+    assert_eq!(pages, [serde_json::json!({"n": 0}), serde_json::json!({"n": 1})]);
 }

@@ -15,12 +15,15 @@
 mod harness;
 
 mod actions;
+mod alerts;
 mod blatant;
 mod clocked;
 mod direction;
 mod durability;
 mod flood;
+mod forgive;
 mod harness_itself;
+mod hostile;
 mod identities;
 mod judgement;
 mod load;
@@ -29,6 +32,10 @@ mod mail_log_files;
 mod mail_log_replayed;
 mod observe;
 mod ordinary;
+mod organization;
+mod queue_hold;
 mod reload;
+mod senders;
 mod state;
 mod throttle;
+mod webhook;

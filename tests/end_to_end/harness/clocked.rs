@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::config::{Config, Files};
+use super::daemon::{Answer, cli};
 use super::site::Tells;
 use super::{SOON, wait_for};
 
@@ -149,6 +150,10 @@ impl Tells for Clocked {
         let segments = self.files.journal();
         let texts = segments.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default());
         texts.collect()
+    }
+
+    fn cli(&self, args: &[&str]) -> Answer {
+        cli(&self.files, args)
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) milter: String,
     /// Lines for `[restriction]`.
     pub(crate) restriction: String,
+    /// Lines for `[alert]`. Nobody is told anything where there are none.
+    pub(crate) alert: String,
     /// Whole sections, such as `[[connector]]`.
     pub(crate) sections: String,
 }
@@ -108,6 +110,7 @@ impl Default for Config {
             obeys_permissions: false,
             milter: String::new(),
             restriction: String::new(),
+            alert: String::new(),
             sections: String::new(),
         }
     }
@@ -125,12 +128,23 @@ impl Config {
         self.sections.push_str("\n[judgement]\nthrottle = false\n");
     }
 
+    /// Tells these addresses by mail, through the Postfix at this port.
+    pub(crate) fn alert_mail(&mut self, to: &[&str], port: u16) {
+        write!(
+            self.alert,
+            "to = {to:?}\nfrom = \"connguard@example.org\"\nsmtp = \"127.0.0.1:{port}\"\n"
+        )
+        .expect("a string takes it");
+    }
+
     /// The file's text for a daemon with these files.
     pub(crate) fn render(&self, files: &Files) -> String {
         let mut listen = vec![format!("unix:{}", files.milter_socket().display())];
         listen.extend(self.listen.iter().cloned());
         // This host's own log is none of the tests' business.
         let mail_log = self.mail_log.clone().unwrap_or_else(|| "none".into());
+        let alert =
+            if self.alert.is_empty() { String::new() } else { format!("[alert]\n{}", self.alert) };
         format!(
             r#"mode = "{mode}"
 
@@ -155,6 +169,7 @@ mail_log = {mail_log:?}
 
 [restriction]
 {restriction}
+{alert}
 {sections}"#,
             mode = self.mode,
             networks = self.relay_networks,

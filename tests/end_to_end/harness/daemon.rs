@@ -85,12 +85,7 @@ impl Daemon {
 
     /// `connguard ARGS…` against this daemon.
     pub(crate) fn cli(&self, args: &[&str]) -> Answer {
-        let output = run(connguard(&self.files).args(args).env("NO_COLOR", "1"));
-        Answer {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        cli(&self.files, args)
     }
 
     /// `connguard ARGS… --json`, which must succeed.
@@ -256,6 +251,16 @@ impl Drop for Daemon {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// `connguard ARGS…` against the daemon with these files.
+pub(super) fn cli(files: &Files, args: &[&str]) -> Answer {
+    let output = run(connguard(files).args(args).env("NO_COLOR", "1"));
+    Answer {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
     }
 }
 

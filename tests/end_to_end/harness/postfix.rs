@@ -80,6 +80,16 @@ impl Settings {
         settings
     }
 
+    /// Where the files of the site are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where clients will reach its smtpd on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Sets a main.cf parameter.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.main.insert(name.to_owned(), value.to_owned());

@@ -23,6 +23,8 @@ pub(crate) struct Mail {
     pub(crate) rcpts: Vec<String>,
     /// The header as it came, unfolded nowhere.
     pub(crate) header: String,
+    /// The whole message as it came.
+    pub(crate) content: String,
 }
 
 impl Mail {
@@ -334,6 +336,7 @@ fn accept(shared: &Shared, taken: Taken, content: &str) -> String {
         }
     }
     mail.header = content.split("\r\n\r\n").next().unwrap_or("").to_owned();
+    content.clone_into(&mut mail.content);
     lock(&shared.mails).push(mail);
     answer
 }

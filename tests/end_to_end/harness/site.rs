@@ -1,11 +1,12 @@
 //! A whole site: sink, Postfix, daemon, certificates.
 
 use connguard::timestamp::Timestamp;
+use serde_json::Value;
 
 use super::certs::Certs;
 use super::clocked::Clocked;
 use super::config::{Config, Files};
-use super::daemon::Daemon;
+use super::daemon::{Answer, Daemon};
 use super::postfix::{Postfix, Settings};
 use super::sink::Sink;
 use super::smtp::{Outcome, SmtpClient};
@@ -21,11 +22,24 @@ pub(crate) const INBOUND: &str = "bob@example.org";
 pub(crate) trait Tells {
     /// What it has to say about a test that failed.
     fn log(&self) -> String;
+
+    /// `connguard ARGS…` against it.
+    fn cli(&self, args: &[&str]) -> Answer;
+
+    /// `connguard ARGS… --json`, which must succeed.
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        self.cli(&[args, &["--json"]].concat()).json()
+    }
 }
 
 impl Tells for Daemon {
     fn log(&self) -> String {
         self.log()
+    }
+
+    fn cli(&self, args: &[&str]) -> Answer {
+        self.cli(args)
     }
 }
 
@@ -74,11 +88,13 @@ impl Site {
 impl Site<Clocked> {
     /// A site whose daemon has a clock that the test moves.
     pub(crate) fn clocked(change: impl FnOnce(&mut Config)) -> Self {
+        Self::clocked_with(|config, _| change(config))
+    }
+
+    /// As [`Self::clocked`], with settings of Postfix.
+    pub(crate) fn clocked_with(change: impl FnOnce(&mut Config, &mut Settings)) -> Self {
         let start = Timestamp::from_seconds(1_780_000_000);
-        Self::build(
-            |config, _| change(config),
-            |files, config| Clocked::start(files, &config, start),
-        )
+        Self::build(change, |files, config| Clocked::start(files, &config, start))
     }
 }
 
@@ -112,6 +128,11 @@ impl<D: Tells> Site<D> {
     /// A session from this loopback address.
     pub(crate) fn client(&self, from: &str) -> SmtpClient {
         SmtpClient::open(from, self.postfix.port())
+    }
+
+    /// As [`Self::client`], and it calls itself this.
+    pub(crate) fn client_as(&self, from: &str, name: &str) -> SmtpClient {
+        SmtpClient::open_as(from, self.postfix.port(), name.as_bytes())
     }
 
     /// One message from this client, in a session of its own.

@@ -104,10 +104,16 @@ impl SmtpClient {
     /// Connects from `from` to 127.0.0.1:`port`, reads the greeting and says
     /// EHLO.
     pub(crate) fn open(from: &str, port: u16) -> Self {
+        Self::open_as(from, port, b"client.test")
+    }
+
+    /// As [`Self::open`], and calls itself this.
+    pub(crate) fn open_as(from: &str, port: u16, name: &[u8]) -> Self {
         let mut client = Self::connect(from, port).unwrap_or_else(|e| panic!("{from}: {e}"));
         let reply = client.read().expect("a greeting");
         assert_eq!(reply.code, 220, "greeting: {reply}");
-        client.expect("EHLO client.test", 250);
+        let reply = client.try_say_raw(&[b"EHLO ", name].concat()).expect("an answer to EHLO");
+        assert_eq!(reply.code, 250, "EHLO: {reply}");
         client
     }
 
@@ -135,8 +141,12 @@ impl SmtpClient {
 
     /// As [`Self::say`], for sessions that the server may end.
     pub(crate) fn try_say(&mut self, line: &str) -> std::io::Result<Reply> {
-        let line = format!("{line}\r\n");
-        self.stream.get_mut().write_all(line.as_bytes())?;
+        self.try_say_raw(line.as_bytes())
+    }
+
+    /// As [`Self::try_say`], for octets that are no text.
+    pub(crate) fn try_say_raw(&mut self, line: &[u8]) -> std::io::Result<Reply> {
+        self.stream.get_mut().write_all(&[line, b"\r\n"].concat())?;
         self.read()
     }
 
