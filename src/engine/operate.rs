@@ -257,7 +257,7 @@ impl Engine {
                     tally.reset(restricted);
                 }
             }
-            // TODO of a sender.
+            // Its scores are among the evidence of its connector.
             Entity::Sender { .. } => {}
             Entity::Organization(name) => self.organizations.forget(name, now),
         }
