@@ -445,6 +445,10 @@ fn tell_notices(engine: &Engine, notices: &[Notice], mut left_out: u64) {
                     tracing::warn!("{}", view::suspicion_line("suspicious", entity, findings));
                 }
             }
+            Notice::Changed(key, changes) => {
+                let values: Vec<&str> = changes.iter().map(|change| &*change.value).collect();
+                tracing::warn!("changed entity={key} new={values:?}");
+            }
             Notice::LimitReached(key, messages, recipients) => tracing::warn!(
                 "limit entity={key} messages_last_hour={messages} recipients_last_hour={recipients}"
             ),
