@@ -24,6 +24,7 @@ mod reload;
 mod session;
 mod settings;
 mod still_bad;
+mod traits;
 mod usual;
 
 pub use crate::pending::Feedback;

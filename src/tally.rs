@@ -79,6 +79,8 @@ pub struct Tally {
     warned: AtomicU32,
     /// Second of the last notice of a hard limit, 0 for none.
     limit_told: AtomicU32,
+    /// Second of the last notice of another identity, 0 for none.
+    change_told: AtomicU32,
     /// Second in which it was first seen as a declared forwarder, 0 for never.
     forwarder_since: AtomicU32,
     /// Second in which its volume went beyond what is usual, 0 while it is not.
@@ -129,6 +131,7 @@ impl Tally {
             suspicious: AtomicBool::new(false),
             warned: AtomicU32::new(0),
             limit_told: AtomicU32::new(0),
+            change_told: AtomicU32::new(0),
             forwarder_since: AtomicU32::new(0),
             volume_since: AtomicU32::new(0),
             settling_until: AtomicU32::new(0),
@@ -283,6 +286,12 @@ impl Tally {
     /// an hour; of several threads one is told so.
     pub fn limit_notice_is_due(&self, now: Timestamp) -> bool {
         is_due(&self.limit_told, 3600, now)
+    }
+
+    /// Whether it is time to tell that it shows another identity, which is once a day;
+    /// of several threads one is told so.
+    pub fn change_notice_is_due(&self, now: Timestamp) -> bool {
+        is_due(&self.change_told, DAY_S, now)
     }
 
     /// Evidence starts again from zero. With `restricted` the day is not

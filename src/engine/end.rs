@@ -44,10 +44,10 @@ pub(super) struct End<'a> {
 }
 
 /// What counts a message.
-struct Counted<'a> {
-    key: ConnectorKey,
-    tally: Arc<Tally>,
-    context: Context<'a>,
+pub(super) struct Counted<'a> {
+    pub(super) key: ConnectorKey,
+    pub(super) tally: Arc<Tally>,
+    pub(super) context: Context<'a>,
     /// Its sender, where senders are told apart.
     who: Option<Who<'a>>,
 }
@@ -150,10 +150,11 @@ impl End<'_> {
         let standing = judging.try_sender(&Trial::Message(&seen, unknown), bad);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;
+        let changes = self.changes(counted, &seen);
         if bad || outcome.z > 0.0 {
             let sample = (bad || outcome.z >= settings.model.normal_again)
                 .then(|| self.sample(observe || !outcome.restricts));
-            self.collect(counted, bad, sample);
+            self.collect(counted, bad, &changes, sample);
         }
         let made = judging.act(outcome, standing);
         if let Some(held) = &made {
@@ -183,13 +184,20 @@ impl End<'_> {
         if let Some(who) = who {
             tally.pass_sender(who.hash, transaction.relayed, context);
         }
+        self.tell_of_change(counted, &changes);
         self.pass(counted, &seen);
         self.await_fate(counted);
         Verdict::Pass
     }
 
     /// Takes the message into the evidence.
-    fn collect(&self, counted: &Counted<'_>, bad: bool, sample: Option<Sample>) {
+    fn collect(
+        &self,
+        counted: &Counted<'_>,
+        bad: bool,
+        changes: &[case::Change],
+        sample: Option<Sample>,
+    ) {
         let Self { engine, session, transaction, now, .. } = *self;
         let seen = case::Seen {
             sender: &session.sender.folded,
@@ -200,7 +208,7 @@ impl End<'_> {
             relayed: transaction.relayed,
             inbound: transaction.inbound,
             bad,
-            changes: &[],
+            changes,
         };
         counted.tally.collect(&engine.evidence, |evidence| {
             evidence.material.note(&seen, now);
@@ -416,6 +424,7 @@ impl End<'_> {
             engine.meet(who, tally, now);
         }
         self.note_domains(tally);
+        self.remember(counted, seen);
         for recipient in &transaction.recipients {
             let pair = known::pair(tally.id(), *recipient);
             engine.known.recipients.insert(pair, &tally.recipients_share, now);

@@ -339,12 +339,15 @@ fn standing(engine: &Engine, what: &str, words: &mut Words<'_>, now: Timestamp) 
 }
 
 fn notices(world: &World, kind: &str, entity: &str) -> Outcome<usize> {
-    if !["new_connector", "suspicious", "limit_reached", "held", "hold_full"].contains(&kind) {
+    if !["new_connector", "suspicious", "changed", "limit_reached", "held", "hold_full"]
+        .contains(&kind)
+    {
         return Err(format!("{kind:?} is no kind of notice"));
     }
     let of_it = |notice: &&Notice| match notice {
         Notice::NewConnector(key) => kind == "new_connector" && key.to_string() == entity,
         Notice::Suspicious(key, _) => kind == "suspicious" && key.to_string() == entity,
+        Notice::Changed(key, _) => kind == "changed" && key.to_string() == entity,
         Notice::LimitReached(key, ..) => kind == "limit_reached" && key.to_string() == entity,
         Notice::Held(key, _) => kind == "held" && key.to_string() == entity,
         Notice::HoldFull(key, _) => kind == "hold_full" && key.to_string() == entity,
