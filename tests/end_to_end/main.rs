@@ -29,6 +29,7 @@ mod mail_log_files;
 mod mail_log_replayed;
 mod observe;
 mod ordinary;
+mod queue;
 mod reload;
 mod state;
 mod throttle;
