@@ -58,7 +58,7 @@ pub(super) fn in_queue(page: &mut Page, facts: &Facts<'_>) {
         return;
     }
     let text = match facts.in_queue {
-        0 => "nothing that connguard knows of".to_owned(),
+        0 => "nothing that connguard knows of: it knows what passed since its start".to_owned(),
         1 => "1 message of it may still be in the queue of Postfix".to_owned(),
         count => format!("{count} messages of it may still be in the queue of Postfix"),
     };
