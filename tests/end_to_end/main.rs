@@ -34,6 +34,7 @@ mod observe;
 mod ordinary;
 mod organization;
 mod queue_hold;
+mod queue;
 mod reload;
 mod senders;
 mod state;
