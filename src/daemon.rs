@@ -39,7 +39,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// To be raised whenever [`tally::Image`], [`engine::Filters`] or
 /// [`engine::Waiting`] change.
-pub const HISTORY_SCHEMA: u32 = 3;
+pub const HISTORY_SCHEMA: u32 = 4;
 /// How long messages in hand may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Log lines in one period of the housekeeping that clients can cause.

@@ -15,6 +15,7 @@ mod end;
 mod incident;
 mod judging;
 mod memory;
+mod narrow;
 mod notice;
 mod operate;
 mod organizations;
@@ -321,7 +322,7 @@ impl Engine {
         let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        let held = match self.held(settled, now) {
+        let held = match self.held(settled, &session, now) {
             Held::Refused(held) => held,
             _ => match self.held_by_organization(settled, &session, now) {
                 Held::Refused(held) => held,
