@@ -175,11 +175,12 @@ fn without_recipient(local: &str) -> Option<&str> {
     }
     let (mut end, mut is_list) = (None, false);
     for token in tokens(head) {
-        if is_list || token.start > 0 && is_id(token.text, false) {
+        let is_word = WORDS.contains(&token.text);
+        if is_list && !is_word || token.start > 0 && is_id(token.text, false) {
             end = Some(token.start.saturating_sub(1));
             break;
         }
-        is_list = WORDS.contains(&token.text);
+        is_list = is_word;
     }
     let end = end.or_else(|| head.rfind(['-', '_']))?;
     local.get(..end).filter(|list| !list.is_empty())
@@ -314,6 +315,7 @@ mod tests {
                 "shop@lists.test",
             ),
             (&["bounce.20251122.4711@shop.test"], "bounce@shop.test"),
+            (&["news-return-8-bob=example.com@shop.test"], "news-return@shop.test"),
             (&["shop-0123456789abcdef@shop.test", "shop-x7k2m9q4w1z8@shop.test"], "shop@shop.test"),
             (&["bob@b\u{fc}cher.test", "BOB@xn--bcher-kva.test"], "bob@xn--bcher-kva.test"),
         ] {

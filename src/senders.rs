@@ -8,15 +8,18 @@
 //! evidence goes, if it has no more than the newcomer. Made-up senders can so neither
 //! fill memory nor push out who really sends bad mail.
 //!
-//! Suspects are senders whose own fused score reaches the level of `suspicious`.
-//! They **explain** the evidence of their connector if there are at most
-//! [`MOST_SUSPECTS`] of them, and at least [`EXPLAINED`] of the bad messages since
-//! the connector's score left zero are theirs. Who was made up, as far as can be
-//! seen, explains nothing: the next one is made up as easily.
+//! Suspects are senders whose own fused score reaches a level. They **explain** the
+//! evidence of their connector if there are at most [`MOST_SUSPECTS`] of them, and at
+//! least [`EXPLAINED`] of the bad messages since the connector's score left zero are
+//! theirs. Who was made up, as far as can be seen, explains nothing: the next one is
+//! made up as easily. The level is that of `suspicious` where it is asked whom to slow
+//! down. Where the connector is compromised it is half of that, the level at which
+//! nobody is suspicious any more: of three who share the bad mail of a connector
+//! that reaches the level of `compromised`, each has about a third.
 
 use crate::{
     connector::Profile,
-    judge::{self, Judgement, Past, Scores},
+    judge::{self, Judgement, Past},
     model::Model,
     record::{Finding, Grace},
     signal::{Context, Life, Observation, Told, Trials},
@@ -257,15 +260,21 @@ impl Senders {
         slot.filter(due).map(|slot| slot.warned = now).is_some()
     }
 
-    /// Senders whose own score reaches the level of `suspicious`, the largest first.
-    pub fn suspects(&self, context: &Context<'_>) -> Vec<Suspect> {
+    /// Senders whose own score is `least` or more, the largest first.
+    pub fn suspects(&self, least: f32, context: &Context<'_>) -> Vec<Suspect> {
         let scored = self.slots.iter().map(|slot| (slot, slot.z(context)));
-        let mut suspects: Vec<Suspect> = scored
-            .filter(|(_, z)| *z >= context.model.suspicious)
-            .map(|(slot, z)| slot.suspect(z))
-            .collect();
+        let mut suspects: Vec<Suspect> =
+            scored.filter(|(_, z)| *z >= least).map(|(slot, z)| slot.suspect(z)).collect();
         suspects.sort_by(|a, b| b.z.total_cmp(&a.z));
         suspects
+    }
+
+    /// Senders that are suspicious, and have not faded since.
+    pub fn slow(&self, context: &Context<'_>) -> Vec<Suspect> {
+        let slow = self.slots.iter().filter(|slot| slot.suspicious);
+        let mut slow: Vec<Suspect> = slow.map(|slot| slot.suspect(slot.z(context))).collect();
+        slow.retain(|suspect| suspect.z >= context.model.normal_again);
+        slow
     }
 
     /// Whether these explain the evidence of the connector.
@@ -276,10 +285,10 @@ impl Senders {
             && bad > 0
     }
 
-    /// Whether few suspects that were not made up explain the evidence of the
-    /// connector.
+    /// Whether few suspicious senders that were not made up explain the evidence of
+    /// the connector.
     pub fn are_explained(&self, context: &Context<'_>) -> bool {
-        let mut suspects = self.suspects(context);
+        let mut suspects = self.suspects(context.model.suspicious, context);
         suspects.retain(|suspect| !suspect.made_up);
         self.are_explained_by(&suspects)
     }
@@ -288,12 +297,6 @@ impl Senders {
     pub fn get(&self, hash: u64, context: &Context<'_>) -> Option<Suspect> {
         let slot = self.slots.iter().find(|slot| slot.hash == hash)?;
         Some(slot.suspect(slot.z(context)))
-    }
-
-    /// The scores of a sender, those of signals that it does not have at 0.
-    pub fn scores(&self, hash: u64, context: &Context<'_>) -> Option<Scores> {
-        let slot = self.slots.iter().find(|slot| slot.hash == hash)?;
-        Some(slot.trials.scores(context))
     }
 
     /// What is to be shown of every signal of a sender.

@@ -20,7 +20,7 @@ use crate::{
     connector::{ConnectorKey, Entity, Profile},
     judge::{self, Judgement},
     known,
-    record::{Actor, Grace, Restriction, Sample},
+    record::{Actor, Finding, Grace, Restriction, Sample},
     restriction::InForce,
     sender,
     senders::{MOST_SUSPECTS, Senders, Standing, Suspect, Trial, Who},
@@ -96,6 +96,35 @@ impl Engine {
         let SentBy { address, known, made_up } = by;
         let hash = self.fingerprints.of_text(address);
         Who { address, hash, known: *known, made_up: *made_up }
+    }
+
+    /// The suspicious senders of a connector, each with what its scores say.
+    pub fn suspicious_senders(
+        &self,
+        key: &ConnectorKey,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> Vec<(Entity, Vec<Finding>)> {
+        if !tally.has_slow_senders() {
+            return Vec::new();
+        }
+        let settings = self.settings.load();
+        let context = self.context(&settings, key, settings.directory.terms(key), now);
+        let named = |suspect: Suspect, senders: &Senders| {
+            let findings = senders.findings(suspect.hash, &context);
+            (Entity::Sender { address: suspect.address, via: key.clone() }, findings)
+        };
+        let all = |senders: &mut Senders| {
+            senders.slow(&context).into_iter().map(|it| named(it, senders)).collect()
+        };
+        tally.with_senders(all).unwrap_or_default()
+    }
+
+    /// A hash of a sender's address, and whether a connector had that sender.
+    pub fn sender_hash(&self, address: &str, tally: &Tally, now: Timestamp) -> (u64, bool) {
+        let hash = self.fingerprints.of_text(address);
+        let pair = known::trait_pair(tally.id(), KIND, hash);
+        (hash, self.known.recipients.contains(pair, now))
     }
 
     /// A message of a sender passed: the connector has it from now on.
@@ -197,7 +226,7 @@ impl Judging<'_> {
         let restricted = restricted.iter().filter(is_recent).count();
         let is_real = |it: &Suspect| it.known || !it.made_up && restricted == 0;
         let explaining = |senders: &mut Senders| {
-            let mut suspects = senders.suspects(context);
+            let mut suspects = senders.suspects(context.model.normal_again, context);
             suspects.retain(is_real);
             senders.are_explained_by(&suspects).then_some(suspects)
         };
@@ -247,7 +276,7 @@ impl Judging<'_> {
             let (address, via) = (Arc::clone(&suspect.address), (*key).clone());
             let stands = || {
                 let now = tally.with_senders(|senders| senders.get(suspect.hash, context));
-                now.flatten().is_some_and(|it| it.z >= context.model.suspicious)
+                now.flatten().is_some_and(|it| it.z >= context.model.normal_again)
             };
             let entity = Entity::Sender { address, via };
             // Nothing where an operator forgave the evidence meanwhile.
