@@ -16,7 +16,7 @@ use std::sync::{
 
 /// So many different senders make a relay of several: below, what they send is
 /// judged as a whole.
-pub const FEWEST: u8 = 3;
+const FEWEST: u8 = 3;
 
 /// What a message meets because senders are suspicious.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -47,7 +47,7 @@ async fn what_a_message_shows_of_itself_is_kept_as_evidence() {
     mta.header("Message-ID", "<one@x.example>").await;
     mta.header("from", "Bank\r\n\t<b@bank.example>").await;
     mta.end().await;
-    let samples = daemon.tally("client:127.0.0.8").unwrap().samples();
+    let samples = daemon.tally("client:127.0.0.8").unwrap().samples(|_| true);
     let [sample] = &samples[..] else {
         panic!("{samples:?}");
     };
@@ -61,7 +61,7 @@ async fn what_a_message_shows_of_itself_is_kept_as_evidence() {
     mta.mail("a@spam.example", "").await;
     mta.rcpt("b@example.net").await;
     mta.end().await;
-    let samples = daemon.tally("client:127.0.0.8").unwrap().samples();
+    let samples = daemon.tally("client:127.0.0.8").unwrap().samples(|_| true);
     assert_eq!(samples[1].from, None);
     assert_eq!(samples[1].message_id, None);
     assert_eq!(samples[1].queue_id.as_deref(), Some("4Xyz2"));
