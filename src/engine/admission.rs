@@ -1,9 +1,7 @@
 //! What holds for a session before its message is judged: a restriction, a hard
 //! limit, the throttle, an exemption; and the answer to a recipient.
 
-use super::{
-    Engine, Notice, Session, Transaction, organizations::action_of, session::Settled,
-};
+use super::{Engine, Notice, Session, Transaction, organizations::action_of, session::Settled};
 use crate::{
     connector::{ConnectorKey, Entity},
     directory::{Resolution, Terms},

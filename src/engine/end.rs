@@ -325,7 +325,7 @@ impl End<'_> {
         if message.sender != Sender::Null {
             return engine.held_by_organization(settled, session, now);
         }
-        if let nothing @ Held::Nothing = engine.organization_of(settled, now) {
+        if let nothing @ Held::Nothing = engine.organization_of(settled, session, now) {
             return nothing;
         }
         let is_own = |address: &String| {
@@ -335,7 +335,7 @@ impl End<'_> {
         if message.report && single || message.from.iter().any(is_own) {
             return Held::Nothing;
         }
-        engine.organization_of(settled, now)
+        engine.organization_of(settled, session, now)
     }
 
     /// The answer to the whole message of a restricted entity.

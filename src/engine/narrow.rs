@@ -20,10 +20,10 @@ use crate::{
     connector::{ConnectorKey, Entity, Profile},
     judge::{self, Judgement},
     known,
-    record::{Actor, Finding, Grace, Restriction, Sample},
+    record::{Actor, Finding, Restriction, Sample},
     restriction::InForce,
     sender,
-    senders::{MOST_SUSPECTS, Senders, Standing, Suspect, Trial, Who},
+    senders::{MOST_SUSPECTS, Pardon, Senders, Standing, Suspect, Trial, Who},
     signal::{Context, Origin},
     tally::Tally,
     timestamp::Timestamp,
@@ -175,9 +175,9 @@ impl Judging<'_> {
         if !self.is_relay() {
             return None;
         }
-        let grace = self.who.as_ref().and_then(|who| self.grace_of(who));
+        let pardon = self.who.as_ref().map(|who| self.pardon_of(who)).unwrap_or_default();
         let budget = &engine.evidence;
-        tally.try_sender(self.who.as_ref(), trial, bad, grace.as_ref(), budget, context)
+        tally.try_sender(self.who.as_ref(), trial, bad, &pardon, budget, context)
     }
 
     /// Whether its senders are judged apart.
@@ -187,18 +187,23 @@ impl Judging<'_> {
             && self.tally.has_senders()
     }
 
-    /// The grace of a sender, else of its connector.
-    fn grace_of(&self, who: &Who<'_>) -> Option<Grace> {
+    fn pardon_of(&self, who: &Who<'_>) -> Pardon {
         let Self { engine, key, context, .. } = self;
-        if engine.table.is_empty() {
-            return None;
+        let (table, now) = (&engine.table, context.now);
+        if table.is_empty() {
+            return Pardon::default();
         }
-        let of_sender = || {
-            let entity = Entity::Sender { address: who.address.into(), via: (*key).clone() };
-            engine.table.grace(&entity, context.now)
+        let of = |entity: &Entity| Pardon {
+            grace: table.grace(entity, now),
+            raised: table.raised(entity, now),
         };
-        let own = if engine.table.has_senders() { of_sender() } else { None };
-        own.or_else(|| engine.table.grace(&Entity::from((*key).clone()), context.now))
+        let connector = of(&Entity::from((*key).clone()));
+        if !table.has_senders() {
+            return connector;
+        }
+        let own = of(&Entity::Sender { address: who.address.into(), via: (*key).clone() });
+        let (grace, raised) = (own.grace.or(connector.grace), own.raised.or(connector.raised));
+        Pardon { grace, raised }
     }
 
     /// Restricts or marks whom the evidence speaks against, if it is enough.

@@ -4,8 +4,7 @@
 use super::{Budget, Evidence, Tally};
 use crate::{
     case::Material,
-    record::Grace,
-    senders::{Senders, Standing, Trial, Who},
+    senders::{Pardon, Senders, Standing, Trial, Who},
     signal::Context,
     throttle::Rate,
 };
@@ -54,7 +53,7 @@ impl Tally {
         who: Option<&Who<'_>>,
         trial: &Trial<'_>,
         bad: bool,
-        grace: Option<&Grace>,
+        pardon: &Pardon,
         budget: &Budget,
         context: &Context<'_>,
     ) -> Option<Standing> {
@@ -65,7 +64,7 @@ impl Tally {
         let take = |evidence: &mut Evidence| {
             let senders = &mut evidence.senders;
             senders.take(who, trial, bad, self.signals.trials(), life, context);
-            let standing = senders.judge(who?.hash, grace, life, context);
+            let standing = senders.judge(who?.hash, pardon, life, context);
             self.note_slow(senders);
             standing
         };
