@@ -21,7 +21,7 @@ use crate::{
     connector::Profile,
     judge::{self, Judgement, Past},
     model::Model,
-    record::Finding,
+    record::{Finding, Grace, Raised},
     signal::{Context, Life, Observation, Told, Trials},
     throttle::{Bucket, Rate},
     timestamp::Timestamp,
@@ -83,6 +83,15 @@ impl Trial<'_> {
             _ => true,
         }
     }
+}
+
+/// What operators forgave a sender, or else its connector.
+#[derive(Clone, Debug, Default)]
+pub struct Pardon {
+    /// After an unblock.
+    pub grace: Option<Grace>,
+    /// After a restriction that was wrong.
+    pub raised: Option<Raised>,
 }
 
 /// How a sender stands after a trial.
@@ -224,13 +233,11 @@ impl Senders {
         }
     }
 
-    /// Judges a sender behind its trials; nothing where it has no place. `past` tells
-    /// what holds for it, or else for its connector; what it was taken for is known
-    /// here.
+    /// Judges a sender behind its trials; nothing where it has no place.
     pub fn judge(
         &mut self,
         hash: u64,
-        past: Past<'_>,
+        pardon: &Pardon,
         life: Life,
         context: &Context<'_>,
     ) -> Option<Standing> {
@@ -238,7 +245,8 @@ impl Senders {
         let slot = self.slots.get_mut(at)?;
         let scores = slot.trials.scores(context);
         let was = if slot.suspicious { Judgement::Suspicious } else { Judgement::Normal };
-        let past = Past { was, learning: life.learning, ..past };
+        let (grace, raised) = (pardon.grace.as_ref(), pardon.raised.as_ref());
+        let past = Past { was, learning: life.learning, grace, raised };
         let judgement = judge::judge(&scores, &past, context.model);
         let suspicious = judgement != Judgement::Normal;
         if suspicious && !slot.suspicious {

@@ -111,6 +111,7 @@ impl Judging<'_> {
         let entity = Entity::from((*self.key).clone());
         let held = self.begin(&entity, evidence, stands)?;
         engine.note_material(held.restriction.case, tally);
+        engine.judge_organization(self.settings, self.terms, self.context.now);
         // Not only where it is new: of several that tip the scale together each
         // may have left evidence behind the others.
         tally.reset(true);
@@ -141,7 +142,7 @@ impl Judging<'_> {
             engine.table.lift_mark(entity, now, ENFORCED_NOW);
         }
         let keys = keys_of(&settings.directory, entity);
-        let held = engine.table.restrict_if(entity, now, stands, |case| Restriction {
+        engine.table.restrict_if(entity, now, stands, |case| Restriction {
             entity: entity.clone(),
             case,
             action: terms.action,
@@ -157,10 +158,6 @@ impl Judging<'_> {
             passed_messages: passed.0.into(),
             passed_recipients: passed.1.into(),
             keys,
-        });
-        if held.is_some() {
-            engine.judge_organization(settings, terms, now);
-        }
-        held
+        })
     }
 }

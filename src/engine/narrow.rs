@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     connector::{ConnectorKey, Entity, Profile},
-    judge::{self, Judgement, Past},
+    judge::{self, Judgement},
     known,
-    record::{Actor, Finding, Grace, Raised, Restriction, Sample},
+    record::{Actor, Finding, Restriction, Sample},
     restriction::InForce,
     sender,
-    senders::{MOST_SUSPECTS, Senders, Standing, Suspect, Trial, Who},
+    senders::{MOST_SUSPECTS, Pardon, Senders, Standing, Suspect, Trial, Who},
     signal::{Context, Origin},
     tally::Tally,
     timestamp::Timestamp,
@@ -175,9 +175,9 @@ impl Judging<'_> {
         if !self.is_relay() {
             return None;
         }
-        let (grace, raised) = self.who.as_ref().map(|who| self.past_of(who)).unwrap_or_default();
-        let past = Past { grace: grace.as_ref(), raised: raised.as_ref(), ..Past::default() };
-        tally.try_sender(self.who.as_ref(), trial, bad, past, &engine.evidence, context)
+        let pardon = self.who.as_ref().map(|who| self.pardon_of(who)).unwrap_or_default();
+        let budget = &engine.evidence;
+        tally.try_sender(self.who.as_ref(), trial, bad, &pardon, budget, context)
     }
 
     /// Whether its senders are judged apart.
@@ -187,22 +187,23 @@ impl Judging<'_> {
             && self.tally.has_senders()
     }
 
-    /// The grace of a sender and how far its levels are raised; where it has none,
-    /// those of its connector.
-    fn past_of(&self, who: &Who<'_>) -> (Option<Grace>, Option<Raised>) {
+    fn pardon_of(&self, who: &Who<'_>) -> Pardon {
         let Self { engine, key, context, .. } = self;
         let (table, now) = (&engine.table, context.now);
         if table.is_empty() {
-            return (None, None);
+            return Pardon::default();
         }
-        let of = |entity: &Entity| (table.grace(entity, now), table.raised(entity, now));
-        let (mut grace, mut raised) = of(&Entity::from((*key).clone()));
-        if table.has_senders() {
-            let address = who.address.into();
-            let own = of(&Entity::Sender { address, via: (*key).clone() });
-            (grace, raised) = (own.0.or(grace), own.1.or(raised));
+        let of = |entity: &Entity| Pardon {
+            grace: table.grace(entity, now),
+            raised: table.raised(entity, now),
+        };
+        let connector = of(&Entity::from((*key).clone()));
+        if !table.has_senders() {
+            return connector;
         }
-        (grace, raised)
+        let own = of(&Entity::Sender { address: who.address.into(), via: (*key).clone() });
+        let (grace, raised) = (own.grace.or(connector.grace), own.raised.or(connector.raised));
+        Pardon { grace, raised }
     }
 
     /// Restricts or marks whom the evidence speaks against, if it is enough.

@@ -151,7 +151,7 @@ impl Engine {
             Some(seq) => {
                 // Neither held against it later, nor learned.
                 let restricted = &held.restriction;
-                let key = restricted.entity.as_connector();
+                let key = restricted.entity.connector();
                 if let Some(tally) = key.and_then(|key| self.roster.get(key)) {
                     self.note_material(restricted.case, &tally);
                 }

@@ -4,8 +4,7 @@
 use super::{Budget, Evidence, Tally};
 use crate::{
     case::Material,
-    judge::Past,
-    senders::{Senders, Standing, Trial, Who},
+    senders::{Pardon, Senders, Standing, Trial, Who},
     signal::Context,
     throttle::Rate,
 };
@@ -16,7 +15,7 @@ use std::sync::{
 
 /// So many different senders make a relay of several: below, what they send is
 /// judged as a whole.
-pub(super) const FEWEST: u8 = 3;
+const FEWEST: u8 = 3;
 
 /// What a message meets because senders are suspicious.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -54,7 +53,7 @@ impl Tally {
         who: Option<&Who<'_>>,
         trial: &Trial<'_>,
         bad: bool,
-        past: Past<'_>,
+        pardon: &Pardon,
         budget: &Budget,
         context: &Context<'_>,
     ) -> Option<Standing> {
@@ -65,7 +64,7 @@ impl Tally {
         let take = |evidence: &mut Evidence| {
             let senders = &mut evidence.senders;
             senders.take(who, trial, bad, self.signals.trials(), life, context);
-            let standing = senders.judge(who?.hash, past, life, context);
+            let standing = senders.judge(who?.hash, pardon, life, context);
             self.note_slow(senders);
             standing
         };

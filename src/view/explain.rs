@@ -179,8 +179,8 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
         Some(sender) => (sender.was, Scores::of_findings(&sender.findings)),
         None => (tally.judgement(), tally.scores(&context)),
     };
-    let past =
-        Past { was, learning: life.learning, grace: grace.as_ref(), raised: raised.as_ref() };
+    let (grace_of, raised_of) = (grace.as_ref(), raised.as_ref());
+    let past = Past { was, learning: life.learning, grace: grace_of, raised: raised_of };
     let judged = Judged { scores, past, life, profile: context.profile, model: context.model };
     let entries = engine.table().list(now);
     let standing = entries.iter().find(|entry| entry.entity == *entity);
