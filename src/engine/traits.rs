@@ -8,7 +8,7 @@
 //! any while that memory was lost a short time ago.
 
 use super::{
-    Engine, Notice,
+    Notice,
     end::{Counted, End},
 };
 use crate::{
