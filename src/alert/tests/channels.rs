@@ -60,6 +60,9 @@ fn a_mail_is_one_of_its_case_and_greets_with_a_pass() {
         assert!(mail.body.contains(&format!("{line}\r\n")), "{line}: {}", mail.body);
     }
     assert!(!first.body.contains("In-Reply-To"));
+    let text = first.body.split_once("\r\n\r\n").unwrap().1;
+    assert!(text.contains("connguard unblock client:127.0.0.8 --reason "), "{text}");
+    assert!(text.lines().all(|line| line.len() < 100 && !line.ends_with('=')), "{text}");
     assert_eq!(site.states(), ["mail sent", "mail sent"]);
 }
 
