@@ -99,11 +99,17 @@ impl Site {
 
     /// Looks until this holds, while time stands still.
     fn until(&mut self, what: &str, holds: impl Fn(&Herald) -> bool) {
+        self.until_in(Duration::ZERO, what, holds);
+    }
+
+    /// Looks until this holds, while time goes by in steps.
+    fn until_in(&mut self, step: Duration, what: &str, holds: impl Fn(&Herald) -> bool) {
         for _ in 0..PATIENCE.as_millis() / 2 {
             self.look();
             if holds(&self.herald) {
                 return;
             }
+            self.millis.fetch_add(step.as_millis().try_into().unwrap(), SeqCst);
             std::thread::sleep(Duration::from_millis(2));
         }
         panic!("{what}: {:?}", self.herald.status());
