@@ -201,10 +201,16 @@ impl Herald {
     }
 
     fn hear(&mut self, notice: Notice) {
-        if let Notice::NewConnector(key) = notice
-            && self.post.params().new_connectors
-        {
-            self.wait(plain(AlertKind::NewConnector, Some(key.into()), About::Case));
+        match notice {
+            Notice::NewConnector(key) if self.post.params().new_connectors => {
+                self.wait(plain(AlertKind::NewConnector, Some(key.into()), About::Case));
+            }
+            Notice::Changed(key, changes) => {
+                let about = About::Changes(changes);
+                self.wait(plain(AlertKind::ConnectorChanged, Some(key.into()), about));
+            }
+            // The rest is for the log, or shows in a case.
+            _ => {}
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use AlertKind::{
-    ConnectorSilent, Digest, Expired, Lifted, NewConnector, Restricted, StillRestricted,
-    Suspicious, Trouble as OwnTrouble,
+    ConnectorChanged, ConnectorSilent, Digest, Expired, Lifted, NewConnector, Restricted,
+    StillRestricted, Suspicious, Trouble as OwnTrouble,
 };
 
 #[test]
@@ -143,6 +143,22 @@ fn new_connectors_are_told_at_once_and_then_together() {
     assert_eq!(site.told(), [NewConnector]);
     site.pass(2 * MINUTE);
     assert_eq!(site.told(), [NewConnector, Digest]);
+}
+
+#[test]
+fn a_connector_that_shows_another_identity_is_told() {
+    let mut site = Site::new(quiet());
+    let change = crate::case::Change {
+        what: crate::case::Trait::HeloName,
+        value: "WIN-7Q2\r\nBcc: x@example.net".into(),
+        at: site.now(),
+    };
+    let changed = Notice::Changed(ConnectorKey::Named("erp".into()), vec![change]);
+    let now = site.now();
+    site.herald.take(Message::Notices(vec![changed]), now);
+    site.look();
+    assert_eq!(site.told(), [ConnectorChanged]);
+    assert_eq!(site.herald.list()[0].entity, Some("connector:erp".parse().unwrap()));
 }
 
 #[test]
