@@ -62,11 +62,12 @@ pub(crate) struct Arena {
     engine: Engine,
     kind: Kind,
     key: ConnectorKey,
-    entity: Entity,
     login: Option<Arc<str>>,
     feedback: bool,
     next_queue: u64,
     swept: u64,
+    /// The sender of the last mail of an attack.
+    attacker: Option<String>,
 }
 
 impl Arena {
@@ -93,9 +94,8 @@ impl Arena {
             Kind::Login => ("login:someone".parse().unwrap(), Some("someone".into())),
             Kind::Relay => ("client:10.0.0.1".parse().unwrap(), None),
         };
-        let entity = Entity::from(key.clone());
         let kind = stream.kind;
-        Self { engine, kind, key, entity, login, feedback, next_queue: 0, swept: 0 }
+        Self { engine, kind, key, login, feedback, next_queue: 0, swept: 0, attacker: None }
     }
 
     /// A message from MAIL to its end; gives the number of its queue file too.
@@ -109,6 +109,9 @@ impl Arena {
         let mut session = Session::default();
         session.identify(self.identities(draft.client));
         let address = format!("u{}@{}", draft.user, Domain(draft.sender_domain));
+        if draft.attack {
+            self.attacker = Some(address.clone());
+        }
         let sender = Sender::Address { address: &address, qualified: true };
         let mut transaction = self.engine.begin(&mut session, &sender);
         let mut answer = Answer::default();
@@ -168,21 +171,36 @@ impl Arena {
         }
     }
 
-    /// The block that is in force.
+    /// The block that is in force: of the connector, or of a sender of it. While
+    /// there is an attack, of its sender.
     pub(crate) fn block(&self, at: u64) -> Option<Block> {
         let table = self.engine.table();
         if table.is_empty() {
             return None;
         }
-        let held = table.in_force(&self.entity, Timestamp::from_millis(at))?;
-        let signals = held.restriction.findings.iter().map(|finding| finding.signal).collect();
+        let listed = table.list(Timestamp::from_millis(at)).into_iter();
+        let mut met = listed.filter(|listed| self.is_met(&listed.entity));
+        let held = met.find_map(|listed| listed.standing.restriction)?;
+        let signals = held.findings.iter().map(|finding| finding.signal).collect();
         Some(Block { signals })
     }
 
-    /// Whether it is taken for suspicious.
-    pub(crate) fn is_suspicious(&self) -> bool {
-        let tally = self.engine.roster().get(&self.key);
-        tally.is_some_and(|tally| tally.judgement() != Judgement::Normal)
+    /// Whether what holds for an entity holds for the attack, or where there is
+    /// none, for any mail.
+    fn is_met(&self, entity: &Entity) -> bool {
+        match (entity, &self.attacker) {
+            (Entity::Sender { address, .. }, Some(attacker)) => **address == **attacker,
+            _ => true,
+        }
+    }
+
+    /// Whether the connector, or a sender of it, is taken for suspicious.
+    pub(crate) fn is_suspicious(&self, at: u64) -> bool {
+        let Some(tally) = self.engine.roster().get(&self.key) else { return false };
+        let now = Timestamp::from_millis(at);
+        let senders = self.engine.suspicious_senders(&self.key, &tally, now);
+        tally.judgement() != Judgement::Normal
+            || senders.iter().any(|(entity, _)| self.is_met(entity))
     }
 
     /// The signals of a warning, the largest first, if there was one.
@@ -200,7 +218,9 @@ impl Arena {
     pub(crate) fn unblock(&self, at: u64) {
         let now = Timestamp::from_millis(at);
         let by = Actor::Operator("bench".into());
-        self.engine.unblock(&self.entity, "after a day", None, by, now);
+        for listed in self.engine.table().list(now) {
+            self.engine.unblock(&listed.entity, "after a day", None, by.clone(), now);
+        }
         self.engine.sweep(now);
         // Nobody writes a journal here.
         self.engine.table().changes().take(Duration::ZERO);

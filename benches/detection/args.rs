@@ -7,7 +7,8 @@ cargo bench --bench detection -- [options]
   --traces DIR   edge lists of real mail (default ../shared/traces)
   --draws N      how often the synthetic attributes are drawn (default 15)
   --quick        a few of each, and no sensitivity, in less than a minute
-  --only PART    legit, scenarios, attacks, ablation or sensitivity (may be repeated)
+  --only PART    legit, scenarios, attacks, senders, ablation or sensitivity (may be
+                 repeated)
   --seed N       seed of all random numbers (default 1)
   --date TEXT    date for the head of the tables; no clock is read
   --threads N    (default 2); changes no result
@@ -19,6 +20,7 @@ pub(crate) enum Part {
     Legit,
     Scenarios,
     Attacks,
+    Senders,
     Ablation,
     Sensitivity,
 }
@@ -31,6 +33,7 @@ impl FromStr for Part {
             "legit" => Self::Legit,
             "scenarios" => Self::Scenarios,
             "attacks" => Self::Attacks,
+            "senders" => Self::Senders,
             "ablation" => Self::Ablation,
             "sensitivity" => Self::Sensitivity,
             _ => return Err(format!("{text:?} is no part")),

@@ -86,7 +86,7 @@ pub(crate) fn total<'a>(drawn: impl IntoIterator<Item = &'a Drawn>) -> Sum {
     sum
 }
 
-const COLUMNS: [&str; 8] = [
+pub(crate) const COLUMNS: [&str; 8] = [
     "",
     "connectors / years / messages",
     "blocks",
@@ -97,7 +97,7 @@ const COLUMNS: [&str; 8] = [
     "given up",
 ];
 
-fn row(name: &str, sum: &Sum) -> Vec<String> {
+pub(crate) fn row(name: &str, sum: &Sum) -> Vec<String> {
     vec![
         name.to_owned(),
         format!("{} / {:.1} / {}", sum.connectors, sum.years, sum.messages),

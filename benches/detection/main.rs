@@ -71,6 +71,9 @@ fn measure(args: &Args) -> Result<(), String> {
     if args.does(Part::Attacks) {
         taken_over::measure(&bench, &mut report);
     }
+    if args.does(Part::Senders) {
+        taken_over::senders(&bench, &mut report);
+    }
     if args.does(Part::Ablation) {
         variants::ablation(&bench, &mut report);
     }

@@ -13,6 +13,8 @@ pub(crate) enum Variant {
     NoThrottle,
     /// The mail log is not read.
     NoFeedback,
+    /// Connectors are judged as a whole.
+    NoSenders,
     /// The constant of this name in [`CONSTANTS`], multiplied.
     Times(&'static str, f32),
 }
@@ -27,6 +29,7 @@ impl Variant {
                 let (_, change) = CONSTANTS.iter().find(|(known, _)| known == name).unwrap();
                 change(&mut model, *times);
             }
+            Self::NoSenders => model.senders = false,
             Self::Delivered | Self::NoThrottle | Self::NoFeedback => {}
         }
         model

@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
             self.outcome.caught = self.attacked;
             self.later(at + DAY, Event::Unblock);
         }
-        let suspicious = self.arena.is_suspicious();
+        let suspicious = self.arena.is_suspicious(at);
         if suspicious {
             let warning = self.arena.warning();
             if self.suspicious_at.is_none_or(|last| at > last + DAY) {

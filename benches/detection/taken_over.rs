@@ -5,7 +5,8 @@ use crate::{
     Bench,
     attacks::{ALL, Attack, Goal},
     draw::{Climate, Draw},
-    fixed,
+    fixed, legit,
+    model::Variant,
     random::Random,
     replay::{Amount, Outcome, Rules, run},
     report::{Report, or_dash, percent, random_of},
@@ -25,6 +26,8 @@ pub(crate) enum Victim {
     New,
     /// An organization as one relay, 14 days after its first message at least.
     Relay,
+    /// One sender of such an organization.
+    Sender,
 }
 
 const VICTIMS: [(Victim, &str); 3] = [
@@ -35,14 +38,14 @@ const VICTIMS: [(Victim, &str); 3] = [
 
 impl Victim {
     fn kind(self) -> Kind {
-        if self == Self::Relay { Kind::Relay } else { Kind::Login }
+        if matches!(self, Self::Relay | Self::Sender) { Kind::Relay } else { Kind::Login }
     }
 
     fn count(self, b: &Bench<'_>) -> usize {
         match self {
             Self::Person => b.args.amount(200, 10),
             Self::New => b.args.amount(100, 5),
-            Self::Relay => b.args.amount(45, 3),
+            Self::Relay | Self::Sender => b.args.amount(45, 3),
         }
     }
 }
@@ -55,7 +58,7 @@ fn stream(b: &Bench<'_>, attack: &Attack, victim: Victim, number: usize) -> Stre
     let mut random = random_of(b, "victim", number);
     let (mut drafts, begin) = match victim {
         Victim::New => (Vec::new(), (FIRST_DAY + 100.0) * DAY + 36_000.0),
-        Victim::Person | Victim::Relay => own(b, attack, victim, number, &mut random),
+        _ => own(b, attack, victim, number, &mut random),
     };
     let end = begin + attack.days * DAY;
     drafts.retain(|draft| (begin - HISTORY..end).contains(&draft.at));
@@ -67,7 +70,12 @@ fn stream(b: &Bench<'_>, attack: &Attack, victim: Victim, number: usize) -> Stre
     }
     // The same attack on every kind of victim.
     let mut random = random_of(b, attack.name, number);
-    let hostile = attack.drafts(victim.kind(), victim == Victim::New, &mut random);
+    let mut hostile = attack.drafts(victim.kind(), victim == Victim::New, &mut random);
+    if victim == Victim::Sender {
+        // Somebody who writes there.
+        let user = drafts[random.below(drafts.len())].user;
+        hostile.iter_mut().for_each(|draft| draft.user = user);
+    }
     drafts.extend(hostile.into_iter().map(|draft| Draft { at: draft.at + begin, ..draft }));
     assemble(victim.kind(), drafts, 1, &mut random)
 }
@@ -86,12 +94,12 @@ fn own(
     let draw = Draw { seed: b.args.seed, number: 1000 + number as u64, climate };
     if traces.is_empty() {
         // Without traces, somebody at work.
-        let mail = office(random, 240, if victim == Victim::Relay { 300.0 } else { 15.0 });
+        let mail = office(random, 240, if victim.kind() == Kind::Relay { 300.0 } else { 15.0 });
         let begin = FIRST_DAY * DAY + random.between(least, most.min(235.0 * DAY));
         return (mail, begin);
     }
     let drafts = match victim {
-        Victim::Relay => draw.relay_drafts(&traces[number % traces.len()]),
+        Victim::Relay | Victim::Sender => draw.relay_drafts(&traces[number % traces.len()]),
         _ => {
             let trace = |trace: usize| {
                 let senders = traces[trace].senders.iter().enumerate();
@@ -181,6 +189,57 @@ pub(crate) fn measure(b: &Bench<'_>, report: &mut Report) {
         report.table(&COLUMNS, &rows);
     }
     others(b, report);
+}
+
+/// Attacks in which it matters whose mail it is, by the beginning of their names.
+const OF_SENDERS: [&str; 12] = [
+    "blatant, 50/h",
+    "33 addresses",
+    "verified list, from",
+    "173 recipients",
+    "flood, 6,460/h, 35 %",
+    "flood, 6,460/h, 0 %",
+    "slow botnet",
+    "lateral phish, 50-500 x 1",
+    "forged From, one",
+    "slow, 20/h, 30 %",
+    "slow, from the usual address, 50 %",
+    "slow, from the usual address, 70 %",
+];
+
+/// What it gains to judge the senders of a relay apart.
+pub(crate) fn senders(b: &Bench<'_>, report: &mut Report) {
+    report.section(
+        "Senders of a relay",
+        "Attacks under the address of one sender of an organization behind one relay: the \
+         connector judged as a whole, and its senders judged apart. And what that costs on \
+         ordinary mail: blocks and suspicions of the relay or of any of its senders.",
+    );
+    let both_ways = [("as a whole", Variant::NoSenders), ("senders apart", Variant::Delivered)];
+    let rules = |variant: &Variant| Rules { variant: variant.clone(), ..Rules::default() };
+    let count = Victim::Sender.count(b);
+    let mut rows = Vec::new();
+    for begins in OF_SENDERS {
+        let one = ALL.iter().find(|attack| attack.name.starts_with(begins)).unwrap();
+        for (how, variant) in &both_ways {
+            eprintln!("  {how}: {}", one.name);
+            let outcomes = attack(b, &rules(variant), one, Victim::Sender, count);
+            rows.push(row(&format!("{}: {how}", one.name), &outcomes));
+        }
+    }
+    report.table(&COLUMNS, &rows);
+    if b.found.traces.is_empty() {
+        return;
+    }
+    let rows: Vec<Vec<String>> = both_ways
+        .iter()
+        .map(|(how, variant)| {
+            let draws = b.args.draws.min(3);
+            let sum = legit::total(&legit::relays(b, &rules(variant), Climate::default(), draws));
+            legit::row(&format!("relays, {draws} draws: {how}"), &sum)
+        })
+        .collect();
+    report.table(&legit::COLUMNS, &rows);
 }
 
 fn noticed(outcomes: &[Outcome]) -> Vec<Amount> {
