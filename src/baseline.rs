@@ -69,6 +69,11 @@ impl Baseline {
         split(self.committed.load(Relaxed)).1
     }
 
+    /// The same share is usual, and nothing is pending.
+    pub fn afresh(&self) -> Self {
+        Self { committed: self.committed.load(Relaxed).into(), ..Self::default() }
+    }
+
     /// What is kept across a restart: committed and pending.
     pub fn words(&self) -> (u64, u64) {
         (self.committed.load(Relaxed), self.pending.load(Relaxed))

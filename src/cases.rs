@@ -1,2 +1,263 @@
-//! The cases on disk: one file each under the state directory, written aside and
-//! renamed.
+//! The cases on disk, so that they survive restarts and can be read long after.
+//!
+//! One file each, `cases/C-000017.json` in the state directory: the JSON of
+//! [`CaseFile`] with a field `version` before it, now 1, on lines that a person can
+//! read. The folder has mode 0700 and the files 0600: they tell who wrote to whom.
+//!
+//! What it promises:
+//! - A file is whole or the one before: it is written under another name
+//!   (`C-000017.json.new`), synced, renamed, and the folder synced.
+//! - Nobody waits: a thread of its own writes what changed, each case at most every
+//!   [`PAUSE`], and everything at a stop. After a crash the steps of the last seconds
+//!   may be missing; the journal has them, and restrictions follow the journal.
+//! - A disk that is full costs nothing but what is not written yet: that stays in
+//!   memory, is tried again every [`RETRY`], and the status says so.
+//! - A file that is damaged never stops the start: it is renamed to
+//!   `C-000017.json.damaged`, reported, and its number is not given again.
+//! - A case is removed [`KEEP`] after it was over, and where there are more than
+//!   [`MOST_FILES`], the oldest that are over go sooner. An open one never does.
+
+mod disk;
+mod keeper;
+#[cfg(test)]
+mod tests;
+
+pub use keeper::{CasesStatus, Handle, NotWritten, spawn};
+
+use crate::{case::CaseFile, record::CaseId, timestamp::Timestamp};
+use disk::{Disk, FileSystem};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a case is kept after it was over.
+pub const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Files that are kept at the most, but for open cases.
+pub const MOST_FILES: usize = 5000;
+/// How long what changed is collected before it is written.
+pub const PAUSE: Duration = Duration::from_secs(3);
+/// How long after a failure it is tried again.
+pub const RETRY: Duration = Duration::from_secs(10);
+/// Version of the format.
+const VERSION: u32 = 1;
+/// What is longer is no case; in octets.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// A case as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    #[serde(flatten)]
+    file: &'a CaseFile,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Why a case can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refused.
+    #[error("can't read {0}: {1}")]
+    System(PathBuf, io::Error),
+    /// It is no case.
+    #[error("{0} is damaged: {1}")]
+    Damaged(PathBuf, String),
+    /// Another version of connguard wrote it.
+    #[error(
+        "{0} was written by another version of connguard (format {1}, this one reads {VERSION}): update connguard to read it"
+    )]
+    Version(PathBuf, u32),
+}
+
+/// What was found at a start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The cases, oldest first.
+    pub files: Vec<CaseFile>,
+    /// The largest number of a file, of a damaged one too.
+    pub newest: Option<CaseId>,
+    /// What was wrong, in sentences that say what to do.
+    pub warnings: Vec<String>,
+}
+
+/// The place of the cases. Who has the journal's lock is alone with it.
+pub struct Store {
+    folder: PathBuf,
+    disk: Box<dyn Disk>,
+    /// The files that are there, with the time at which their case was over.
+    files: BTreeMap<CaseId, Option<Timestamp>>,
+}
+
+impl Store {
+    /// The cases of this state directory. Touches nothing.
+    pub fn open(state: &Path) -> Self {
+        Self { folder: state.join("cases"), disk: Box::new(FileSystem), files: BTreeMap::new() }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads what the last run kept; makes the folder where there is none.
+    pub fn load(&mut self) -> Loaded {
+        let mut loaded = Loaded::default();
+        if let Err(error) = self.disk.folder(&self.folder) {
+            loaded.warnings.push(format!(
+                "can't use {}: {error}; cases are kept in memory only until it can be written",
+                self.folder.display()
+            ));
+        }
+        for (case, ending) in self.list(&mut loaded.warnings) {
+            loaded.newest = loaded.newest.max(Some(case));
+            let path = self.path(case);
+            match ending {
+                // It was never finished.
+                Ending::Unfinished => drop(fs::remove_file(disk::unfinished(&path))),
+                Ending::Damaged => {}
+                Ending::Whole => match read(&path, case) {
+                    Ok(file) => {
+                        self.files.insert(case, file.closed);
+                        loaded.files.push(file);
+                    }
+                    Err(error) => loaded.warnings.push(set_aside(&path, &error)),
+                },
+            }
+        }
+        loaded.files.sort_by_key(|file| file.case);
+        loaded
+    }
+
+    /// Writes a case in place of what was there.
+    ///
+    /// # Errors
+    /// Those of the file system; then what was written before is still there.
+    pub fn save(&mut self, file: &CaseFile) -> io::Result<()> {
+        let path = self.path(file.case);
+        let mut text = serde_json::to_vec_pretty(&Written { version: VERSION, file })?;
+        text.push(b'\n');
+        let unfinished = disk::Unfinished::new(&path);
+        let mut out = self.disk.create(unfinished.path())?;
+        out.write_all(&text)?;
+        out.sync()?;
+        unfinished.rename(&path)?;
+        self.files.insert(file.case, file.closed);
+        Ok(())
+    }
+
+    /// Makes sure that the folder is there.
+    fn prepare(&self) -> io::Result<()> {
+        self.disk.folder(&self.folder)
+    }
+
+    /// Makes what was written durable.
+    fn sync(&self) -> io::Result<()> {
+        disk::sync_folder(&self.folder)
+    }
+
+    /// Removes what is old, or too many.
+    fn prune(&mut self, now: Timestamp) {
+        let surplus = self.files.len().saturating_sub(MOST_FILES);
+        let over = self.files.iter().filter_map(|(case, closed)| Some((*case, (*closed)?)));
+        let gone: Vec<CaseId> = over
+            .enumerate()
+            .filter(|(at, (_, closed))| *at < surplus || now.since(*closed) >= KEEP)
+            .map(|(_, (case, _))| case)
+            .collect();
+        for case in gone {
+            let path = self.path(case);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!("cases: can't remove {}: {error}", path.display());
+                }
+                _ => drop(self.files.remove(&case)),
+            }
+        }
+    }
+
+    /// The files of the folder that have the name of a case.
+    fn list(&self, warnings: &mut Vec<String>) -> Vec<(CaseId, Ending)> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                warnings.push(format!("can't read {}: {error}", self.folder.display()));
+                return Vec::new();
+            }
+        };
+        let names = entries.flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| Ending::of(name.to_str()?)).collect()
+    }
+
+    fn path(&self, case: CaseId) -> PathBuf {
+        path(&self.folder, case)
+    }
+}
+
+/// What the name of a file says of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    Whole,
+    Unfinished,
+    Damaged,
+}
+
+impl Ending {
+    fn of(name: &str) -> Option<(CaseId, Self)> {
+        let (case, ending) = name.split_once('.')?;
+        let ending = match ending {
+            "json" => Self::Whole,
+            "json.new" => Self::Unfinished,
+            "json.damaged" => Self::Damaged,
+            _ => return None,
+        };
+        let case: CaseId = case.parse().ok()?;
+        // One case has one name.
+        name.starts_with(&case.to_string()).then_some((case, ending))
+    }
+}
+
+fn path(folder: &Path, case: CaseId) -> PathBuf {
+    folder.join(format!("{case}.json"))
+}
+
+fn read(path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
+    let system = |error| ReadError::System(path.to_owned(), error);
+    let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(system)?;
+    file.take(LONGEST).read_to_end(&mut text).map_err(system)?;
+    let version: Version = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
+    if version.version != VERSION {
+        return Err(ReadError::Version(path.to_owned(), version.version));
+    }
+    let file: CaseFile = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
+    if file.case != case {
+        return Err(damaged(format!("it is about {}", file.case)));
+    }
+    Ok(file)
+}
+
+/// Keeps a file that is no case out of the way; says what happened.
+fn set_aside(path: &Path, error: &ReadError) -> String {
+    if !matches!(error, ReadError::Damaged(..)) {
+        return format!("{error}; the case is missing until then");
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    match fs::rename(path, &aside) {
+        Ok(()) => format!(
+            "{error}; it was renamed to {}: look at it, then remove it. What is restricted is not affected",
+            Path::new(&aside).display()
+        ),
+        Err(rename) => format!("{error}; and it can't be set aside: {rename}"),
+    }
+}

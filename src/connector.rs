@@ -182,6 +182,17 @@ impl Entity {
         }
     }
 
+    /// The same with another connector: that one, or the same sender there. An
+    /// organization stays what it is.
+    #[must_use]
+    pub fn with_connector(&self, key: ConnectorKey) -> Self {
+        match self {
+            Self::Connector(_) => Self::Connector(key),
+            Self::Sender { address, .. } => Self::Sender { address: Arc::clone(address), via: key },
+            Self::Organization(_) => self.clone(),
+        }
+    }
+
     /// The connector that this entity is.
     pub fn as_connector(&self) -> Option<&ConnectorKey> {
         match self {

@@ -7,7 +7,7 @@
 //! hand finish within a deadline, the journal is flushed, our sockets go.
 
 use crate::{
-    alert,
+    alert, cases,
     clock::Clock,
     config::{self, Config, Faults, LogFormat, LogParams},
     connector::Entity,
@@ -39,7 +39,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// To be raised whenever [`tally::Image`], [`engine::Filters`] or
 /// [`engine::Waiting`] change.
-pub const HISTORY_SCHEMA: u32 = 3;
+pub const HISTORY_SCHEMA: u32 = 4;
 /// How long messages in hand may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Log lines in one period of the housekeeping that clients can cause.
@@ -129,6 +129,8 @@ pub async fn run(
     let mut engine = Engine::new(config.settings.clone(), config.state.max_connectors, now);
     let history = recall(&mut engine, &config.state.directory, now);
     let engine = Arc::new(engine);
+    // What the journal says of restrictions is true: it comes after.
+    let cases = recall_cases(&engine, &config.state.directory);
     let kept = recovered.snapshot.live.len();
     let moves = engine.restore(recovered.snapshot, now);
     tell_moves(moves);
@@ -136,6 +138,7 @@ pub async fn run(
         tracing::warn!("{sentence}");
     }
     let journal = start_journal(journal, &engine, &clock)?;
+    let cases = Arc::new(start_cases(cases, &engine, &clock)?);
     // Before the first message: what is logged of it must not be missed.
     let feedback = Arc::new(start_feedback(&config, &engine, history.place.as_deref(), &clock)?);
     // Nobody could be heard while nobody ran.
@@ -156,6 +159,7 @@ pub async fn run(
         engine: Arc::clone(&engine),
         journal: Arc::clone(&journal),
         history: Arc::clone(&history),
+        cases: Arc::clone(&cases),
         milter: milter.handle(),
         feedback: Arc::clone(&feedback),
         alert: Arc::clone(&alert),
@@ -203,10 +207,14 @@ pub async fn run(
     // journal guards the whole directory: it goes last.
     let stop = move || {
         feedback.stop();
-        (history.stop(), journal.stop())
+        operator.engine.table().count_attempts();
+        (history.stop(), cases.stop(), journal.stop())
     };
     let kept = tokio::task::spawn_blocking(stop).await;
-    if let Ok((saved, flushed)) = kept {
+    if let Ok((saved, written, flushed)) = kept {
+        if let Err(error) = written {
+            tracing::error!("what cases learned since then is lost by this stop: {error}");
+        }
         if let Err(error) = saved {
             tracing::error!("what was learned since the last time is lost by this stop: {error}");
         }
@@ -342,6 +350,29 @@ fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
     Kept { store, saved_at, place: loaded.place }
 }
 
+/// Gives the engine the cases that the last run kept.
+fn recall_cases(engine: &Engine, directory: &Path) -> cases::Store {
+    let mut store = cases::Store::open(directory);
+    let loaded = store.load();
+    for warning in &loaded.warnings {
+        tracing::warn!("cases: {warning}");
+    }
+    engine.cases().skip(loaded.newest);
+    engine.cases().restore(loaded.files);
+    store
+}
+
+/// Writes what changes in the cases.
+fn start_cases(
+    store: cases::Store,
+    engine: &Arc<Engine>,
+    clock: &Clock,
+) -> Result<cases::Handle, Error> {
+    let clock = clock.clone();
+    cases::spawn(store, Arc::clone(engine.cases()), move || clock.now())
+        .map_err(|source| Error::System { what: "start a thread for the cases", source })
+}
+
 /// Follows the mail log from where the last run stopped.
 fn start_feedback(
     config: &Config,
@@ -413,6 +444,10 @@ fn tell_notices(engine: &Engine, notices: &[Notice], mut left_out: u64) {
                 if tally.is_none_or(|tally| tally.judgement() == Judgement::Suspicious) {
                     tracing::warn!("{}", view::suspicion_line("suspicious", entity, findings));
                 }
+            }
+            Notice::Changed(key, changes) => {
+                let values: Vec<&str> = changes.iter().map(|change| &*change.value).collect();
+                tracing::warn!("changed entity={key} new={values:?}");
             }
             Notice::LimitReached(key, messages, recipients) => tracing::warn!(
                 "limit entity={key} messages_last_hour={messages} recipients_last_hour={recipients}"

@@ -15,6 +15,7 @@ mod end;
 mod incident;
 mod judging;
 mod memory;
+mod narrow;
 mod notice;
 mod operate;
 mod organizations;
@@ -23,6 +24,7 @@ mod reload;
 mod session;
 mod settings;
 mod still_bad;
+mod traits;
 mod usual;
 
 pub use crate::pending::Feedback;
@@ -321,7 +323,7 @@ impl Engine {
         let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        let held = match self.held(settled, now) {
+        let held = match self.held(settled, &session, now) {
             Held::Refused(held) => held,
             _ => match self.held_by_organization(settled, &session, now) {
                 Held::Refused(held) => held,

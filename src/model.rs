@@ -60,6 +60,8 @@ pub struct Model {
     /// Days after which a connector is no longer new to A and X, and a declared
     /// forwarder has learned.
     pub old_after_days: u32,
+    /// Whether senders of a connector are judged apart.
+    pub senders: bool,
     /// Throttle: recipients an hour that a suspicious login may send anyway.
     pub throttle_rate: f32,
     /// Throttle: messages of unknown fate that it may have anyway.
@@ -92,6 +94,7 @@ impl Default for Model {
             crowd: crowds::CROWD,
             refusals_a_message: refused::A_MESSAGE,
             old_after_days: 7,
+            senders: true,
             throttle_rate: 60.0,
             throttle_in_flight: 10.0,
         }

@@ -13,7 +13,7 @@ mod usual;
 pub use reload::{ReloadView, Reloader, unreachable_logins};
 
 use crate::{
-    alert,
+    alert, cases,
     clock::Clock,
     command::{Command, Failure},
     config::Config,
@@ -41,6 +41,8 @@ pub struct Operator {
     pub journal: Arc<journal::Handle>,
     /// The history of connectors.
     pub history: Arc<history::Handle>,
+    /// The cases on disk.
+    pub cases: Arc<cases::Handle>,
     /// The milter front-end.
     pub milter: milter::Handle,
     /// Who reads the mail log.

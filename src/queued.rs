@@ -155,9 +155,9 @@ impl Queued {
             .collect()
     }
 
-    /// The connectors that have something there.
-    pub fn keys(&self) -> Vec<ConnectorKey> {
-        self.lock().of.keys().cloned().collect()
+    /// The connectors that have something there and are meant.
+    pub fn keys(&self, is_meant: impl Fn(&ConnectorKey) -> bool) -> Vec<ConnectorKey> {
+        self.lock().of.keys().filter(|key| is_meant(key)).cloned().collect()
     }
 
     /// How many messages are remembered.

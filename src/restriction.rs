@@ -20,7 +20,7 @@ pub use replay::replay;
 
 use crate::{
     case::Book,
-    connector::Entity,
+    connector::{ConnectorKey, Entity},
     record::{
         Actor, CaseId, Event, Grace, Live, Raised, Record, Restriction, Snapshot, Standing,
         TIME_IS_OVER, Trust,
@@ -91,6 +91,8 @@ pub struct Table {
     /// How many entries there are, so that looking up costs nothing while
     /// there are none.
     len: AtomicUsize,
+    /// How many of them are senders.
+    senders: AtomicUsize,
     seq: AtomicU64,
     next_case: AtomicU64,
     changes: Changes,
@@ -106,6 +108,7 @@ impl Default for Table {
         Self {
             entries: DashMap::new(),
             len: AtomicUsize::new(0),
+            senders: AtomicUsize::new(0),
             seq: AtomicU64::new(0),
             next_case: AtomicU64::new(1),
             changes: Changes::new(QUEUE),
@@ -180,6 +183,22 @@ impl Table {
     /// Whether nothing is in force for anybody.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether anything is in force for any sender, or was until the last sweep.
+    pub fn has_senders(&self) -> bool {
+        self.senders.load(SeqCst) > 0
+    }
+
+    /// The restrictions and marks of senders of a connector at `now`.
+    pub fn restricted_senders(&self, via: &ConnectorKey, now: Timestamp) -> Vec<Arc<Restriction>> {
+        if !self.has_senders() {
+            return Vec::new();
+        }
+        let is_its =
+            |entity: &Entity| matches!(entity, Entity::Sender { via: its, .. } if its == via);
+        let entries = self.entries.iter().filter(|entry| is_its(entry.key()));
+        entries.filter_map(|entry| entry.restriction(now).cloned()).collect()
     }
 
     /// Whether anything is in force for `entity`.
@@ -359,7 +378,7 @@ impl Table {
             let event = Event::Moved { from: from.clone(), to: to.to_vec() };
             self.record(entry.get_mut(), now, Actor::Daemon, event);
             entry.remove();
-            self.len.fetch_sub(1, SeqCst);
+            self.count_out(from);
             return true;
         }
     }
@@ -460,6 +479,7 @@ impl Table {
             MapEntry::Occupied(entry) => entry.into_ref(),
             MapEntry::Vacant(entry) => {
                 self.len.fetch_add(1, SeqCst);
+                self.senders.fetch_add(usize::from(is_sender(entity)), SeqCst);
                 entry.insert(Entry::default())
             }
         }
@@ -489,8 +509,13 @@ impl Table {
 
     fn forget_if_empty(&self, entity: &Entity) {
         if self.entries.remove_if(entity, |_, entry| entry.standing.is_empty()).is_some() {
-            self.len.fetch_sub(1, SeqCst);
+            self.count_out(entity);
         }
+    }
+
+    fn count_out(&self, entity: &Entity) {
+        self.len.fetch_sub(1, SeqCst);
+        self.senders.fetch_sub(usize::from(is_sender(entity)), SeqCst);
     }
 
     /// Gives `target` what `old` holds and it lacks.
@@ -576,4 +601,8 @@ impl Table {
         self.changes.push(record);
         seq
     }
+}
+
+fn is_sender(entity: &Entity) -> bool {
+    matches!(entity, Entity::Sender { .. })
 }

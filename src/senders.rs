@@ -1,34 +1,418 @@
-//! Which senders of one connector the evidence speaks against, while its score
-//! is above zero.
+//! Which senders of one connector the evidence speaks against.
+//!
+//! A sender is judged by the tests that its connector has too, apart from those of
+//! networks and volume, with what is usual for the connector: it has no history of
+//! its own. Scores begin at zero, where good messages change nothing, so that only
+//! who made a bad trial needs a place; it is given up when its scores are zero again
+//! or have faded. There are [`MOST`] places: beyond that, the sender with the least
+//! evidence goes, if it has no more than the newcomer. Made-up senders can so neither
+//! fill memory nor push out who really sends bad mail.
+//!
+//! Suspects are senders whose own fused score reaches a level. They **explain** the
+//! evidence of their connector if there are at most [`MOST_SUSPECTS`] of them, and at
+//! least [`EXPLAINED`] of the bad messages since the connector's score left zero are
+//! theirs. Who was made up, as far as can be seen, explains nothing: the next one is
+//! made up as easily. The level is that of `suspicious` where it is asked whom to slow
+//! down. Where the connector is compromised it is half of that, the level at which
+//! nobody is suspicious any more: of three who share the bad mail of a connector
+//! that reaches the level of `compromised`, each has about a third.
 
 use crate::{
-    record::Finding,
-    signal::{Context, Observation},
+    connector::Profile,
+    judge::{self, Judgement, Past},
+    model::Model,
+    record::{Finding, Grace, Raised},
+    signal::{Context, Life, Observation, Told, Trials},
+    throttle::{Bucket, Rate},
+    timestamp::Timestamp,
 };
+use std::{collections::HashSet, sync::Arc};
 
-/// Senders of a connector that are told apart; the rest counts as one.
+/// Senders of a connector that are told apart.
 pub const MOST: usize = 32;
+/// So many suspects explain the evidence of their connector at the most.
+pub const MOST_SUSPECTS: usize = 3;
+/// This share of the bad messages is theirs.
+pub const EXPLAINED: f32 = 0.8;
+/// Below this fused score, in nats, a sender has no evidence any more.
+const FADED: f32 = 0.25;
+/// How often faded places are looked for, in seconds.
+const TIDY_S: u32 = 3600;
+const DAY_S: u32 = 86_400;
+
+/// A sender, as it is known where its mail is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// As [`crate::sender::fold`] gives it; never the null sender.
+    pub address: &'a str,
+    /// A keyed hash of it.
+    pub hash: u64,
+    /// Its connector had this sender before.
+    pub known: bool,
+    /// It is not known, and its domain is not registered.
+    pub made_up: bool,
+}
+
+/// What is seen of a sender.
+#[derive(Clone, Copy, Debug)]
+pub enum Trial<'a> {
+    /// A message, with the recipients that Postfix refused as unknown.
+    Message(&'a Observation, u32),
+    /// A transaction that relays nothing: recipients that Postfix refused as
+    /// unknown, and accepted ones.
+    Unrelayed(u32, u32),
+    /// What delivery results tell of a message.
+    Result(&'a Told),
+}
+
+impl Trial<'_> {
+    /// Whether it is bad for whoever sent it, as far as can be seen in advance;
+    /// `bad` says that its connector made a bad trial with it.
+    pub fn is_bad(&self, bad: bool) -> bool {
+        match self {
+            Self::Message(_, unknown) => bad || *unknown > 0,
+            Self::Unrelayed(unknown, _) => *unknown > 0,
+            Self::Result(told) => told.this == Some(true),
+        }
+    }
+
+    /// Whether the message was not bad before, as far as can be seen.
+    fn is_first(&self) -> bool {
+        match self {
+            Self::Result(told) => told.so_far.refused <= told.weight,
+            _ => true,
+        }
+    }
+}
+
+/// What operators forgave a sender, or else its connector.
+#[derive(Clone, Debug, Default)]
+pub struct Pardon {
+    /// After an unblock.
+    pub grace: Option<Grace>,
+    /// After a restriction that was wrong.
+    pub raised: Option<Raised>,
+}
+
+/// How a sender stands after a trial.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// What it is taken for.
+    pub judgement: Judgement,
+    /// Its fused score.
+    pub z: f32,
+}
+
+/// Somebody whose own scores speak against them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspect {
+    /// As in [`Who`].
+    pub address: Arc<str>,
+    /// As in [`Who`].
+    pub hash: u64,
+    /// As in [`Who`].
+    pub known: bool,
+    /// As in [`Who`].
+    pub made_up: bool,
+    /// Its fused score.
+    pub z: f32,
+    /// Bad messages since the score of its connector left zero.
+    pub bad: u32,
+    /// Messages and recipients that passed since it has a place.
+    pub passed: (u32, u32),
+}
+
+/// One place.
+#[derive(Debug)]
+struct Slot {
+    address: Arc<str>,
+    hash: u64,
+    known: bool,
+    made_up: bool,
+    suspicious: bool,
+    trials: Trials,
+    bucket: Bucket,
+    /// Second of the last warning, 0 for none.
+    warned: u32,
+    bad: u32,
+    passed: (u32, u32),
+}
+
+impl Slot {
+    fn new(who: &Who<'_>, usual: &Trials) -> Self {
+        Self {
+            address: who.address.into(),
+            hash: who.hash,
+            known: who.known,
+            made_up: who.made_up,
+            suspicious: false,
+            trials: usual.afresh(),
+            bucket: Bucket::default(),
+            warned: 0,
+            bad: 0,
+            passed: (0, 0),
+        }
+    }
+
+    fn take(&mut self, trial: &Trial<'_>, life: Life, context: &Context<'_>) -> bool {
+        match trial {
+            Trial::Message(seen, unknown) => {
+                self.trials.unknown(*unknown, context);
+                self.trials.observe(seen, life, context) || *unknown > 0
+            }
+            Trial::Unrelayed(unknown, accepted) => {
+                self.trials.unknown(*unknown, context);
+                self.trials.accepted(*accepted, context);
+                *unknown > 0
+            }
+            Trial::Result(told) => {
+                self.trials.result(told, context);
+                told.this == Some(true)
+            }
+        }
+    }
+
+    fn z(&self, context: &Context<'_>) -> f32 {
+        judge::fuse(&self.trials.scores(context))
+    }
+
+    fn is_needed(&self, context: &Context<'_>) -> bool {
+        let warned = context.now.as_seconds().saturating_sub(self.warned) < DAY_S;
+        warned || self.z(context) >= FADED
+    }
+
+    fn suspect(&self, z: f32) -> Suspect {
+        Suspect {
+            address: Arc::clone(&self.address),
+            hash: self.hash,
+            known: self.known,
+            made_up: self.made_up,
+            z,
+            bad: self.bad,
+            passed: self.passed,
+        }
+    }
+}
 
 /// The senders of one connector.
 #[derive(Debug, Default)]
 pub struct Senders {
-    trials: u64,
+    slots: Vec<Slot>,
+    /// Bad messages of all senders since the score of the connector left zero.
+    bad: u32,
+    tidied: u32,
 }
 
 impl Senders {
-    /// A message of the sender with this hash and address: all its trials.
-    pub fn observe(
+    /// Takes in what is seen of `who`; of nobody where it has no sender. `usual` are
+    /// the tests of the connector, and `bad` says that it made a bad trial.
+    pub fn take(
         &mut self,
-        _hash: u64,
-        _address: &str,
-        _seen: &Observation,
-        _context: &Context<'_>,
+        who: Option<&Who<'_>>,
+        trial: &Trial<'_>,
+        bad: bool,
+        usual: &Trials,
+        life: Life,
+        context: &Context<'_>,
     ) {
-        self.trials += 1;
+        let is_bad = trial.is_bad(bad);
+        let first = u32::from(is_bad && trial.is_first());
+        self.bad = self.bad.saturating_add(first);
+        self.tidy(context);
+        let Some(who) = who else { return };
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.hash == who.hash) {
+            slot.known &= who.known;
+            slot.made_up |= who.made_up;
+            slot.take(trial, life, context);
+            slot.bad = slot.bad.saturating_add(first);
+        } else if is_bad {
+            let mut slot = Slot::new(who, usual);
+            slot.take(trial, life, context);
+            slot.bad = first;
+            self.seat(slot, context);
+        }
+    }
+
+    /// Judges a sender behind its trials; nothing where it has no place.
+    pub fn judge(
+        &mut self,
+        hash: u64,
+        pardon: &Pardon,
+        life: Life,
+        context: &Context<'_>,
+    ) -> Option<Standing> {
+        let at = self.slots.iter().position(|slot| slot.hash == hash)?;
+        let slot = self.slots.get_mut(at)?;
+        let scores = slot.trials.scores(context);
+        let was = if slot.suspicious { Judgement::Suspicious } else { Judgement::Normal };
+        let (grace, raised) = (pardon.grace.as_ref(), pardon.raised.as_ref());
+        let past = Past { was, learning: life.learning, grace, raised };
+        let judgement = judge::judge(&scores, &past, context.model);
+        let suspicious = judgement != Judgement::Normal;
+        if suspicious && !slot.suspicious {
+            slot.bucket.fill(context.now);
+        }
+        slot.suspicious = suspicious;
+        let z = judge::fuse(&scores);
+        if !slot.is_needed(context) {
+            self.slots.swap_remove(at);
+        }
+        Some(Standing { judgement, z })
+    }
+
+    /// Whether a warning of this sender is due, which is after 24 hours without one;
+    /// then it counts as given.
+    pub fn warn(&mut self, hash: u64, now: Timestamp) -> bool {
+        let now = now.as_seconds();
+        let slot = self.slots.iter_mut().find(|slot| slot.hash == hash);
+        let due = |slot: &&mut Slot| now.saturating_sub(slot.warned) >= DAY_S;
+        slot.filter(due).map(|slot| slot.warned = now).is_some()
+    }
+
+    /// Senders whose own score is `least` or more, the largest first.
+    pub fn suspects(&self, least: f32, context: &Context<'_>) -> Vec<Suspect> {
+        let scored = self.slots.iter().map(|slot| (slot, slot.z(context)));
+        let mut suspects: Vec<Suspect> =
+            scored.filter(|(_, z)| *z >= least).map(|(slot, z)| slot.suspect(z)).collect();
+        suspects.sort_by(|a, b| b.z.total_cmp(&a.z));
+        suspects
+    }
+
+    /// Senders that are suspicious, and have not faded since.
+    pub fn slow(&self, context: &Context<'_>) -> Vec<Suspect> {
+        let slow = self.slots.iter().filter(|slot| slot.suspicious);
+        let mut slow: Vec<Suspect> = slow.map(|slot| slot.suspect(slot.z(context))).collect();
+        slow.retain(|suspect| suspect.z >= context.model.normal_again);
+        slow
+    }
+
+    /// Whether these explain the evidence of the connector.
+    pub fn are_explained_by(&self, suspects: &[Suspect]) -> bool {
+        let bad: u32 = suspects.iter().fold(0, |sum, suspect| sum.saturating_add(suspect.bad));
+        (1..=MOST_SUSPECTS).contains(&suspects.len())
+            && bad as f32 >= EXPLAINED * self.bad as f32
+            && bad > 0
+    }
+
+    /// Whether few suspicious senders that were not made up explain the evidence of
+    /// the connector.
+    pub fn are_explained(&self, context: &Context<'_>) -> bool {
+        let mut suspects = self.suspects(context.model.suspicious, context);
+        suspects.retain(|suspect| !suspect.made_up);
+        self.are_explained_by(&suspects)
+    }
+
+    /// The sender with this hash.
+    pub fn get(&self, hash: u64, context: &Context<'_>) -> Option<Suspect> {
+        let slot = self.slots.iter().find(|slot| slot.hash == hash)?;
+        Some(slot.suspect(slot.z(context)))
+    }
+
+    /// What is to be shown of every signal of a sender.
+    pub fn all_findings(&self, hash: u64, context: &Context<'_>) -> Option<Vec<Finding>> {
+        let slot = self.slots.iter().find(|slot| slot.hash == hash)?;
+        Some(slot.trials.findings(context).to_vec())
     }
 
     /// What the scores of a sender say, the largest first.
-    pub fn findings(&self, _hash: u64, _context: &Context<'_>) -> Vec<Finding> {
-        Vec::new()
+    pub fn findings(&self, hash: u64, context: &Context<'_>) -> Vec<Finding> {
+        let mut findings = self.all_findings(hash, context).unwrap_or_default();
+        findings.retain(|finding| finding.score > 0.0);
+        findings.sort_by(|a, b| b.score.total_cmp(&a.score));
+        findings
+    }
+
+    /// Whether a sender is suspicious, and so slowed down.
+    pub fn is_slow(&self, hash: u64) -> bool {
+        self.slots.iter().any(|slot| slot.hash == hash && slot.suspicious)
+    }
+
+    /// Whether any is.
+    pub fn has_slow(&self) -> bool {
+        self.slots.iter().any(|slot| slot.suspicious)
+    }
+
+    /// Whether a suspicious sender has to wait.
+    pub fn must_wait(&self, hash: u64, rate: Rate, now: Timestamp) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.hash == hash && slot.suspicious && !slot.bucket.has(rate, now))
+    }
+
+    /// Recipients that a suspicious sender may have at once now; see
+    /// [`Bucket::tokens`].
+    pub fn tokens(&self, hash: u64, rate: Rate, now: Timestamp) -> Option<f32> {
+        let slot = self.slots.iter().find(|slot| slot.hash == hash && slot.suspicious)?;
+        Some(slot.bucket.tokens(rate, now))
+    }
+
+    /// A message of a sender passed.
+    pub fn pass(&mut self, hash: u64, recipients: u32, rate: Rate, now: Timestamp) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.hash == hash) {
+            let (messages, all) = slot.passed;
+            slot.passed = (messages.saturating_add(1), all.saturating_add(recipients));
+            if slot.suspicious {
+                slot.bucket.charge(recipients, rate, now);
+            }
+        }
+    }
+
+    /// The evidence of the connector starts again; what speaks against single
+    /// senders stays, as far as there is something.
+    pub fn settle(&mut self, context: &Context<'_>) {
+        self.bad = 0;
+        for slot in &mut self.slots {
+            slot.bad = 0;
+        }
+        self.slots.retain(|slot| slot.is_needed(context));
+    }
+
+    /// Evidence against this sender starts again from zero.
+    pub fn forget(&mut self, hash: u64) {
+        self.slots.retain(|slot| slot.hash != hash);
+    }
+
+    /// See [`Trials::forgive_domains`].
+    pub fn forgive_domains(&self, hashes: &HashSet<u32>) {
+        self.slots.iter().for_each(|slot| slot.trials.forgive_domains(hashes));
+    }
+
+    /// Whether nothing speaks against anybody.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Gives a place to who has none, if there is one.
+    fn seat(&mut self, slot: Slot, context: &Context<'_>) {
+        if self.slots.len() < MOST {
+            self.slots.push(slot);
+            return;
+        }
+        let scored = self.slots.iter_mut().map(|slot| (slot.z(context), slot));
+        let least = scored.min_by(|(a, _), (b, _)| a.total_cmp(b));
+        if let Some((z, least)) = least
+            && z <= slot.z(context)
+        {
+            *least = slot;
+        }
+    }
+
+    /// Gives up faded places, once an hour.
+    fn tidy(&mut self, context: &Context<'_>) {
+        let now = context.now.as_seconds();
+        if now.saturating_sub(self.tidied) >= TIDY_S {
+            self.tidied = now;
+            self.slots.retain(|slot| slot.is_needed(context));
+        }
+    }
+}
+
+/// How fast a suspicious sender may send: as a suspicious login, but where many
+/// recipients are the trade of its connector, whose rate `of_connector` is.
+pub fn rate(profile: Profile, of_connector: Rate, model: &Model) -> Rate {
+    match profile {
+        Profile::Bulk => of_connector,
+        Profile::Login | Profile::Relay | Profile::Forwarder => {
+            Rate::of(Profile::Login, 0.0, model)
+        }
     }
 }

@@ -26,6 +26,7 @@ pub mod refused;
 pub mod spam;
 #[cfg(test)]
 mod tests;
+mod trials;
 pub mod unknown;
 pub mod unregistered;
 pub mod volume;
@@ -49,6 +50,7 @@ use refused::Refused;
 pub use refused::{Stage, Told};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+pub use trials::Trials;
 use volume::Volume;
 
 /// Cap of a score that is strong evidence, in nats: 1.5 times the level of
@@ -225,12 +227,8 @@ pub struct Life {
 /// All signals of one connector.
 #[derive(Debug, Default)]
 pub struct Signals {
-    unregistered: Domains,
-    foreign: Domains,
+    trials: Trials,
     networks: Networks,
-    refused: Refused,
-    unknown: Ledger,
-    plain: plain::Ledgers,
     /// Volume.
     pub volume: Volume,
 }
@@ -238,38 +236,17 @@ pub struct Signals {
 impl Signals {
     /// One message: all its trials. Says whether any of them was bad.
     pub fn observe(&self, seen: &Observation, life: Life, context: &Context<'_>) -> bool {
-        let Context { model, now, .. } = context;
-        let domains = |domains: &Domains, shape: &Shape, origin| {
-            let shape = shape.for_senders_of(context.profile);
-            domains.trial(&shape, model, origin, life.learning, *now)
-        };
-        let mut bad = domains(&self.unregistered, &model.unregistered, seen.sender);
-        bad |= domains(&self.foreign, &model.foreign, seen.from);
+        let mut bad = self.trials.observe(seen, life, context);
         if let (Profile::Login, Some(network)) = (context.profile, seen.network) {
             bad |= self.networks.trial(network, seen, life, context);
         }
-        self.accepted(seen.recipients, context);
-        bad |= self.plain.observe(seen, life, context);
         self.volume.arrive(seen, context);
         bad
     }
 
-    /// A recipient that Postfix refused as unknown.
-    pub fn unknown(&self, context: &Context<'_>) {
-        let shape = &context.model.unknown_recipients;
-        self.unknown.trial(shape, true, shape.strong_cap, context.now);
-    }
-
-    /// Recipients of a message that Postfix accepted.
-    pub fn accepted(&self, recipients: u32, context: &Context<'_>) {
-        let shape = &context.model.unknown_recipients;
-        let count = recipients.min(context.model.refusals_a_message);
-        self.unknown.good_trials(shape, count, shape.strong_cap, context.now);
-    }
-
-    /// What delivery results tell of a message.
-    pub fn result(&self, told: &Told, context: &Context<'_>) {
-        self.refused.result(told, context.model, context.now);
+    /// The tests that its senders have too.
+    pub fn trials(&self) -> &Trials {
+        &self.trials
     }
 
     /// A message passed: what it brings is part of its history.
@@ -280,20 +257,7 @@ impl Signals {
     /// All scores.
     pub fn scores(&self, life: Life, context: &Context<'_>) -> Scores {
         let Context { model, now, .. } = context;
-        let mut scores = self
-            .plain
-            .add_to(Scores::default(), model, *now)
-            .with(
-                SignalName::UnregisteredSender,
-                self.unregistered.score(&model.unregistered, *now),
-            )
-            .with(SignalName::ForeignFrom, self.foreign.score(&model.foreign, *now))
-            .with(SignalName::MostRefused, self.refused.most.score(&model.most_refused, *now))
-            .with(SignalName::ManyRefused, self.refused.many.score(&model.many_refused, *now))
-            .with(
-                SignalName::UnknownRecipients,
-                self.unknown.score(&model.unknown_recipients, *now),
-            );
+        let mut scores = self.trials.scores(context);
         if context.profile == Profile::Login {
             let messages = self.volume.level(Unit::Messages, *now);
             scores = scores
@@ -322,103 +286,59 @@ impl Signals {
                 ..Finding::default()
             };
             match signal {
-                SignalName::UnregisteredSender => {
-                    self.unregistered.describe(&model.unregistered, found)
-                }
-                SignalName::ForeignFrom => self.foreign.describe(&model.foreign, found),
                 SignalName::NewNetworks => self.networks.describe(&model.networks, found),
                 SignalName::ShiftedNetworks => {
                     let messages = self.volume.level(Unit::Messages, *now);
                     self.networks.describe_shift(messages, *now, found)
                 }
-                SignalName::MostRefused => self.refused.most.describe(&model.most_refused, found),
-                SignalName::ManyRefused => self.refused.many.describe(&model.many_refused, found),
-                SignalName::UnknownRecipients => {
-                    self.unknown.describe(&model.unknown_recipients, found)
-                }
-                SignalName::UnknownCrowds | SignalName::SpamVerdict => {
-                    self.plain.describe(model, found)
-                }
                 SignalName::Volume => self.volume.describe(context, found),
+                _ => self.trials.describe(found, context),
             }
         })
     }
 
     /// Evidence starts again from zero.
     pub fn reset(&self) {
-        self.unregistered.reset();
-        self.foreign.reset();
+        self.trials.reset();
         self.networks.reset();
-        self.refused.reset();
-        self.unknown.reset();
-        self.plain.reset();
         self.volume.reset();
     }
 
-    /// These domains are own ones now: where one of them was held against the
-    /// connector, that evidence starts again from zero.
+    /// See [`Trials::forgive_domains`].
     pub fn forgive_domains(&self, hashes: &HashSet<u32>) {
-        for domains in [&self.unregistered, &self.foreign] {
-            if domains.has_any_of(hashes) {
-                domains.reset();
-            }
-        }
+        self.trials.forgive_domains(hashes);
     }
 
     /// Ends a day: see [`crate::baseline::Baseline::commit`] and
     /// [`Volume::commit`].
     pub fn commit(&self, roll: &Roll, life: Life, context: &Context<'_>) {
         if life.learning && !roll.restricted {
-            // What a declared forwarder forwards in its first week is usual,
-            // however little it is.
-            self.unregistered.ledger.declare(&context.model.unregistered);
-            self.foreign.ledger.declare(&context.model.foreign);
+            self.trials.declare_domains(context);
         }
-        let share = roll.share;
-        self.refused.commit(roll.days, share);
-        self.unknown.commit(roll.days, share);
-        self.plain.commit(roll.days, share);
-        self.unregistered.ledger.commit(roll.days, share);
-        self.foreign.ledger.commit(roll.days, share);
-        self.networks.commit(roll.days, share);
+        self.trials.commit(roll.days, roll.share);
+        self.networks.commit(roll.days, roll.share);
         self.volume.commit(roll, life, context);
     }
 
     /// What it sends now is usual: see [`Ledger::declare`] and
     /// [`Volume::declare`].
     pub fn declare(&self, context: &Context<'_>) {
-        let model = context.model;
-        self.unregistered.ledger.declare(&model.unregistered);
-        self.foreign.ledger.declare(&model.foreign);
-        self.networks.declare(&model.networks);
-        self.refused.declare(model);
-        self.unknown.declare(&model.unknown_recipients);
-        self.plain.declare(model);
+        self.trials.declare(context);
+        self.networks.declare(&context.model.networks);
         self.volume.declare(context);
     }
 
     /// What is kept of them across a restart.
     pub fn image(&self) -> Image {
-        Image {
-            unregistered: self.unregistered.image(),
-            foreign: self.foreign.image(),
-            networks: self.networks.image(),
-            refused: self.refused.image(),
-            unknown: self.unknown.image(),
-            plain: self.plain.image(),
-            volume: self.volume.image(),
-        }
+        let (trials, networks) = (self.trials.image(), self.networks.image());
+        Image { trials, networks, volume: self.volume.image() }
     }
 
     /// The signals of an image.
     pub fn of_image(image: &Image) -> Self {
         Self {
-            unregistered: Domains::of_image(&image.unregistered),
-            foreign: Domains::of_image(&image.foreign),
+            trials: Trials::of_image(&image.trials),
             networks: Networks::of_image(&image.networks),
-            refused: Refused::of_image(&image.refused),
-            unknown: Ledger::of_image(&image.unknown),
-            plain: plain::Ledgers::of_image(&image.plain),
             volume: Volume::of_image(&image.volume),
         }
     }
@@ -427,12 +347,8 @@ impl Signals {
 /// What is kept of all signals across a restart.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Image {
-    unregistered: domains::Image,
-    foreign: domains::Image,
+    trials: trials::Image,
     networks: networks::Image,
-    refused: refused::Image,
-    unknown: ledger::Image,
-    plain: plain::Image,
     volume: volume::Image,
 }
 

@@ -13,6 +13,7 @@ mod counters;
 mod evidence;
 mod image;
 mod kept_back;
+mod senders;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ pub use counters::{Counters, Totals};
 pub use evidence::{Budget, Evidence};
 pub use image::Image;
 use kept_back::KeptBack;
+pub use senders::Slowed;
 
 use crate::{
     connector::Profile,
@@ -36,7 +38,7 @@ use crate::{
 use std::{
     sync::{
         Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -77,6 +79,8 @@ pub struct Tally {
     warned: AtomicU32,
     /// Second of the last notice of a hard limit, 0 for none.
     limit_told: AtomicU32,
+    /// Second of the last notice of another identity, 0 for none.
+    change_told: AtomicU32,
     /// Second in which it was first seen as a declared forwarder, 0 for never.
     forwarder_since: AtomicU32,
     /// Second in which its volume went beyond what is usual, 0 while it is not.
@@ -88,6 +92,12 @@ pub struct Tally {
     evidence: Mutex<Option<Box<Evidence>>>,
     /// Whether there is some: nobody takes the lock where there is none.
     has_evidence: AtomicBool,
+    /// Whether it is collected for a case: its score was above zero.
+    collecting: AtomicBool,
+    /// Whether one of its senders is suspicious.
+    slow_senders: AtomicBool,
+    /// How many different senders it had, up to 255.
+    met_senders: AtomicU8,
 }
 
 /// Weeks in which younger weeks count for the busiest hour too, beside the
@@ -121,11 +131,15 @@ impl Tally {
             suspicious: AtomicBool::new(false),
             warned: AtomicU32::new(0),
             limit_told: AtomicU32::new(0),
+            change_told: AtomicU32::new(0),
             forwarder_since: AtomicU32::new(0),
             volume_since: AtomicU32::new(0),
             settling_until: AtomicU32::new(0),
             evidence: Mutex::new(None),
             has_evidence: AtomicBool::new(false),
+            collecting: AtomicBool::new(false),
+            slow_senders: AtomicBool::new(false),
+            met_senders: AtomicU8::new(0),
         }
     }
 
@@ -154,19 +168,17 @@ impl Tally {
 
     /// Recipients that Postfix refused as unknown, of one message.
     pub fn unknown(&self, recipients: u32, context: &Context<'_>) {
-        for _ in 0..recipients.min(context.model.refusals_a_message) {
-            self.signals.unknown(context);
-        }
+        self.signals.trials().unknown(recipients, context);
     }
 
     /// Accepted recipients of a message that relays nothing.
     pub fn accepted(&self, recipients: u32, context: &Context<'_>) {
-        self.signals.accepted(recipients, context);
+        self.signals.trials().accepted(recipients, context);
     }
 
     /// What delivery results tell of a message.
     pub fn result(&self, told: &Told, context: &Context<'_>) {
-        self.signals.result(told, context);
+        self.signals.trials().result(told, context);
     }
 
     /// Counts a message as passed. It becomes part of the history if it was
@@ -186,13 +198,13 @@ impl Tally {
 
     /// What of a message's evidence is to be kept beside its trials, `z` being
     /// the fused score behind them: how much passed since it left zero.
-    pub fn weigh(&self, z: f32, recipients: u32) {
+    pub fn weigh(&self, z: f32, recipients: u32, context: &Context<'_>) {
         if z > 0.0 {
             self.passed_messages.fetch_add(1, Relaxed);
             self.passed_recipients.fetch_add(recipients, Relaxed);
-        } else if self.passed_messages.load(Relaxed) > 0 {
+        } else if self.passed_messages.load(Relaxed) > 0 || self.collecting.load(SeqCst) {
             // Not for every good message: there is a lock in it.
-            self.forget_evidence();
+            self.rest(|senders| senders.settle(context));
         }
     }
 
@@ -276,6 +288,12 @@ impl Tally {
         is_due(&self.limit_told, 3600, now)
     }
 
+    /// Whether it is time to tell that it shows another identity, which is once a day;
+    /// of several threads one is told so.
+    pub fn change_notice_is_due(&self, now: Timestamp) -> bool {
+        is_due(&self.change_told, DAY_S, now)
+    }
+
     /// Evidence starts again from zero. With `restricted` the day is not
     /// learned, and what an operator declared usual is judged again; without,
     /// the next suspicion is told whenever the last one was.
@@ -331,6 +349,7 @@ impl Tally {
             *evidence = Evidence::begin(budget);
             self.has_evidence.store(evidence.is_some(), SeqCst);
         }
+        self.collecting.store(evidence.is_some(), SeqCst);
         evidence.as_deref_mut().map(take)
     }
 
@@ -343,11 +362,13 @@ impl Tally {
         evidence.as_deref_mut().map(look)
     }
 
-    /// The newest bad messages, oldest first.
-    pub fn samples(&self) -> Vec<Sample> {
+    /// The newest bad messages that are like that, oldest first.
+    pub fn samples(&self, are_meant: impl Fn(&Sample) -> bool) -> Vec<Sample> {
         let newest = |evidence: &mut Evidence| {
-            let samples = &evidence.material.samples;
-            samples.iter().skip(samples.len().saturating_sub(SAMPLES)).cloned().collect()
+            let samples = evidence.material.samples.iter();
+            let meant: Vec<&Sample> = samples.filter(|sample| are_meant(sample)).collect();
+            let newest = meant.iter().skip(meant.len().saturating_sub(SAMPLES));
+            newest.map(|sample| Sample::clone(sample)).collect()
         };
         self.with_evidence(newest).unwrap_or_default()
     }
@@ -389,6 +410,8 @@ impl Tally {
             let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
             *evidence = None;
             self.has_evidence.store(false, SeqCst);
+            self.collecting.store(false, SeqCst);
+            self.slow_senders.store(false, SeqCst);
         }
     }
 }

@@ -222,7 +222,15 @@ scenarios! {
     restart
     restart_keeps_history
     restriction_wins
+    made_up_senders
     scope_all
+    sender_moves
+    sender_newsletter
+    sender_observed
+    sender_of_login
+    sender_of_many
+    sender_slowed
+    senders_escalate
     shared_address
     shifted_networks
     spam_verdicts

@@ -22,7 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// How often the clock is asked whether a pause is over.
 const PEEK: Duration = Duration::from_millis(250);
 /// How long a stop waits for what is being sent.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+const LAST_WAIT: Duration = Duration::from_secs(3);
+/// What is younger when it stops is sent before; the rest after the next start.
+const FRESH: Duration = Duration::from_secs(10);
 /// Octets of an error that are kept.
 const MOST_ERROR: usize = 300;
 
@@ -133,6 +135,9 @@ impl Worker {
         if state.target.is_none() {
             state.queue.clear();
         }
+        for job in &mut state.queue {
+            job.left = None;
+        }
         self.shared.bell.notify_all();
     }
 
@@ -191,8 +196,10 @@ impl Shared {
         loop {
             let State { target, queue, next, closed, .. } = &*state;
             let waits = next.is_some_and(|next| now() < next);
+            let fresh = |job: &Job| now().since(job.alert.at) < FRESH;
             if let (Some(target), Some(job)) = (target, queue.front())
                 && (!waits || job.is_test())
+                && (!*closed || fresh(job))
             {
                 let job = Job { alert: Arc::clone(&job.alert), left: job.left.clone() };
                 return Some((job, Arc::clone(target)));

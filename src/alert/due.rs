@@ -49,7 +49,7 @@ pub(super) fn of_cases(engine: &Engine, repeat: Option<Duration>, now: Timestamp
     // A case whose file was lost begins again, so that it can remember what it told.
     for (case, held) in held {
         if let Some(first) = held.first() {
-            engine.cases().begin(case, &root_of(&first.entity), first.since);
+            engine.cases().begin(case, &first.entity.root(), first.since);
         }
     }
     items
@@ -60,7 +60,7 @@ pub(super) fn note(engine: &Engine, covers: &[Cover], id: &str) {
     for Cover { case, kind, entity, at } in covers {
         let same = |told: &Told| told.kind == *kind && told.entity == *entity;
         let known = |told: &Told| same(told) && (told.id == id || told.at > *at);
-        let Some(file) = engine.cases().get(*case) else { continue };
+        let Some(file) = engine.cases().share(*case) else { continue };
         if file.told.iter().any(known) {
             continue;
         }
@@ -86,10 +86,6 @@ fn in_force(engine: &Engine, now: Timestamp) -> BTreeMap<CaseId, Held> {
         }
     }
     held
-}
-
-fn root_of(entity: &Entity) -> Entity {
-    entity.connector().map_or_else(|| entity.clone(), |key| Entity::from(key.clone()))
 }
 
 struct Lacking<'a> {

@@ -7,8 +7,8 @@ use lettre::{
     Address, Message, SmtpTransport, Transport,
     address::Envelope,
     message::{
-        Mailbox,
-        header::{ContentType, Header, HeaderName, HeaderValue},
+        Body, Mailbox,
+        header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue},
     },
     transport::smtp::extension::ClientId,
 };
@@ -19,6 +19,8 @@ use std::{
 
 /// How long the server may take for each step.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Octets of a line of a mail, without its end (RFC 5322).
+const MOST_OCTETS: usize = 998;
 
 /// Sends an alert to the mailboxes that are `left`, and takes out those that
 /// have it. Each try greets with a name of its own from `helo`.
@@ -87,8 +89,22 @@ fn message(mail: &Mail, alert: &Alert) -> Result<Vec<u8>, String> {
     if let Some(case) = alert.case {
         builder = builder.header(Case(case.to_string()));
     }
-    let message = builder.body(alert.text.clone()).map_err(|error| error.to_string())?;
+    let message = builder.body(body(&alert.text)).map_err(|error| error.to_string())?;
     Ok(message.formatted())
+}
+
+/// The text as it is wherever it can be: commands are there to be copied, and logs
+/// of mail to be searched.
+fn body(text: &str) -> Body {
+    let fits = |line: &str| {
+        line.len() <= MOST_OCTETS && line.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+    };
+    if text.lines().all(fits) {
+        let lines: String = text.lines().flat_map(|line| [line, "\r\n"]).collect();
+        Body::dangerous_pre_encoded(lines.into_bytes(), ContentTransferEncoding::SevenBit)
+    } else {
+        Body::new(text.to_owned())
+    }
 }
 
 fn date(at: Timestamp) -> SystemTime {

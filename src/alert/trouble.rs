@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_trouble_is_told_once_until_it_is_over_and_once_a_day() {
-        let at = |seconds| Timestamp::from_seconds(1_795_000_000 + seconds);
+        let at = |seconds: u64| Timestamp::from_seconds(1_795_000_000 + seconds);
         let full = || vec![Trouble { key: "journal".into(), text: "no space left".into() }];
         let mut troubles = Troubles::default();
         let all = |_: &str| true;

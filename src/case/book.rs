@@ -234,6 +234,23 @@ impl Book {
         (files, state.closed && state.dirty.is_empty())
     }
 
+    /// Waits so long, or until no more changes will come.
+    pub fn pause(&self, longest: Duration) {
+        let state = self.lock();
+        let _ = self.bell.wait_timeout_while(state, longest, |state| !state.closed);
+    }
+
+    /// Whether no more changes will come.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Says that numbers up to this one were given before.
+    pub fn skip(&self, newest: Option<CaseId>) {
+        let mut state = self.lock();
+        state.newest = state.newest.max(newest);
+    }
+
     /// Says that a case is still to be written.
     pub fn give_back(&self, case: CaseId) {
         self.lock().dirty.insert(case);

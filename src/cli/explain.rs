@@ -3,6 +3,7 @@
 use super::{Error, Output, output};
 use crate::{
     command::Command,
+    connector::Entity,
     control,
     pending::Feedback,
     record::SignalName,
@@ -114,7 +115,11 @@ fn largest(view: &ExplainView) -> Vec<&SignalView> {
 
 fn pairs(view: &ExplainView) -> Vec<(&'static str, String)> {
     let days = if view.days_learned == 1 { "day" } else { "days" };
-    let mut pairs = vec![
+    let mut pairs = Vec::new();
+    if let Entity::Sender { via, .. } = &view.entity {
+        pairs.push(("sends through", format!("{via}, whose history is what is usual")));
+    }
+    pairs.extend([
         ("profile", view.profile.to_string()),
         (
             "history",
@@ -131,7 +136,7 @@ fn pairs(view: &ExplainView) -> Vec<(&'static str, String)> {
             }
             .to_owned(),
         ),
-    ];
+    ]);
     for (name, at, what) in [
         ("grace", view.grace_until, "it takes more to restrict it"),
         ("history lost", view.muted_until, "signals that need it are off"),
@@ -151,25 +156,31 @@ fn pairs(view: &ExplainView) -> Vec<(&'static str, String)> {
     let amount = |amount: &AmountView, what| {
         format!("{:.0} {what} (allowed: {:.0})", amount.now, amount.allowed)
     };
-    pairs.push((
-        "last hour",
-        format!(
-            "{}, {}, {}",
-            amount(&reference.messages, "messages"),
-            amount(&reference.recipients, "recipients"),
-            amount(&reference.new_recipients, "new recipients")
-        ),
-    ));
+    let of_sender = matches!(view.entity, Entity::Sender { .. });
+    if !of_sender {
+        pairs.push((
+            "last hour",
+            format!(
+                "{}, {}, {}",
+                amount(&reference.messages, "messages"),
+                amount(&reference.recipients, "recipients"),
+                amount(&reference.new_recipients, "new recipients")
+            ),
+        ));
+    }
     if let Some(throttle) = &view.throttle {
         pairs.push((
             "throttle",
             format!(
-                "{} beyond {:.0} recipients an hour while it is suspicious, {:.0} at once now; {} of {} messages on their way",
+                "{} beyond {:.0} recipients an hour while it is suspicious, {:.0} at once now{}",
                 throttle.action,
                 throttle.rate,
                 throttle.tokens.max(0.0),
-                throttle.in_flight,
-                throttle.limit
+                if of_sender {
+                    String::new()
+                } else {
+                    format!("; {} of {} messages on their way", throttle.in_flight, throttle.limit)
+                }
             ),
         ));
     }

@@ -137,7 +137,7 @@ fn terminal() -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
     use super::*;
     use crate::{record::Finding, timestamp::Timestamp, view::FindingView};
 

@@ -1,11 +1,9 @@
 //! What holds for a session before its message is judged: a restriction, a hard
 //! limit, the throttle, an exemption; and the answer to a recipient.
 
-use super::{
-    Engine, Notice, Session, Settings, Transaction, organizations::action_of, session::Settled,
-};
+use super::{Engine, Notice, Session, Transaction, organizations::action_of, session::Settled};
 use crate::{
-    connector::ConnectorKey,
+    connector::{ConnectorKey, Entity},
     directory::{Resolution, Terms},
     judge::Judgement,
     message::Direction,
@@ -37,7 +35,7 @@ impl Engine {
             Held::Refused(held) if relayed || held.restriction.scope == Scope::All => Some(held),
             _ => None,
         };
-        let held = is_met(self.held(settled, now))
+        let held = is_met(self.held(settled, session, now))
             .or_else(|| is_met(self.held_by_organization(settled, session, now)));
         let (class, text) = match held {
             Some(held) => {
@@ -54,7 +52,7 @@ impl Engine {
             }
             None => {
                 let counted = resolution.counted.as_ref().filter(|_| relayed)?;
-                if self.is_exempt(resolution, now) {
+                if self.is_exempt(resolution, session, now) {
                     return None;
                 }
                 let tally = self.roster.get(counted)?;
@@ -65,7 +63,7 @@ impl Engine {
                     self.tell_of_limit(counted, &tally, now);
                     (terms.action != Action::Hold).then_some(LIMIT_TEXT)
                 } else {
-                    let throttle = self.throttle(settings, counted, terms, &tally, now);
+                    let throttle = self.throttle(settled, counted, session, &tally, now);
                     (throttle == Throttle::Tempfail).then_some(THROTTLE_TEXT)
                 };
                 let text = text.filter(|_| terms.mode == Mode::Enforce)?;
@@ -86,47 +84,72 @@ impl Engine {
     /// or a restriction that observe mode keeps from refusing, means nothing to
     /// a connector in enforce mode: it is a neighbour's, or from before the mode
     /// changed, and must not keep the connector from being judged.
-    pub(super) fn held(&self, settled: &Settled, now: Timestamp) -> Held {
+    pub(super) fn held(&self, settled: &Settled, session: &Session, now: Timestamp) -> Held {
         let Settled { settings, resolution } = settled;
         if resolution.trusted || self.table.is_empty() {
             return Held::Nothing;
         }
         let mut idle = Held::Nothing;
-        for entity in &resolution.enforced {
-            let Some(held) = self.table.in_force(entity, now) else { continue };
+        let mut refused = |entity: &Entity| {
+            let held = self.table.in_force(entity, now)?;
             if settings.directory.refuses(&held.restriction) {
-                return Held::Refused(held);
+                return Some(held);
             }
             if matches!(idle, Held::Nothing) && resolution.terms.mode == Mode::Observe {
                 idle = Held::Idle(held);
             }
-        }
-        idle
+            None
+        };
+        let enforced = &resolution.enforced;
+        let found = enforced.iter().find_map(&mut refused);
+        let found = found.or_else(|| self.of_sender(session, enforced, refused));
+        found.map_or(idle, Held::Refused)
     }
 
-    /// What mail of a connector meets at present because it is suspicious.
+    /// What mail of a sender of a connector meets at present because one of both is
+    /// suspicious. Where few senders explain what the connector is suspicious for,
+    /// only they are slowed down.
     pub(super) fn throttle(
         &self,
-        settings: &Settings,
+        settled: &Settled,
         key: &ConnectorKey,
-        terms: &Terms,
+        session: &Session,
         tally: &Tally,
         now: Timestamp,
     ) -> Throttle {
+        let Settled { settings, resolution } = settled;
+        let terms = &*resolution.terms;
         let may = settings.throttle && terms.mode == Mode::Enforce;
+        let is_normal = tally.judgement() == Judgement::Normal && !tally.has_slow_senders();
         // Many clients that have nothing to do with one another.
-        if !may || *key == ConnectorKey::Overflow || tally.judgement() == Judgement::Normal {
+        if !may || *key == ConnectorKey::Overflow || is_normal {
             return Throttle::Off;
         }
         let throttle = terms.throttle(key);
-        let waits =
-            throttle != Throttle::Off && tally.must_wait(&self.context(settings, key, terms, now));
-        if waits { throttle } else { Throttle::Off }
+        let waits = || {
+            let context = self.context(settings, key, terms, now);
+            let slowed = tally.slowed(self.hash_of(session), &context);
+            slowed.waits || !slowed.explained && tally.must_wait(&context)
+        };
+        if throttle != Throttle::Off && waits() { throttle } else { Throttle::Off }
     }
 
-    pub(super) fn is_exempt(&self, resolution: &Resolution, now: Timestamp) -> bool {
-        let trusted = |entity| self.table.trust(entity, now).is_some();
-        resolution.trusted || !self.table.is_empty() && resolution.exempting.iter().any(trusted)
+    pub(super) fn is_exempt(
+        &self,
+        resolution: &Resolution,
+        session: &Session,
+        now: Timestamp,
+    ) -> bool {
+        if resolution.trusted || self.table.is_empty() {
+            return resolution.trusted;
+        }
+        let trust = |entity: &Entity| self.table.trust(entity, now);
+        let exempting = &resolution.exempting;
+        exempting
+            .iter()
+            .find_map(trust)
+            .or_else(|| self.of_sender(session, exempting, trust))
+            .is_some()
     }
 
     pub(super) fn tell_of_limit(&self, key: &ConnectorKey, tally: &Tally, now: Timestamp) {

@@ -1,14 +1,15 @@
 //! Evidence that comes without a message at its end: delivery results, and
 //! transactions that were given up. Nobody waits for it; it may restrict.
 
-use super::{Engine, Session, Transaction, judging::Judging};
+use super::{Engine, Session, Transaction, judging::Judging, narrow::SentBy};
 use crate::{
     connector::{ConnectorKey, Entity},
     directory::Resolution,
     known,
     message::{Delivery, Outcome, Provider},
     pending::{Feedback, Heard, Landed, News, Report, Results, Sharer},
-    signal::{Context, Stage, Told},
+    senders::{Trial, Who},
+    signal::{Context, Origin, Stage, Told},
     tally::{Evidence, Tally},
     timestamp::Timestamp,
 };
@@ -25,6 +26,9 @@ pub(super) struct Owner {
     pub(super) tally: Arc<Tally>,
     /// How often its evidence had started again when the message passed.
     pub(super) resets: u32,
+    /// Its sender, where senders are told apart. (Not known after a restart: then
+    /// the results are the connector's alone.)
+    pub(super) by: Option<SentBy>,
 }
 
 /// Who answered for a recipient.
@@ -49,6 +53,7 @@ impl Owner {
             key: key.clone(),
             tally: Arc::clone(tally),
             resets: tally.counters.resets.load(SeqCst),
+            by: None,
         }
     }
 }
@@ -174,10 +179,11 @@ impl Engine {
 
     /// Judges by what delivery results tell.
     fn tell(&self, owner: &Owner, told: &Told, now: Timestamp) {
-        let Owner { key, tally, resets } = owner;
+        let Owner { key, tally, resets, by } = owner;
         // Mail from before a restriction, an unblock, a trust: dealt with.
         if *resets == tally.counters.resets.load(SeqCst) {
-            self.judge_apart(key, tally, now, |context| tally.result(told, context));
+            let who = |_: &Context<'_>| by.as_ref().map(|by| self.who_sent(by));
+            self.judge_apart(key, tally, now, who, || Trial::Result(told));
         }
     }
 
@@ -188,7 +194,7 @@ impl Engine {
             return;
         };
         self.count_unknown(&settled.resolution, transaction);
-        self.judge_unrelayed(&settled.resolution, transaction, 0, now);
+        self.judge_unrelayed(session, &settled.resolution, transaction, 0, now);
     }
 
     /// Judges by the recipients of a transaction that relays nothing: those that
@@ -196,6 +202,7 @@ impl Engine {
     /// beside which the others are seen.
     pub(super) fn judge_unrelayed(
         &self,
+        session: &Session,
         resolution: &Resolution,
         transaction: &Transaction,
         accepted: u32,
@@ -207,10 +214,10 @@ impl Engine {
         let Some((key, tally)) = counted.and_then(|key| Some((key, self.roster.get(key)?))) else {
             return;
         };
-        if !self.is_exempt(resolution, now) {
-            self.judge_apart(key, &tally, now, |context| {
-                tally.unknown(self.tried_first(&tally, transaction, now), context);
-                tally.accepted(accepted, context);
+        if !self.is_exempt(resolution, session, now) {
+            let who = |context: &Context<'_>| self.who(session, &tally, Origin::Unjudged, context);
+            self.judge_apart(key, &tally, now, who, || {
+                Trial::Unrelayed(self.tried_first(&tally, transaction, now), accepted)
             });
         }
     }
@@ -243,31 +250,51 @@ impl Engine {
     }
 
     /// Trials beside a message, and judgement. A connector that is restricted,
-    /// marked or trusted makes none: what came before is dealt with.
-    fn judge_apart(
+    /// marked or trusted makes none: what came before is dealt with. Nor does a
+    /// sender.
+    fn judge_apart<'a>(
         &self,
         key: &ConnectorKey,
         tally: &Tally,
         now: Timestamp,
-        trials: impl FnOnce(&Context<'_>),
+        who: impl FnOnce(&Context<'_>) -> Option<Who<'a>>,
+        trial: impl FnOnce() -> Trial<'a>,
     ) {
         let settings = self.settings.load();
         // It may have got a name since.
         let key = &settings.directory.current(key);
-        let entity = Entity::from(key.clone());
-        let exempt = settings.directory.trusts(key) || self.table.trust(&entity, now).is_some();
-        if exempt || self.table.in_force(&entity, now).is_some() {
-            return;
-        }
         let terms = settings.directory.terms(key);
         let context = self.context(&settings, key, terms, now);
+        let who = who(&context);
+        let entity = Entity::from(key.clone());
+        let exempt = settings.directory.trusts(key) || self.table.trust(&entity, now).is_some();
+        if exempt || self.table.in_force(&entity, now).is_some() || self.is_settled(who, key, now) {
+            return;
+        }
         tally.touch(&context);
-        trials(&context);
-        let judging = Judging { engine: self, settings: &settings, terms, key, tally, context };
-        judging.act(judging.outcome());
+        let trial = trial();
+        match trial {
+            Trial::Result(told) => tally.result(told, &context),
+            Trial::Unrelayed(unknown, accepted) => {
+                tally.unknown(unknown, &context);
+                tally.accepted(accepted, &context);
+            }
+            Trial::Message(..) => {}
+        }
+        let judging =
+            Judging { engine: self, settings: &settings, terms, key, tally, context, who };
+        let standing = judging.try_sender(&trial, false);
+        judging.act(judging.outcome(), standing);
         if self.table.in_force(&entity, now).is_some() {
             // Our trials may have come after the evidence was dealt with.
             tally.reset(true);
         }
+    }
+
+    /// Whether a sender is restricted, marked or trusted.
+    fn is_settled(&self, who: Option<Who<'_>>, via: &ConnectorKey, now: Timestamp) -> bool {
+        let Some(who) = who.filter(|_| self.table.has_senders()) else { return false };
+        let entity = Entity::Sender { address: who.address.into(), via: via.clone() };
+        self.table.in_force(&entity, now).is_some() || self.table.trust(&entity, now).is_some()
     }
 }

@@ -3,11 +3,11 @@
 
 use super::{
     Engine, Held, LIMIT_TEXT, Notice, Session, Settled, THROTTLE_TEXT, Transaction, action_of,
-    deliveries::Owner, hold_reason, judging::Judging, over_limit,
+    deliveries::Owner, hold_reason, judging::Judging, narrow::SentBy, over_limit,
 };
 use crate::{
     case,
-    connector::{ConnectorKey, Profile, parent_network},
+    connector::{ConnectorKey, Entity, Profile, parent_network},
     domain,
     judge::Judgement,
     known,
@@ -15,6 +15,7 @@ use crate::{
     pending::Feedback,
     record::Sample,
     restriction::{Attempts, InForce},
+    senders::{Trial, Who},
     signal::{Context, Observation, Origin},
     tally::Tally,
     timestamp::Timestamp,
@@ -43,20 +44,22 @@ pub(super) struct End<'a> {
 }
 
 /// What counts a message.
-struct Counted<'a> {
-    key: ConnectorKey,
-    tally: Arc<Tally>,
-    context: Context<'a>,
+pub(super) struct Counted<'a> {
+    pub(super) key: ConnectorKey,
+    pub(super) tally: Arc<Tally>,
+    pub(super) context: Context<'a>,
+    /// Its sender, where senders are told apart.
+    who: Option<Who<'a>>,
 }
 
 impl End<'_> {
     pub(super) fn verdict(&self) -> Verdict {
-        let Self { engine, settled, transaction, now, .. } = *self;
+        let Self { engine, session, settled, transaction, now, .. } = *self;
         let Settled { settings, resolution } = settled;
         let terms = &resolution.terms;
         engine.count_unknown(resolution, transaction);
-        let exempt = engine.is_exempt(resolution, now);
-        let held = engine.held(settled, now);
+        let exempt = engine.is_exempt(resolution, session, now);
+        let held = engine.held(settled, session, now);
         if let Held::Refused(held) = &held
             && (transaction.relayed > 0 || held.restriction.scope == Scope::All)
         {
@@ -69,7 +72,7 @@ impl End<'_> {
             return self.refuse(held);
         }
         if transaction.relayed == 0 {
-            engine.judge_unrelayed(resolution, transaction, transaction.inbound, now);
+            engine.judge_unrelayed(session, resolution, transaction, transaction.inbound, now);
             return Verdict::Pass;
         }
         let Some(key) = &resolution.counted else {
@@ -85,7 +88,8 @@ impl End<'_> {
             engine.notices.push(Notice::NewConnector(key.clone()));
         }
         let context = engine.context(settings, &key, terms, now);
-        let counted = Counted { key, tally, context };
+        let who = engine.who(session, &tally, self.sender(), &context);
+        let counted = Counted { key, tally, context, who };
         let tally = &counted.tally;
         tally.touch(&context);
         if exempt {
@@ -113,7 +117,7 @@ impl End<'_> {
         } else {
             tally.forget_over_limit(now);
         }
-        let throttle = engine.throttle(settings, &counted.key, terms, tally, now);
+        let throttle = engine.throttle(settled, &counted.key, session, tally, now);
         if throttle != Throttle::Off {
             return self.keep_back(
                 &counted,
@@ -123,7 +127,7 @@ impl End<'_> {
             );
         }
         // What was held stays in the queue when a token lets a message through.
-        if tally.judgement() == Judgement::Normal {
+        if tally.judgement() == Judgement::Normal && !tally.has_slow_senders() {
             tally.forget_throttled();
         }
         self.judge(&counted, over)
@@ -132,22 +136,27 @@ impl End<'_> {
     /// Trial, judgement, admission. `over` says that a hard limit would have
     /// refused the message if it could.
     fn judge(&self, counted: &Counted<'_>, over: bool) -> Verdict {
-        let Self { engine, settled, transaction, now, .. } = *self;
+        let Self { engine, session, settled, transaction, now, .. } = *self;
         let Settled { settings, resolution } = settled;
-        let (terms, Counted { key, tally, context }) = (&*resolution.terms, counted);
+        let (terms, Counted { key, tally, context, who }) = (&*resolution.terms, counted);
         let seen = self.observation(counted);
-        let judging = Judging { engine, settings, terms, key, tally, context: *context };
-        tally.unknown(engine.tried_first(tally, transaction, now), context);
+        let (context, who) = (*context, *who);
+        let judging = Judging { engine, settings, terms, key, tally, context, who };
+        let context = &context;
+        let unknown = engine.tried_first(tally, transaction, now);
+        tally.unknown(unknown, context);
         let bad = tally.observe(&seen, context);
         engine.count_for_organization(settings, terms, &seen, tally.life(context), context);
+        let standing = judging.try_sender(&Trial::Message(&seen, unknown), bad);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;
+        let changes = self.changes(counted, &seen);
         if bad || outcome.z > 0.0 {
             let sample = (bad || outcome.z >= settings.model.normal_again)
                 .then(|| self.sample(observe || !outcome.restricts));
-            self.collect(counted, bad, sample);
+            self.collect(counted, bad, &changes, sample);
         }
-        let made = judging.act(outcome);
+        let made = judging.act(outcome, standing);
         if let Some(held) = &made {
             if !observe {
                 return self.refuse(held);
@@ -155,10 +164,12 @@ impl End<'_> {
             held.attempts.refuse(transaction.relayed.into(), now);
         }
         // Another message of it may have tipped the scale since we looked.
-        if let Held::Refused(held) = engine.held(settled, now) {
-            if held.restriction.entity.as_connector() == Some(key) {
-                // Our trials may have come after the evidence was dealt with.
-                tally.reset(true);
+        if let Held::Refused(held) = engine.held(settled, session, now) {
+            // Our trials may have come after the evidence was dealt with.
+            match (&held.restriction.entity, who) {
+                (Entity::Connector(its), _) if its == key => tally.reset(true),
+                (Entity::Sender { .. }, Some(who)) => tally.forget_sender(who.hash),
+                _ => {}
             }
             return self.refuse(&held);
         }
@@ -168,15 +179,25 @@ impl End<'_> {
         if over || made.is_some() {
             self.would_refuse(tally);
         }
-        tally.weigh(outcome.z, transaction.relayed);
+        tally.weigh(outcome.z, transaction.relayed, context);
         tally.charge(transaction.relayed, context);
+        if let Some(who) = who {
+            tally.pass_sender(who.hash, transaction.relayed, context);
+        }
+        self.tell_of_change(counted, &changes);
         self.pass(counted, &seen);
         self.await_fate(counted);
         Verdict::Pass
     }
 
     /// Takes the message into the evidence.
-    fn collect(&self, counted: &Counted<'_>, bad: bool, sample: Option<Sample>) {
+    fn collect(
+        &self,
+        counted: &Counted<'_>,
+        bad: bool,
+        changes: &[case::Change],
+        sample: Option<Sample>,
+    ) {
         let Self { engine, session, transaction, now, .. } = *self;
         let seen = case::Seen {
             sender: &session.sender.folded,
@@ -187,7 +208,7 @@ impl End<'_> {
             relayed: transaction.relayed,
             inbound: transaction.inbound,
             bad,
-            changes: &[],
+            changes,
         };
         counted.tally.collect(&engine.evidence, |evidence| {
             evidence.material.note(&seen, now);
@@ -312,17 +333,16 @@ impl End<'_> {
         if message.sender != Sender::Null {
             return engine.held_by_organization(settled, session, now);
         }
-        if let nothing @ Held::Nothing = engine.organization_of(settled, now) {
-            return nothing;
+        let held = engine.organization_of(settled, session, now);
+        if matches!(held, Held::Nothing) {
+            return held;
         }
         let is_own = |address: &String| {
             domain_of(address).is_some_and(|from| self.registered(&from) == Origin::Own)
         };
         let single = transaction.relayed.saturating_add(transaction.inbound) == 1;
-        if message.report && single || message.from.iter().any(is_own) {
-            return Held::Nothing;
-        }
-        engine.organization_of(settled, now)
+        let all_own = !message.from.is_empty() && message.from.iter().all(is_own);
+        if message.report && single || all_own { Held::Nothing } else { held }
     }
 
     /// The answer to the whole message of a restricted entity.
@@ -400,7 +420,11 @@ impl End<'_> {
         let Counted { tally, context, .. } = counted;
         self.count_sender(tally, seen.sender);
         tally.pass(seen, context);
+        if let Some(who) = &counted.who {
+            engine.meet(who, tally, now);
+        }
         self.note_domains(tally);
+        self.remember(counted, seen);
         for recipient in &transaction.recipients {
             let pair = known::pair(tally.id(), *recipient);
             engine.known.recipients.insert(pair, &tally.recipients_share, now);
@@ -418,12 +442,18 @@ impl End<'_> {
         };
         engine.counters.awaited.fetch_add(1, Relaxed);
         counted.tally.took_off();
-        let owner = Owner::of(&counted.key, &counted.tally);
+        let owner = Owner { by: self.sent_by(counted), ..Owner::of(&counted.key, &counted.tally) };
         let recipients = transaction.recipients.clone().into_boxed_slice();
         let count = transaction.relayed;
         for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
             owner.tally.landed();
         }
+    }
+
+    /// Its sender, for its results.
+    fn sent_by(&self, counted: &Counted<'_>) -> Option<SentBy> {
+        let Who { address, known, made_up, .. } = counted.who?;
+        Some(SentBy { address: address.into(), known, made_up })
     }
 
     /// The message passes while a mark is in force: nothing is learned.

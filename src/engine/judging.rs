@@ -1,13 +1,14 @@
 //! From scores to consequences, for one connector: after the trials of a
 //! message, of a transaction that was given up, or of a delivery result.
 
-use super::{ENFORCED_NOW, Engine, Notice, Settings, keys_of};
+use super::{ENFORCED_NOW, Engine, Notice, Settings, keys_of, narrow::Done};
 use crate::{
     connector::{ConnectorKey, Entity},
     directory::Terms,
     judge::{self, Judgement, Past},
-    record::{Actor, Restriction},
+    record::{Actor, Finding, Restriction, Sample},
     restriction::InForce,
+    senders::{Standing, Who},
     signal::Context,
     tally::Tally,
     verdict::Mode,
@@ -25,6 +26,16 @@ pub(super) struct Judging<'a> {
     pub(super) key: &'a ConnectorKey,
     pub(super) tally: &'a Tally,
     pub(super) context: Context<'a>,
+    /// Who sent what is judged, where senders are told apart.
+    pub(super) who: Option<Who<'a>>,
+}
+
+/// For what an entity is restricted.
+pub(super) struct Evidence {
+    pub(super) findings: Vec<Finding>,
+    pub(super) samples: Vec<Sample>,
+    /// Messages and recipients that passed meanwhile.
+    pub(super) passed: (u32, u32),
 }
 
 /// What the scores say.
@@ -55,39 +66,83 @@ impl Judging<'_> {
         Outcome { judgement, z: judge::fuse(&scores), restricts }
     }
 
-    /// Does what the outcome asks for: restricts or marks, which gives what is
-    /// in force; or tells of a suspicion.
-    pub(super) fn act(&self, outcome: Outcome) -> Option<InForce> {
-        if outcome.restricts {
-            return self.restrict();
-        }
-        let Self { engine, key, tally, context, .. } = self;
-        if tally.set_judgement(outcome.judgement, outcome.z, context) {
-            let findings = tally.findings(context);
-            if outcome.judgement == Judgement::Compromised && **key == ConnectorKey::Overflow {
-                engine.notices.push(Notice::OverflowCompromised(findings));
-            } else {
-                let entity = Entity::from((*key).clone());
-                engine.note_suspicion(&entity, findings, tally, context.now);
+    /// Does what the outcome and the standing of the sender ask for: restricts or
+    /// marks, which gives what is in force for this message; or tells of a suspicion.
+    pub(super) fn act(&self, outcome: Outcome, sender: Option<Standing>) -> Option<InForce> {
+        match self.narrow(outcome, sender) {
+            Done::Nothing => self.warn_of_sender(sender),
+            Done::Sender(held) => {
+                self.warn(outcome);
+                return held;
             }
+            Done::All(held) => return held,
         }
+        self.warn(outcome);
         None
     }
 
-    /// Nothing where an operator forgave the evidence meanwhile.
-    fn restrict(&self) -> Option<InForce> {
-        let Self { engine, settings, terms, key, tally, context } = self;
+    fn warn(&self, outcome: Outcome) {
+        let Self { engine, key, tally, context, .. } = self;
+        if !tally.set_judgement(outcome.judgement, outcome.z, context) {
+            return;
+        }
+        if tally.slowed(None, context).explained {
+            // Of its senders it was told by their names.
+            tally.unwarn();
+            return;
+        }
+        let findings = tally.findings(context);
+        if outcome.judgement == Judgement::Compromised && **key == ConnectorKey::Overflow {
+            engine.notices.push(Notice::OverflowCompromised(findings));
+        } else {
+            let entity = Entity::from((*key).clone());
+            engine.note_suspicion(&entity, findings, tally, context.now);
+        }
+    }
+
+    /// Restricts the connector. Nothing where an operator forgave the evidence
+    /// meanwhile.
+    pub(super) fn restrict(
+        &self,
+        evidence: Evidence,
+        stands: impl FnOnce() -> bool,
+    ) -> Option<InForce> {
+        let Self { engine, tally, .. } = self;
+        let entity = Entity::from((*self.key).clone());
+        let held = self.begin(&entity, evidence, stands)?;
+        engine.note_material(held.restriction.case, tally);
+        engine.judge_organization(self.settings, self.terms, self.context.now);
+        // Not only where it is new: of several that tip the scale together each
+        // may have left evidence behind the others.
+        tally.reset(true);
+        Some(held)
+    }
+
+    /// What speaks against the connector.
+    pub(super) fn evidence(&self) -> Evidence {
+        let Self { tally, context, .. } = self;
+        let (findings, samples) = (tally.findings(context), tally.samples(|_| true));
+        Evidence { findings, samples, passed: tally.passed() }
+    }
+
+    /// Restricts or marks an entity for this evidence, if `stands` says that it was
+    /// not forgiven meanwhile.
+    pub(super) fn begin(
+        &self,
+        entity: &Entity,
+        evidence: Evidence,
+        stands: impl FnOnce() -> bool,
+    ) -> Option<InForce> {
+        let Self { engine, settings, terms, context, .. } = self;
+        let Evidence { findings, samples, passed } = evidence;
         let now = context.now;
-        let entity = Entity::from((*key).clone());
         let mark = terms.mode == Mode::Observe;
-        let (passed_messages, passed_recipients) = tally.passed();
         let until = if mark { Some(MARK) } else { settings.restriction.expire_after };
         if !mark {
-            engine.table.lift_mark(&entity, now, ENFORCED_NOW);
+            engine.table.lift_mark(entity, now, ENFORCED_NOW);
         }
-        let keys = keys_of(&settings.directory, &entity);
-        let stands = || judge::fuse(&tally.scores(context)) >= context.model.suspicious;
-        let held = engine.table.restrict_if(&entity, now, stands, |case| Restriction {
+        let keys = keys_of(&settings.directory, entity);
+        engine.table.restrict_if(entity, now, stands, |case| Restriction {
             entity: entity.clone(),
             case,
             action: terms.action,
@@ -98,17 +153,11 @@ impl Judging<'_> {
             by: Actor::Judgement,
             reason: String::new(),
             mark,
-            findings: tally.findings(context),
-            samples: tally.samples(),
-            passed_messages: passed_messages.into(),
-            passed_recipients: passed_recipients.into(),
+            findings,
+            samples,
+            passed_messages: passed.0.into(),
+            passed_recipients: passed.1.into(),
             keys,
-        })?;
-        engine.note_material(held.restriction.case, tally);
-        engine.judge_organization(settings, terms, now);
-        // Not only where it is new: of several that tip the scale together each
-        // may have left evidence behind the others.
-        tally.reset(true);
-        Some(held)
+        })
     }
 }

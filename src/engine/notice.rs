@@ -2,6 +2,7 @@
 //! bounded queue that nobody waits for. What does not fit is counted.
 
 use crate::{
+    case::Change,
     connector::{ConnectorKey, Entity},
     record::Finding,
 };
@@ -22,6 +23,9 @@ pub enum Notice {
     NewConnector(ConnectorKey),
     /// A connector or a sender became suspicious, because of these findings.
     Suspicious(Entity, Vec<Finding>),
+    /// A host that was known for a week shows what it never showed before: another
+    /// client address, certificate issuer or HELO name. At most once a day for each.
+    Changed(ConnectorKey, Vec<Change>),
     /// A connector reached a hard limit of its configuration; at most once an
     /// hour for each.
     ///

@@ -151,7 +151,7 @@ impl Engine {
             Some(seq) => {
                 // Neither held against it later, nor learned.
                 let restricted = &held.restriction;
-                let key = restricted.entity.as_connector();
+                let key = restricted.entity.connector();
                 if let Some(tally) = key.and_then(|key| self.roster.get(key)) {
                     self.note_material(restricted.case, &tally);
                 }
@@ -257,16 +257,16 @@ impl Engine {
                     tally.reset(restricted);
                 }
             }
-            // TODO of a sender.
-            Entity::Sender { .. } => {}
+            Entity::Sender { address, via } => self.forget_sender(address, via),
             Entity::Organization(name) => self.organizations.forget(name, now),
         }
     }
 }
 
-/// The keys of a named connector, each an entity of its own.
+/// The keys of a named connector, each an entity of its own: of one that is meant,
+/// or through which a sender sends.
 pub(super) fn keys_of(directory: &Directory, entity: &Entity) -> Vec<Entity> {
-    match entity.as_connector() {
+    match entity.connector() {
         Some(ConnectorKey::Named(name)) => {
             directory.named(name).map(|named| named.keys().0).unwrap_or_default()
         }

@@ -135,11 +135,16 @@ impl Engine {
         let domain = &session.sender.domain;
         let registered = *domain == session.host && !domain.is_empty()
             || settled.resolution.terms.registered.contains_folded(domain);
-        if registered { Held::Nothing } else { self.organization_of(settled, now) }
+        if registered { Held::Nothing } else { self.organization_of(settled, session, now) }
     }
 
     /// The restriction or mark of the organization that a session belongs to.
-    pub(super) fn organization_of(&self, settled: &Settled, now: Timestamp) -> Held {
+    pub(super) fn organization_of(
+        &self,
+        settled: &Settled,
+        session: &Session,
+        now: Timestamp,
+    ) -> Held {
         let Settled { settings, resolution } = settled;
         let terms = &resolution.terms;
         let is_of_it = resolution.counted.is_some() && !resolution.trusted;
@@ -147,7 +152,7 @@ impl Engine {
             return Held::Nothing;
         }
         // Somebody vouches for this one: it is narrower than what holds for all.
-        if self.is_exempt(resolution, now) {
+        if self.is_exempt(resolution, session, now) {
             return Held::Nothing;
         }
         let entity = Entity::Organization(Arc::clone(&terms.organization));

@@ -39,6 +39,9 @@ impl Engine {
                 return self.in_queue_of(is_of, None);
             }
         };
+        if !matches!(connector, ConnectorKey::Named(_)) {
+            return self.queued.of(connector, sender);
+        }
         // What passed before a reload was counted under the name of that time.
         let settings = self.settings.load();
         let is_it =
@@ -57,9 +60,47 @@ impl Engine {
         is_meant: impl Fn(&ConnectorKey) -> bool,
         sender: Option<u64>,
     ) -> Vec<InQueue> {
-        let keys = self.queued.keys().into_iter().filter(is_meant);
+        let keys = self.queued.keys(is_meant).into_iter();
         let mut found: Vec<InQueue> = keys.flat_map(|key| self.queued.of(&key, sender)).collect();
-        found.sort_by_key(|one| one.since);
+        found.sort_by(|a, b| (a.since, &a.queue_id).cmp(&(b.since, &b.queue_id)));
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::{
+        directory::{Directory, Named, Params},
+        engine::Settings,
+    };
+    use std::sync::Arc;
+
+    #[test]
+    fn what_passed_under_an_older_name_is_found() {
+        let now = Timestamp::from_seconds(1_795_000_000);
+        let engine = Engine::new(Settings::default(), 100, now);
+        let key = |text: &str| text.parse::<ConnectorKey>().unwrap();
+        let bob = engine.fingerprint_of_sender("bob@example.org");
+        engine.queued().enter("A1", &key("client:192.0.2.7"), bob, false, now);
+        engine.queued().enter("A2", &key("client:192.0.2.8"), bob, false, now);
+        let named = Named {
+            name: "erp".into(),
+            clients: vec!["192.0.2.7/32".parse().unwrap()],
+            certificate: None,
+            logins: Vec::new(),
+            terms: Arc::default(),
+        };
+        let directory = Directory::new(Params { connectors: vec![named], ..Params::default() });
+        engine.reload(Settings { directory, ..Settings::default() }, now);
+        engine.queued().enter("A3", &key("connector:erp"), 0, false, now);
+        let of = |text: &str| {
+            let found = engine.in_queue(&text.parse().unwrap());
+            found.iter().map(|one| one.queue_id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("connector:erp"), ["A1", "A3"]);
+        assert_eq!(of("sender:bob@example.org,via=connector:erp"), ["A1"]);
+        assert_eq!(of("client:192.0.2.8"), ["A2"]);
     }
 }

@@ -90,17 +90,21 @@ impl Engine {
         seen.extend(listed.iter().filter_map(|listed| listed.entity.as_connector().cloned()));
         seen.sort();
         seen.dedup();
-        seen.iter().filter_map(|key| self.step(key, old, new, now)).collect()
+        let connectors = seen.iter().map(|key| Entity::from(key.clone()));
+        // What holds for a sender goes where its connector goes.
+        let is_sender = |entity: &Entity| matches!(entity, Entity::Sender { .. });
+        let senders = listed.iter().map(|listed| listed.entity.clone()).filter(is_sender);
+        connectors.chain(senders).filter_map(|from| self.step(from, old, new, now)).collect()
     }
 
     fn step(
         &self,
-        key: &ConnectorKey,
+        from: Entity,
         old: Option<&Directory>,
         new: &Directory,
         now: Timestamp,
     ) -> Option<Move> {
-        let from = Entity::from(key.clone());
+        let key = from.connector()?;
         let held = self.table.in_force(&from, now).map(|held| held.restriction);
         let ConnectorKey::Named(name) = key else {
             // A restriction of one key of a connector stays one, whatever the
@@ -117,7 +121,7 @@ impl Engine {
                 },
             };
             let got_a_name = heir != *key && had_none;
-            let to = vec![heir.into()];
+            let to = vec![from.with_connector(heir)];
             return got_a_name.then_some(Move { from, to, keeps: false, freed: Vec::new() });
         };
         let named = old.and_then(|old| old.named(name));
@@ -128,7 +132,7 @@ impl Engine {
         };
         if new.named(name).is_none() {
             let freed = if held.is_some() { had_networks } else { Vec::new() };
-            return Some(Move { to: heirs(new, &had), from, keeps: false, freed });
+            return Some(Move { to: heirs(new, &had, &from), from, keeps: false, freed });
         }
         // It goes on under its name. Keys that it lost take a restriction along.
         held.filter(|held| !held.mark)?;
@@ -137,7 +141,7 @@ impl Engine {
             had.into_iter().filter(|key| key.as_connector().is_some_and(is_lost)).collect();
         let is_freed = |network: &IpNet| is_lost(&ConnectorKey::Client(*network));
         let freed: Vec<IpNet> = had_networks.into_iter().filter(is_freed).collect();
-        let mut to = heirs(new, &lost);
+        let mut to = heirs(new, &lost, &from);
         to.retain(|target| *target != from);
         (!to.is_empty() || !freed.is_empty()).then_some(Move { from, to, keeps: true, freed })
     }
@@ -209,14 +213,21 @@ impl Engine {
     }
 
     /// After a crash the history may be older than the journal, and have the
-    /// evidence for which somebody is restricted by now, or trusted.
+    /// evidence for which somebody is restricted by now, or trusted. (Of a sender
+    /// only if it is older indeed: there the connector goes on.)
     fn forget_what_was_dealt_with(&self, now: Timestamp) {
         for Listed { entity, standing, .. } in self.table.list(now) {
-            let tally = entity.as_connector().and_then(|key| self.roster.get(key));
-            if let Some(tally) = tally
-                && (standing.restriction.is_some() || standing.trust.is_some())
-            {
-                tally.reset(standing.restriction.is_some());
+            let Some(tally) = entity.connector().and_then(|key| self.roster.get(key)) else {
+                continue;
+            };
+            let restricted = standing.restriction.is_some();
+            let is_older = match (&entity, &standing.restriction) {
+                (Entity::Connector(_), _) => restricted || standing.trust.is_some(),
+                (_, Some(held)) => held.by == Actor::Judgement && tally.last_seen() <= held.since,
+                _ => false,
+            };
+            if is_older {
+                tally.reset(restricted);
             }
         }
     }
@@ -231,6 +242,7 @@ impl Engine {
                 terms.registered.names().map(|name| self.fingerprints.of_domain(name)).collect()
             });
             tally.signals().forgive_domains(registered);
+            tally.with_senders(|senders| senders.forgive_domains(registered));
         });
     }
 
@@ -266,9 +278,10 @@ impl Engine {
     }
 }
 
-/// Whose these keys are, each heir once.
-fn heirs(directory: &Directory, keys: &[Entity]) -> Vec<Entity> {
-    let heir = |key: &Entity| key.as_connector().map(|key| Entity::from(directory.heir(key)));
+/// Whose these keys of the connector of `of` are, each heir once; of a sender the
+/// same sender there.
+fn heirs(directory: &Directory, keys: &[Entity], of: &Entity) -> Vec<Entity> {
+    let heir = |key: &Entity| key.as_connector().map(|key| of.with_connector(directory.heir(key)));
     let mut heirs: Vec<Entity> = keys.iter().filter_map(heir).collect();
     heirs.sort();
     heirs.dedup();

@@ -155,6 +155,8 @@ fn what_is_in_force_survives_a_stop_and_a_crash() {
         restrict(&daemon.table, n);
     }
     lift(&daemon.table, 2);
+    let wrong = crate::restriction::Aftermath { raise: true, ..Default::default() };
+    daemon.table.lift(&client(4), at(2), Actor::Daemon, "wrong", wrong).unwrap();
     let trust = Trust {
         since: at(2),
         until: at(9000),
@@ -165,6 +167,7 @@ fn what_is_in_force_survives_a_stop_and_a_crash() {
     daemon.durable(last).unwrap();
     let expected = daemon.in_force();
     assert_eq!(expected.len(), 6);
+    assert!(expected.iter().any(|(_, standing)| standing.raised.is_some()));
     assert_eq!(after_crash(folder.path()), (expected.clone(), vec![]));
 
     daemon.handle.stop().unwrap();

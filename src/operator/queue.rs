@@ -69,7 +69,7 @@ impl Operator {
                 reason: format!("{messages} {many} in the queue of Postfix {words}"),
                 findings: Vec::new(),
             };
-            self.engine.cases().update(case, |file| file.steps.push(step));
+            self.engine.cases().update(case, |file| file.step(step));
         }
         Ok(json!({ "case": case }))
     }

@@ -19,6 +19,7 @@ impl Operator {
         let milter = self.milter.status();
         let history = self.history.status();
         let feedback = self.feedback.status();
+        let cases = self.cases.status();
         let config = self.config.load();
         let alerts = self.alert.status();
         let mut notes = config.warnings.clone();
@@ -66,6 +67,11 @@ impl Operator {
                 "saved_at": history.saved_at,
                 "healthy": history.healthy,
             },
+            "cases": {
+                "path": cases.path,
+                "files": cases.files,
+                "healthy": cases.healthy,
+            },
             "milter": milter,
             "feedback": feedback,
             "alerts": alerts,
@@ -102,6 +108,14 @@ impl Operator {
                 "history",
                 format!(
                     "the history can't be saved ({error}): a restart forgets what connectors did since then; free space or mend the disk, it is tried again"
+                ),
+            );
+        }
+        if let Some(error) = &self.cases.status().error {
+            note(
+                "cases",
+                format!(
+                    "cases can't be written ({error}): a restart forgets what they learned since then; free space or mend the disk, it is tried again every few seconds"
                 ),
             );
         }

@@ -4,6 +4,7 @@ use super::Operator;
 use crate::{
     command::Failure,
     connector::{ConnectorKey, Entity, client_network, fold_login},
+    sender,
     timestamp::Timestamp,
     view::names,
 };
@@ -73,6 +74,15 @@ impl Operator {
     /// A full form is taken at its word, but a connector must be configured
     /// or have something in force: a slip of the pen would do nothing.
     fn checked(&self, entity: Entity) -> Result<Entity, Failure> {
+        if let Entity::Sender { address, via } = entity {
+            let sender =
+                Entity::Sender { address: sender::fold(&address).into(), via: via.clone() };
+            let via = self.checked(via.into())?;
+            return Ok(match via {
+                Entity::Connector(via) => sender.with_connector(via),
+                _ => sender,
+            });
+        }
         let settings = self.engine.settings();
         if let Entity::Organization(name) = &entity {
             return self.checked_organization(name);

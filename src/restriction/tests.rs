@@ -136,6 +136,46 @@ fn grace_follows_a_lift_and_names_the_signals_of_the_case() {
 }
 
 #[test]
+fn a_raised_bar_outlasts_restrictions_until_one_above_it_was_right() {
+    let (table, who) = (Table::default(), entity(1));
+    let wrong = Aftermath { grace: HOUR, raise: true };
+    let lift = |after, now| table.lift(&who, now, Actor::Daemon, "", after).unwrap();
+    let times = |now| table.raised(&who, now).map(|raised| raised.times);
+    restrict(&table, &who, at(0), None);
+    lift(wrong, at(1));
+    assert_eq!(times(at(1)), Some(1.5));
+    let first = table.raised(&who, at(1)).unwrap();
+    assert_eq!(first.until, at(1).plus(Raised::LASTS));
+    // Of a block by hand nobody says that it was right.
+    let by_hand = Restriction { by: Actor::Daemon, ..restriction(&who, CaseId(7), at(2)) };
+    table.restrict(&who, at(2), |_| by_hand);
+    assert_eq!(times(at(2)), Some(1.5));
+    lift(HOUR.into(), at(3));
+    assert_eq!(table.raised(&who, at(3)), Some(first));
+    // One that ends by the clock neither.
+    restrict(&table, &who, at(4), Some(at(5)));
+    table.sweep(at(6));
+    assert_eq!(times(at(6)), Some(1.5));
+    restrict(&table, &who, at(7), None);
+    lift(wrong, at(8));
+    assert_eq!(times(at(8)), Some(2.0));
+    let until = table.raised(&who, at(8)).unwrap().until;
+    let records = taken(&table);
+    let again = restored(Snapshot::default(), &records);
+    assert_eq!(in_force(&again, at(9)), in_force(&table, at(9)));
+    let again = restored(table.snapshot(), &[]);
+    assert_eq!(again.raised(&who, at(9)), table.raised(&who, at(9)));
+
+    restrict(&table, &who, at(9), None);
+    lift(HOUR.into(), at(10));
+    assert_eq!(times(at(10)), None);
+    // That of the other ends by the clock, and leaves nothing behind.
+    assert!(again.raised(&who, until).is_none());
+    again.sweep(until);
+    assert!(again.is_empty());
+}
+
+#[test]
 fn a_mark_or_a_lift_without_grace_leaves_nothing_behind() {
     let table = Table::default();
     let make = |case| Restriction { mark: true, ..restriction(&entity(1), case, at(0)) };
@@ -241,6 +281,7 @@ fn a_declaration_of_what_is_usual_changes_nothing_that_is_in_force() {
 enum Operation {
     Restrict(usize, Option<u64>),
     Lift(usize, u64),
+    LiftWrong(usize),
     Exempt(usize, u64),
     EndTrust(usize),
     DeclareUsual(usize),
@@ -256,6 +297,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         (who.clone(), proptest::option::of(1..50_u64)).prop_map(|(a, b)| Restrict(a, b)),
         (who.clone(), 0..50_u64).prop_map(|(a, b)| Lift(a, b)),
+        who.clone().prop_map(LiftWrong),
         (who.clone(), 1..50_u64).prop_map(|(a, b)| Exempt(a, b)),
         who.clone().prop_map(EndTrust),
         who.clone().prop_map(DeclareUsual),
@@ -275,6 +317,10 @@ fn perform(table: &Table, operation: &Operation, now: Timestamp) {
         }
         Operation::Lift(who, grace) => {
             table.lift(&entity(*who), now, Actor::Daemon, "", seconds(*grace));
+        }
+        Operation::LiftWrong(who) => {
+            let after = Aftermath { raise: true, ..Aftermath::default() };
+            table.lift(&entity(*who), now, Actor::Daemon, "", after);
         }
         Operation::Exempt(who, length) => {
             table.exempt(&entity(*who), trust(now, seconds(*length)));

@@ -99,6 +99,11 @@ impl Domains {
         self.forget();
     }
 
+    /// See [`Ledger::afresh`].
+    pub(super) fn afresh(&self) -> Self {
+        Self { ledger: self.ledger.afresh(), ..Self::default() }
+    }
+
     pub(super) fn image(&self) -> Image {
         Image {
             ledger: self.ledger.image(),

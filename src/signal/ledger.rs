@@ -144,6 +144,11 @@ impl Ledger {
         self.baseline.declare(shape.prior);
     }
 
+    /// Without evidence, with the same usual share.
+    pub fn afresh(&self) -> Self {
+        Self { baseline: self.baseline.afresh(), ..Self::default() }
+    }
+
     /// What is kept of it.
     pub fn image(&self) -> Image {
         let (committed, pending) = self.baseline.words();

@@ -82,6 +82,11 @@ impl Ledgers {
         self.rows().for_each(|(signal, ledger)| ledger.declare((signal.shape)(model)));
     }
 
+    /// See [`Ledger::afresh`].
+    pub(super) fn afresh(&self) -> Self {
+        Self(self.0.each_ref().map(Ledger::afresh))
+    }
+
     /// What is kept of them.
     pub(super) fn image(&self) -> Image {
         let kept = self.rows().map(|(signal, ledger)| (signal.name.as_str(), ledger.image()));

@@ -159,6 +159,11 @@ impl Refused {
         self.many.declare(&model.many_refused);
     }
 
+    /// See [`Ledger::afresh`].
+    pub(super) fn afresh(&self) -> Self {
+        Self { most: self.most.afresh(), many: self.many.afresh() }
+    }
+
     /// What is kept of both.
     pub(super) fn image(&self) -> Image {
         Image { most: self.most.image(), many: self.many.image() }

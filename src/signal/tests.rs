@@ -56,12 +56,12 @@ fn provoked(signal: SignalName, model: &Model) -> Signals {
             SignalName::MostRefused | SignalName::ManyRefused => {
                 let (so_far, stage) = (Results { refused: 1.0, delivered: 0 }, Stage::Complete);
                 let told = Told { this: Some(true), weight: 1.0, of: 1, so_far, stage };
-                signals.result(&told, &context);
+                signals.trials().result(&told, &context);
                 usual
             }
             SignalName::UnknownRecipients => {
                 // One of five of a message that has one accepted recipient too.
-                (0..4).for_each(|_| signals.unknown(&context));
+                signals.trials().unknown(4, &context);
                 usual
             }
             SignalName::SpamVerdict => Observation { spam: Some(true), ..usual },

@@ -2,8 +2,11 @@
 //! scores themselves: who sent it, and what a case is made of.
 //!
 //! Most connectors never have any. It is taken from a [`Budget`] that all of them
-//! share, and given back when the score is zero again; where the budget is used
-//! up there is none, and the connector is judged as a whole.
+//! share, and given back when the score is zero again and nothing speaks against
+//! single senders either: the good mail of a whole house brings its score back to
+//! zero all the time, while one of its senders may be bad. Where more than half of
+//! the budget is used nobody waits for senders, and where all of it is used there is
+//! no evidence: the connector is judged as a whole.
 
 use crate::{case::Material, senders::Senders, timestamp::Timestamp};
 use std::sync::{
@@ -23,6 +26,10 @@ impl Budget {
     fn take(&self) -> Option<Permit> {
         let more = |used: usize| (used < MOST).then_some(used + 1);
         self.0.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Permit(self.clone()))
+    }
+
+    fn is_scarce(&self) -> bool {
+        self.used() > MOST / 2
     }
 
     /// How many have evidence.
@@ -50,7 +57,7 @@ pub struct Evidence {
     pub senders: Senders,
     /// When the case last took the material over.
     pub copied: Timestamp,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Evidence {
@@ -58,6 +65,11 @@ impl Evidence {
     pub(super) fn begin(budget: &Budget) -> Option<Box<Self>> {
         let permit = budget.take()?;
         let (material, senders) = (Material::default(), Senders::default());
-        Some(Box::new(Self { material, senders, copied: Timestamp::default(), _permit: permit }))
+        Some(Box::new(Self { material, senders, copied: Timestamp::default(), permit }))
+    }
+
+    /// Whether it is not worth its room while the score of its connector is zero.
+    pub(super) fn is_idle(&self) -> bool {
+        self.senders.is_empty() || self.permit.0.is_scarce()
     }
 }

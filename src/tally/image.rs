@@ -21,6 +21,7 @@ pub struct Image {
     forwarder_since: u32,
     settling_until: u32,
     passed: (u32, u32),
+    met_senders: u8,
     own_domains: own_domains::Image,
     signals: signal::Image,
 }
@@ -38,6 +39,7 @@ impl Tally {
             forwarder_since: self.forwarder_since.load(Relaxed),
             settling_until: self.settling_until.load(Relaxed),
             passed: self.passed(),
+            met_senders: self.senders_met(),
             own_domains: self.own_domains.image(),
             signals: self.signals.image(),
         }
@@ -53,6 +55,7 @@ impl Tally {
             last_seen: image.last_seen.into(),
             days: Days::restore(&image.days),
             suspicious: image.suspicious.into(),
+            met_senders: image.met_senders.into(),
             warned: image.warned.into(),
             forwarder_since: image.forwarder_since.into(),
             settling_until: image.settling_until.into(),

@@ -6,6 +6,7 @@
 //! made for this case. What others chose is cut, quoted and escaped, and never
 //! begins a line. The same as data: see `data.rs`.
 
+mod blocked;
 mod checklist;
 mod data;
 mod facts;
@@ -160,19 +161,19 @@ fn text(facts: &Facts<'_>) -> String {
     }
     match facts.due.kind {
         AlertKind::Restricted => {
-            parts::refused(&mut page, facts);
+            blocked::refused(&mut page, facts);
             parts::who(&mut page, facts);
             parts::seen(&mut page, facts);
             checklist::checklist(&mut page, facts);
         }
         AlertKind::Suspicious => {
-            parts::slowed(&mut page, facts);
+            blocked::slowed(&mut page, facts);
             parts::who(&mut page, facts);
             parts::seen(&mut page, facts);
             checklist::checklist(&mut page, facts);
         }
-        AlertKind::StillRestricted => parts::still(&mut page, facts),
-        AlertKind::Lifted | AlertKind::Expired => parts::over(&mut page, facts),
+        AlertKind::StillRestricted => blocked::still(&mut page, facts),
+        AlertKind::Lifted | AlertKind::Expired => blocked::over(&mut page, facts),
         AlertKind::NewConnector | AlertKind::ConnectorChanged | AlertKind::ConnectorSilent => {
             parts::who(&mut page, facts);
             checklist::about_a_change(&mut page, facts);

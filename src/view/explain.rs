@@ -3,6 +3,7 @@
 
 mod needed;
 mod organization;
+mod sender;
 
 pub use organization::{OrganizationView, explain_organization, raised_sentence};
 
@@ -11,7 +12,7 @@ use crate::{
     connector::{ConnectorKey, Entity, Profile},
     directory::Terms,
     engine::{Engine, Settings},
-    judge::{Judgement, Past, fuse},
+    judge::{Judgement, Past, Scores, fuse},
     pending::Feedback,
     record::{CaseId, Finding, Raised, SignalName, Unit},
     signal::{Context, Life},
@@ -21,6 +22,7 @@ use crate::{
     verdict::{Mode, Throttle},
 };
 use needed::Judged;
+use sender::Sender;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -158,7 +160,7 @@ pub struct SignalView {
 
 /// How `entity` is judged at `now`; nothing where nothing is counted for it.
 pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<ExplainView> {
-    let key = entity.as_connector()?;
+    let key = entity.connector()?;
     let tally = match key {
         ConnectorKey::Overflow => Arc::clone(engine.roster().overflow()),
         key => engine.roster().get(key)?,
@@ -168,14 +170,17 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
     let context = engine.context(&settings, key, terms, now);
     let grace = engine.table().grace(entity, now);
     let life = tally.life(&context);
-    let scores = tally.scores(&context);
     let raised = engine.table().raised(entity, now);
-    let past = Past {
-        was: tally.judgement(),
-        learning: life.learning,
-        grace: grace.as_ref(),
-        raised: raised.as_ref(),
+    let sender = match entity {
+        Entity::Sender { address, .. } => Some(Sender::find(engine, address, &tally, &context)?),
+        _ => None,
     };
+    let (was, scores) = match &sender {
+        Some(sender) => (sender.was, Scores::of_findings(&sender.findings)),
+        None => (tally.judgement(), tally.scores(&context)),
+    };
+    let (grace_of, raised_of) = (grace.as_ref(), raised.as_ref());
+    let past = Past { was, learning: life.learning, grace: grace_of, raised: raised_of };
     let judged = Judged { scores, past, life, profile: context.profile, model: context.model };
     let entries = engine.table().list(now);
     let standing = entries.iter().find(|entry| entry.entity == *entity);
@@ -198,12 +203,21 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
         settling_until: tally.settling_until(now),
         learning: life.learning,
         reference: reference(&tally, &context),
-        throttle: throttle(&settings, key, terms, &tally, &context),
-        signals: tally
-            .all_findings(&context)
-            .iter()
-            .map(|found| signal(&judged, found, off_because(found.signal, terms, life, &context)))
-            .collect(),
+        throttle: match &sender {
+            Some(sender) => sender.throttle(throttle(&settings, key, terms, &tally, &context)),
+            None => throttle(&settings, key, terms, &tally, &context),
+        },
+        signals: match &sender {
+            Some(sender) => sender.findings.clone(),
+            None => tally.all_findings(&context).to_vec(),
+        }
+        .iter()
+        .map(|found| {
+            let of_sender = sender.as_ref().and_then(|it| it.off_because(found.signal));
+            let off = of_sender.or_else(|| off_because(found.signal, terms, life, &context));
+            signal(&judged, found, off)
+        })
+        .collect(),
     })
 }
 

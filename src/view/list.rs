@@ -5,7 +5,7 @@ use crate::{
     connector::Entity,
     engine::Engine,
     judge::Judgement,
-    record::{Actor, CaseId, Raised},
+    record::{Actor, CaseId, Finding, Raised},
     restriction::{InForce, Listed as Entry},
     tally::Tally,
     timestamp::Timestamp,
@@ -172,6 +172,20 @@ impl ListView {
         }
     }
 
+    fn suspicious_sender(
+        engine: &Engine,
+        entity: Entity,
+        findings: &[Finding],
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            since: findings.first().map(|finding| finding.since),
+            reason: largest(findings),
+            findings: findings.iter().map(FindingView::from).collect(),
+            ..Self::empty(engine, entity, State::Suspicious, now)
+        }
+    }
+
     fn empty(engine: &Engine, entity: Entity, state: State, now: Timestamp) -> Self {
         let settings = engine.settings();
         let organization = match &entity {
@@ -216,6 +230,11 @@ pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
     let at: HashMap<Entity, usize> =
         list.iter().enumerate().map(|(at, view)| (view.entity.clone(), at)).collect();
     engine.roster().for_each(|key, tally| {
+        for (sender, findings) in engine.suspicious_senders(key, tally, now) {
+            if !at.contains_key(&sender) {
+                list.push(ListView::suspicious_sender(engine, sender, &findings, now));
+            }
+        }
         if engine.judgement(key, tally, now) != Judgement::Suspicious {
             return;
         }

@@ -33,6 +33,7 @@ mod mail_log_replayed;
 mod observe;
 mod ordinary;
 mod organization;
+mod queue;
 mod queue_hold;
 mod reload;
 mod senders;

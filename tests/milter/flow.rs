@@ -47,7 +47,7 @@ async fn what_a_message_shows_of_itself_is_kept_as_evidence() {
     mta.header("Message-ID", "<one@x.example>").await;
     mta.header("from", "Bank\r\n\t<b@bank.example>").await;
     mta.end().await;
-    let samples = daemon.tally("client:127.0.0.8").unwrap().samples();
+    let samples = daemon.tally("client:127.0.0.8").unwrap().samples(|_| true);
     let [sample] = &samples[..] else {
         panic!("{samples:?}");
     };
@@ -61,7 +61,7 @@ async fn what_a_message_shows_of_itself_is_kept_as_evidence() {
     mta.mail("a@spam.example", "").await;
     mta.rcpt("b@example.net").await;
     mta.end().await;
-    let samples = daemon.tally("client:127.0.0.8").unwrap().samples();
+    let samples = daemon.tally("client:127.0.0.8").unwrap().samples(|_| true);
     assert_eq!(samples[1].from, None);
     assert_eq!(samples[1].message_id, None);
     assert_eq!(samples[1].queue_id.as_deref(), Some("4Xyz2"));
@@ -246,4 +246,41 @@ async fn a_pass_is_for_one_transaction_even_if_it_comes_to_nothing() {
     mta.conn.abort().await.unwrap();
     mta.mail("connguard@mx.example.org", "").await;
     assert!(refusal(mta.rcpt("b@example.net").await).starts_with("451 "));
+}
+
+#[tokio::test]
+async fn a_restricted_organization_may_still_send_delivery_reports() {
+    let daemon = Daemon::start();
+    daemon.block_organization();
+    let mut mta = daemon.client("127.0.0.8").await;
+    mta.mail("a@odd.example", "").await;
+    assert_eq!(refusal(mta.rcpt("b@example.net").await), "451 4.7.1 100%% stopped, case C-000001");
+    assert_eq!(mta.send("a@example.org", "b@example.net").await, Status::Continue);
+    // This host is registered by nature.
+    assert_eq!(mta.send("root@mx.example.org", "b@example.net").await, Status::Continue);
+
+    let report = "multipart/report;\r\n\tboundary=\"a;b\"; Report-Type=\"delivery-status\"";
+    for (content_types, passes) in [
+        (&[report][..], true),
+        (&[], false),
+        (&["multipart/report; boundary=x"], false),
+        (&["text/plain", report], false),
+        (&[report, "text/plain"], false),
+    ] {
+        mta.mail("", "").await;
+        assert_eq!(mta.rcpt("b@example.net").await, Status::Continue);
+        for content_type in content_types {
+            mta.header("content-type", content_type).await;
+        }
+        let status = mta.end().await.1;
+        assert_eq!(status == Status::Continue, passes, "{content_types:?}: {status:?}");
+    }
+    // Nothing of it is left for the next message: here its From speaks for it.
+    mta.mail("", "").await;
+    mta.rcpt("b@example.net").await;
+    mta.header("From", "MAILER-DAEMON@example.org").await;
+    assert_eq!(mta.end().await.1, Status::Continue);
+    mta.mail("", "").await;
+    mta.rcpt("b@example.net").await;
+    assert_eq!(refusal(mta.end().await.1), "451 4.7.1 100%% stopped, case C-000001");
 }

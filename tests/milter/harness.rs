@@ -134,6 +134,17 @@ impl Daemon {
         self.engine.block(blocked, by, NOW).unwrap();
     }
 
+    /// Restricts the organization that all clients here belong to.
+    pub(crate) fn block_organization(&self) {
+        let blocked = Blocked {
+            entity: Entity::Organization("".into()),
+            action: None,
+            span: None,
+            reason: "test".into(),
+        };
+        self.engine.block(blocked, Actor::Operator("root".into()), NOW).unwrap();
+    }
+
     pub(crate) fn unblock(&self, entity: &str) {
         let entity: Entity = entity.parse().unwrap();
         let by = Actor::Operator("root".into());

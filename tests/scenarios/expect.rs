@@ -9,9 +9,10 @@ use connguard::{
     connector::Entity,
     engine::{Engine, Moves, Notice},
     judge::Judgement,
-    record::{SignalName, Unit},
+    record::{Finding, SignalName, Unit},
     restriction::InForce,
     timestamp::{Timestamp, format_span},
+    view,
 };
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
@@ -190,6 +191,20 @@ fn finding(
 ) -> Outcome<Option<Facts>> {
     let findings = match engine.table().in_force(entity, now) {
         Some(held) => held.restriction.findings.clone(),
+        None if entity.as_connector().is_none() => {
+            let view = view::explain(engine, entity, now).ok_or("nothing is known of it")?;
+            let signals = view.signals.into_iter().filter(|found| found.score > 0.0);
+            signals
+                .map(|found| Finding {
+                    signal: found.signal,
+                    score: found.score,
+                    bad: found.bad,
+                    of: found.of,
+                    usual: found.usual,
+                    ..Finding::default()
+                })
+                .collect()
+        }
         None => {
             let tally = engine
                 .roster()
@@ -249,6 +264,7 @@ fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> 
         ("refused", totals.refused),
         ("would_refuse", totals.would_refuse),
         ("days", tally.days_learned().into()),
+        ("senders", tally.senders_met().into()),
         ("hour", tally.messages.estimate(now)),
         ("throttled", tally.throttled().refused.load(Relaxed)),
         ("held", tally.throttled().held_messages.load(Relaxed)),
@@ -323,12 +339,15 @@ fn standing(engine: &Engine, what: &str, words: &mut Words<'_>, now: Timestamp) 
 }
 
 fn notices(world: &World, kind: &str, entity: &str) -> Outcome<usize> {
-    if !["new_connector", "suspicious", "limit_reached", "held", "hold_full"].contains(&kind) {
+    if !["new_connector", "suspicious", "changed", "limit_reached", "held", "hold_full"]
+        .contains(&kind)
+    {
         return Err(format!("{kind:?} is no kind of notice"));
     }
     let of_it = |notice: &&Notice| match notice {
         Notice::NewConnector(key) => kind == "new_connector" && key.to_string() == entity,
         Notice::Suspicious(key, _) => kind == "suspicious" && key.to_string() == entity,
+        Notice::Changed(key, _) => kind == "changed" && key.to_string() == entity,
         Notice::LimitReached(key, ..) => kind == "limit_reached" && key.to_string() == entity,
         Notice::Held(key, _) => kind == "held" && key.to_string() == entity,
         Notice::HoldFull(key, _) => kind == "hold_full" && key.to_string() == entity,

@@ -200,7 +200,12 @@ fn innocent(list: &mut List<'_>, facts: &Facts<'_>) {
     };
     let is_organization = matches!(facts.entity(), Some(Entity::Organization(_)));
     if has(&[SignalName::UnregisteredSender, SignalName::ForeignFrom]) && !is_organization {
-        list.step("If these sender domains are yours: add them to registered_domains, then connguard reload. If it forwards mail, runs mailing lists or sends as the visitors of a web form, foreign senders are its trade: say so in the configuration, then connguard reload:");
+        list.step("If these sender domains are yours: add them to registered_domains, then connguard reload.");
+        list.step(if facts.key() == Some(&ConnectorKey::Local) {
+            "If it runs mailing lists or sends as the visitors of a web form: let it send by SMTP with a login of its own, which can be given profile = \"forwarder\". Until then:"
+        } else {
+            "If it forwards mail, runs mailing lists or sends as the visitors of a web form, foreign senders are its trade: say so in the configuration, then connguard reload:"
+        });
         stanza(list, facts, "profile = \"forwarder\"");
     }
     if has(&[SignalName::UnknownCrowds, SignalName::Volume]) && !is_organization {
@@ -224,7 +229,11 @@ fn innocent(list: &mut List<'_>, facts: &Facts<'_>) {
                     )
                 },
             );
-        list.step("If it sends newsletters or invoices: say so in the configuration, then connguard reload; for one planned mailing use connguard trust instead:");
+        list.step(if facts.key() == Some(&ConnectorKey::Local) {
+            "If that is a newsletter or a run of invoices:"
+        } else {
+            "If it sends newsletters or invoices: say so in the configuration, then connguard reload; for one planned mailing use connguard trust instead:"
+        });
         stanza(list, facts, &usual);
     }
     if has(&[SignalName::NewNetworks, SignalName::ShiftedNetworks]) {
@@ -240,6 +249,11 @@ fn innocent(list: &mut List<'_>, facts: &Facts<'_>) {
 
 /// The lines of configuration that say what it is, to be pasted.
 fn stanza(list: &mut List<'_>, facts: &Facts<'_>, says: &str) {
+    if facts.key() == Some(&ConnectorKey::Local) {
+        // It has no key by which a [[connector]] could name it.
+        list.command("connguard trust local --for 24h --reason 'a mailing'", "exempt it for a day");
+        return;
+    }
     let toml = |text: &str| {
         let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ';
         (text.len() <= 60 && text.chars().all(plain)).then(|| format!("\"{text}\""))
@@ -269,6 +283,19 @@ fn stanza(list: &mut List<'_>, facts: &Facts<'_>, says: &str) {
     }
 }
 
+/// How to restrict it by hand: not before something is refused at all.
+fn stop(list: &mut List<'_>, facts: &Facts<'_>, entity: &str, when: &str, reason: &str) {
+    let block = format!("connguard block {entity} --reason '{reason}'");
+    if facts.observe {
+        list.step(&format!("{when} in observe mode connguard can't stop it. Close the account, take its network out of mynetworks of Postfix, or set mode = \"enforce\" in the configuration (for all, or in its [[connector]]) and then:"));
+        list.command("connguard reload", "");
+        list.command(&block, "restrict it");
+    } else {
+        list.step(when);
+        list.command(&block, "restrict it");
+    }
+}
+
 /// How to end it.
 fn over(list: &mut List<'_>, facts: &Facts<'_>) {
     let Some(entity) = facts.typed() else { return };
@@ -278,12 +305,11 @@ fn over(list: &mut List<'_>, facts: &Facts<'_>) {
             &format!("connguard normal {entity} --reason 'what it was'"),
             "end the suspicion",
         );
-        list.step("If it is an attack, do not wait:");
-        list.command(
-            &format!("connguard block {entity} --reason 'what it was'"),
-            "restrict it now",
-        );
+        stop(list, facts, &entity, "If it is an attack, do not wait:", "what it was");
         return;
+    }
+    if facts.observe {
+        stop(list, facts, &entity, "If it is an attack:", "what it was");
     }
     let restricted = facts.held.as_ref().is_some_and(|held| !held.restriction.mark);
     list.step(if restricted {
@@ -323,8 +349,13 @@ pub(super) fn about_a_change(page: &mut Page, facts: &Facts<'_>) {
                 facts,
                 "# profile = \"login\", \"relay\", \"bulk\" (newsletters) or \"forwarder\"",
             );
-            list.step("If nobody knows it: stop it, and take away what lets it relay (its account, its certificate, or its network in mynetworks of Postfix).");
-            list.command(&format!("connguard block {entity} --reason 'unknown client'"), "");
+            stop(
+                &mut list,
+                facts,
+                &entity,
+                "If nobody knows it: stop it, and take away what lets it relay (its account, its certificate, or its network in mynetworks of Postfix).",
+                "unknown client",
+            );
             list.command(&format!("connguard explain {entity}"), "how it is judged now");
             list.step("If you do not want to be told of new connectors: new_connector_alert = false in [judgement].");
         }

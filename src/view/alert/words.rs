@@ -270,7 +270,10 @@ fn brief(finding: &Finding) -> String {
                 Unit::Recipients => "recipients",
                 Unit::NewRecipients => "new recipients",
             };
-            format!("{bad} {what} an hour, usual {}", of.max(distinct))
+            match of {
+                0 => format!("{bad} {what} in an hour, usual up to {distinct}"),
+                _ => format!("{bad} {what} in an hour, at the most {of} before"),
+            }
         }
     }
 }

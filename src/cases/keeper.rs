@@ -1,0 +1,219 @@
+//! The thread that writes what changed.
+
+use super::{MOST_FILES, PAUSE, RETRY, ReadError, Store, path, read};
+use crate::{
+    case::{Book, CaseFile},
+    record::CaseId,
+    timestamp::{Timestamp, format_span},
+};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// How often it is looked for files that are too old.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How long it waits for a change before it looks at the time.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What of the cases would be lost by a restart.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("cases are not written: {0}")]
+pub struct NotWritten(pub String);
+
+/// The health of the cases on disk.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct CasesStatus {
+    /// The folder.
+    pub path: PathBuf,
+    /// Whether the last write worked, or none was due yet.
+    pub healthy: bool,
+    /// Why it did not.
+    pub error: Option<String>,
+    /// Cases that are there.
+    pub files: usize,
+}
+
+/// The running thread. Dropping it is [`stop`](Self::stop).
+pub struct Handle {
+    book: Arc<Book>,
+    folder: PathBuf,
+    state: Arc<Mutex<CasesStatus>>,
+    running: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Starts the thread that writes what changes in `book`. `now` gives the engine's
+/// time, by which the age of a case counts.
+///
+/// # Errors
+/// Where the thread can't be started.
+pub fn spawn(
+    store: Store,
+    book: Arc<Book>,
+    now: impl Fn() -> Timestamp + Send + 'static,
+) -> io::Result<Handle> {
+    spawn_with(store, book, now, PAUSE, RETRY)
+}
+
+/// The same with other times between two writes.
+pub(super) fn spawn_with(
+    store: Store,
+    book: Arc<Book>,
+    now: impl Fn() -> Timestamp + Send + 'static,
+    pause: Duration,
+    retry: Duration,
+) -> io::Result<Handle> {
+    let folder = store.folder().to_owned();
+    let state = Arc::new(Mutex::new(CasesStatus {
+        path: folder.clone(),
+        healthy: true,
+        error: None,
+        files: store.files.len(),
+    }));
+    let shared = Arc::clone(&state);
+    let mut keeper =
+        Keeper { store, book: Arc::clone(&book), state: shared, pruned: Timestamp::default() };
+    let run = move || {
+        loop {
+            let (error, last) = keeper.turn(now());
+            let failed = error.is_some();
+            keeper.note(error, retry);
+            if last {
+                return;
+            }
+            keeper.book.pause(if failed { retry } else { pause });
+        }
+    };
+    let thread = std::thread::Builder::new().name("cases".into()).spawn(run)?;
+    Ok(Handle { book, folder, state, running: Mutex::new(Some(thread)) })
+}
+
+struct Keeper {
+    store: Store,
+    book: Arc<Book>,
+    state: Arc<Mutex<CasesStatus>>,
+    pruned: Timestamp,
+}
+
+impl Keeper {
+    /// Waits for changes and writes all there are. Gives the first error, and
+    /// whether no more will come.
+    fn turn(&mut self, now: Timestamp) -> (Option<io::Error>, bool) {
+        let mut error = None;
+        let (mut files, mut last) = self.book.take_changed(IDLE);
+        if !files.is_empty() {
+            error = self.store.prepare().err();
+        }
+        while !files.is_empty() {
+            for file in &files {
+                // A disk that is full is not asked for each of thousands.
+                if error.is_none() {
+                    error = self.save(file);
+                }
+                if error.is_some() {
+                    self.book.give_back(file.case);
+                }
+            }
+            if last || error.is_some() {
+                break;
+            }
+            (files, last) = self.book.take_changed(Duration::ZERO);
+        }
+        if !files.is_empty() {
+            error = error.or_else(|| self.store.sync().err());
+        }
+        if now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES {
+            self.pruned = now;
+            self.store.prune(now);
+        }
+        // A stop does not wait for a disk that is full.
+        let last = last || error.is_some() && self.book.is_closed();
+        (error, last)
+    }
+
+    /// Gives an error of the disk. What is a fault of ours is told and left out: it
+    /// must not keep all others from being written.
+    fn save(&mut self, file: &CaseFile) -> Option<io::Error> {
+        let save = AssertUnwindSafe(|| self.store.save(file));
+        let saved = catch_unwind(save).unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into()));
+        match saved {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(
+                    "case {} can't be written: this is a fault of connguard, please report it ({error})",
+                    file.case
+                );
+                None
+            }
+            saved => saved.err(),
+        }
+    }
+
+    /// Takes the outcome into the status. Only a change of it is told.
+    fn note(&self, error: Option<io::Error>, retry: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.files = self.store.files.len();
+        let was_healthy = state.healthy;
+        state.healthy = error.is_none();
+        state.error = error.map(|error| format!("{}: {error}", state.path.display()));
+        match &state.error {
+            Some(error) if was_healthy => tracing::warn!(
+                "cases can't be written to {error}; make room there, or make it writable for connguard. It is tried again every {}; until then a restart forgets what cases learned",
+                format_span(retry)
+            ),
+            None if !was_healthy => tracing::info!("cases are written again"),
+            _ => {}
+        }
+    }
+}
+
+impl Handle {
+    /// The health of the cases on disk. Touches no file.
+    pub fn status(&self) -> CasesStatus {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A case, from memory or else from its file, which blocks on the disk; nothing
+    /// where there is none, or no more.
+    ///
+    /// # Errors
+    /// Where its file can't be read.
+    pub fn find(&self, case: CaseId) -> Result<Option<CaseFile>, ReadError> {
+        if let Some(file) = self.book.get(case) {
+            return Ok(Some(file));
+        }
+        match read(&path(&self.folder, case), case) {
+            Ok(file) => Ok(Some(file)),
+            Err(ReadError::System(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what is still to be written and ends the thread. Blocks on the disk; to
+    /// be called when nothing changes any more.
+    ///
+    /// # Errors
+    /// Where that failed.
+    pub fn stop(&self) -> Result<(), NotWritten> {
+        self.book.close();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = running.take() {
+            // Panics are caught there.
+            let _ = thread.join();
+        }
+        match self.status().error {
+            Some(error) => Err(NotWritten(error)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Who wants to know calls `stop`; the thread has logged it.
+        let _ = self.stop();
+    }
+}

@@ -1,0 +1,226 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+use super::*;
+use crate::{
+    case::{Book, MOST_TEXT},
+    connector::Entity,
+};
+use std::{
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Instant,
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
+const SOON: Duration = Duration::from_millis(5);
+
+fn erp() -> Entity {
+    "connector:erp".parse().unwrap()
+}
+
+/// A running keeper over an empty or a former folder.
+struct Site {
+    book: Arc<Book>,
+    handle: Handle,
+    loaded: Vec<String>,
+}
+
+fn start(state: &Path, disk: Option<Box<dyn Disk>>) -> Site {
+    let mut store = Store::open(state);
+    if let Some(disk) = disk {
+        store.disk = disk;
+    }
+    let book = Arc::new(Book::default());
+    let Loaded { files, newest, warnings } = store.load();
+    book.restore(files);
+    book.skip(newest);
+    let handle = keeper::spawn_with(store, Arc::clone(&book), || NOW, SOON, SOON).unwrap();
+    Site { book, handle, loaded: warnings }
+}
+
+/// Waits for something that another thread does.
+fn wait(what: &str, is_so: impl Fn() -> bool) {
+    #[expect(clippy::disallowed_methods, reason = "a deadline of a test")]
+    let (deadline, now) = (Instant::now() + Duration::from_secs(60), Instant::now);
+    while !is_so() {
+        assert!(now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn open(book: &Book, number: u64) {
+    book.begin(CaseId(number), &erp(), NOW);
+}
+
+#[test]
+fn a_case_survives_a_restart_whatever_a_client_chose() {
+    let state = tempfile::tempdir().unwrap();
+    let site = start(state.path(), None);
+    open(&site.book, 17);
+    site.book.update(CaseId(17), |file| {
+        file.material.helos.note("\u{1b}[31m\r\n%s \u{202e} ä\0", true);
+        file.material.helos.note(&"x".repeat(998), true);
+    });
+    let expected = site.book.get(CaseId(17)).unwrap();
+    site.handle.stop().unwrap();
+
+    let path = state.path().join("cases/C-000017.json");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+    assert!(text.starts_with("{\n  \"version\": 1,\n  \"case\": \"C-000017\","), "{text}");
+
+    let site = start(state.path(), None);
+    assert_eq!(site.loaded, [""; 0]);
+    let found = site.book.get(CaseId(17)).unwrap();
+    assert_eq!(found, expected);
+    assert_eq!(found.material.helos.counts[1].name.len(), MOST_TEXT);
+    assert_eq!(site.handle.status().files, 1);
+}
+
+#[test]
+fn what_changes_is_written_without_a_stop() {
+    let state = tempfile::tempdir().unwrap();
+    let site = start(state.path(), None);
+    for number in 1..=200 {
+        open(&site.book, number);
+    }
+    wait("all are written", || site.handle.status().files == 200);
+    let other = start(state.path(), None);
+    assert_eq!(other.book.all().len(), 200);
+}
+
+#[test]
+fn damage_is_set_aside_and_its_number_not_given_again() {
+    let state = tempfile::tempdir().unwrap();
+    let site = start(state.path(), None);
+    (1..=5).for_each(|number| open(&site.book, number));
+    site.handle.stop().unwrap();
+    let path = |name: &str| state.path().join("cases").join(name);
+    fs::write(path("C-000002.json"), b"{\"version\": 1, \"case\": \"C-0000").unwrap();
+    fs::write(path("C-000003.json"), b"\xff\xfe").unwrap();
+    fs::copy(path("C-000001.json"), path("C-000004.json")).unwrap();
+    fs::write(path("C-000005.json"), b"{\"version\": 9, \"of\": \"tomorrow\"}").unwrap();
+    fs::write(path("C-000900.json"), b"").unwrap();
+    fs::write(path("C-000001.json.new"), b"half").unwrap();
+    fs::write(path("notes.txt"), b"mine").unwrap();
+
+    let site = start(state.path(), None);
+    let known: Vec<u64> = site.book.all().iter().map(|file| file.case.0).collect();
+    assert_eq!((known, site.book.newest()), (vec![1], Some(CaseId(900))));
+    assert_eq!(site.loaded.len(), 5, "{:?}", site.loaded);
+    for number in [2, 3, 4, 900] {
+        assert!(path(&format!("C-{number:06}.json.damaged")).exists(), "{number}");
+    }
+    assert!(path("C-000005.json").exists() && path("notes.txt").exists());
+    assert!(!path("C-000001.json.new").exists());
+    assert!(site.handle.find(CaseId(5)).is_err());
+    assert!(site.handle.find(CaseId(2)).unwrap().is_none());
+}
+
+/// A disk without room while it is told so.
+#[derive(Clone, Default)]
+struct Full(Arc<AtomicBool>);
+
+struct Half(Box<dyn DiskFile>, Full);
+
+use disk::DiskFile;
+
+impl Disk for Full {
+    fn folder(&self, path: &Path) -> io::Result<()> {
+        FileSystem.folder(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(Half(FileSystem.create(path)?, self.clone())))
+    }
+}
+
+impl Write for Half {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.1.0.load(SeqCst) {
+            self.0.write_all(bytes.get(..7).unwrap_or(bytes))?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl DiskFile for Half {
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_memory_has() {
+    let state = tempfile::tempdir().unwrap();
+    let full = Full::default();
+    let site = start(state.path(), Some(Box::new(full.clone())));
+    open(&site.book, 1);
+    wait("the first is written", || site.handle.status().files == 1);
+    let path = state.path().join("cases/C-000001.json");
+    let before = fs::read(&path).unwrap();
+    full.0.store(true, SeqCst);
+    site.book.update(CaseId(1), |file| file.refused = 7);
+    (2..100).for_each(|number| open(&site.book, number));
+    wait("it is told", || !site.handle.status().healthy);
+    assert!(site.handle.status().error.unwrap().contains("cases: "));
+    assert_eq!(fs::read(&path).unwrap(), before, "the old one is whole");
+    full.0.store(false, SeqCst);
+    wait("all are written", || site.handle.status().files == 99);
+    wait("it is well again", || site.handle.status().healthy);
+    site.handle.stop().unwrap();
+    let names = fs::read_dir(state.path().join("cases")).unwrap().count();
+    assert_eq!(names, 99, "nothing half is left");
+    assert_eq!(start(state.path(), None).book.get(CaseId(1)).unwrap().refused, 7);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_full_disk() {
+    let state = tempfile::tempdir().unwrap();
+    let full = Full::default();
+    full.0.store(true, SeqCst);
+    let site = start(state.path(), Some(Box::new(full)));
+    (1..200).for_each(|number| open(&site.book, number));
+    assert!(site.handle.stop().is_err());
+}
+
+#[test]
+fn old_cases_go_and_open_ones_stay() {
+    let state = tempfile::tempdir().unwrap();
+    let mut store = Store::open(state.path());
+    store.load();
+    let ago = |days: u64| Timestamp::from_seconds(1_795_000_000 - days * 24 * 3600);
+    let closed = |number: u64, closed: Option<Timestamp>| CaseFile {
+        closed,
+        ..CaseFile::new(CaseId(number), erp(), ago(400))
+    };
+    store.save(&closed(1, None)).unwrap();
+    store.save(&closed(2, Some(ago(90)))).unwrap();
+    store.save(&closed(3, Some(ago(89)))).unwrap();
+    store.prune(NOW);
+    let left = |store: &Store| store.files.keys().map(|case| case.0).collect::<Vec<_>>();
+    assert_eq!(left(&store), [1, 3]);
+    assert_eq!(Store::open(state.path()).load().files.len(), 2);
+    // Too many: the oldest that are over.
+    for number in 10..10 + MOST_FILES as u64 {
+        store.files.insert(CaseId(number), Some(ago(1)));
+    }
+    store.prune(NOW);
+    assert_eq!(left(&store)[..3], [1, 11, 12]);
+    assert_eq!(store.files.len(), MOST_FILES);
+}
