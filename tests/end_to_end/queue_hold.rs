@@ -130,22 +130,11 @@ fn a_message_is_followed_through_a_content_filter_until_it_is_gone() {
     let site = Site::following(|config, settings| {
         config.milter.push_str(&format!("ignore_daemons = [\"127.0.0.1:{back}\"]\n"));
         settings.content_filter(&filter, back);
+        rarely(settings);
     });
-    // Greylisted once: behind the filter it waits a little.
-    let mut session = site.client(CLIENT);
-    for n in 0..3 {
-        session.send(OURS, &format!("full-{n}@remote.test")).assert_accepted();
-    }
-    let waiting = wait_for(
-        "what came back",
-        SOON,
-        || site.postfix.queue_text(),
-        || {
-            let log = site.postfix.log();
-            let back_in = log.matches("orig_queue_id=").count() >= 3;
-            Some(ids(&site, OURS, None)).filter(|ids| back_in && ids.len() == 3)
-        },
-    );
+    // The filter takes them all; behind it nobody does.
+    stuck(&site, CLIENT, OURS, 3);
+    let waiting = wait_ids(&site, OURS, Some("deferred"), 3);
     // Shown is what there is to act on: the ids that it has now.
     wait_shown(&site, ENTITY, &waiting);
     // Postfix throws it away, and says so in its log.
