@@ -127,7 +127,7 @@ async fn a_reject_is_final_and_its_text_stays_with_it() {
     daemon.unblock("client:127.0.0.8");
     daemon.block("client:127.0.0.8", Action::Tempfail);
     let refused = mta.send("a@example.org", "b@example.net").await;
-    assert_eq!(refusal(refused), "451 4.7.1 100%% stopped, case C-000002");
+    assert_eq!(refusal(refused), "451 4.7.1 100%% stopped, case C-000001");
 }
 
 #[tokio::test]
