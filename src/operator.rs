@@ -13,7 +13,9 @@ mod usual;
 pub use reload::{ReloadView, Reloader, unreachable_logins};
 
 use crate::{
-    alert, cases,
+    alert,
+    case::CaseFile,
+    cases,
     clock::Clock,
     command::{Command, Failure},
     config::Config,
@@ -144,14 +146,34 @@ impl Operator {
     }
 
     async fn show(&self, what: &str, now: Timestamp) -> Result<Value, Failure> {
-        let entity = match what.parse::<CaseId>() {
-            Ok(case) => self.entity_of_case(case, now).await?,
-            Err(_) => self.find(what, now)?,
+        let (entity, case) = match what.parse::<CaseId>() {
+            Ok(case) => match self.case(case).await? {
+                Some(file) => (file.restricted.first().unwrap_or(&file.root).clone(), Some(file)),
+                None => (self.entity_of_case(case, now).await?, None),
+            },
+            Err(_) => (self.find(what, now)?, None),
         };
         let records = self.audit_trail(Some(entity.clone())).await?;
-        let view = view::show(&self.engine, &entity, &records, now)
+        let case = match (case, self.engine.cases().newest_of(&entity.root())) {
+            (Some(asked), _) => Some(asked),
+            (None, Some(newest)) => Some(CaseFile::clone(&newest)),
+            (None, None) => match view::last_case(&records) {
+                Some(last) => self.case(last).await?,
+                None => None,
+            },
+        };
+        let view = view::show(&self.engine, &entity, case, &records, now)
             .ok_or_else(|| Failure::no(format!("nothing is known of {entity}")))?;
         to_value(&view)
+    }
+
+    /// A case, also one that was over long ago.
+    async fn case(&self, case: CaseId) -> Result<Option<CaseFile>, Failure> {
+        let cases = Arc::clone(&self.cases);
+        tokio::task::spawn_blocking(move || cases.find(case))
+            .await
+            .map_err(|error| Failure::refused(error.to_string()))?
+            .map_err(|error| Failure::refused(error.to_string()))
     }
 
     async fn block(

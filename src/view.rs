@@ -2,6 +2,7 @@
 //! the same for the command line, JSON and the log.
 
 mod alert;
+mod case;
 mod explain;
 mod list;
 mod log;
@@ -10,6 +11,7 @@ mod show;
 mod top;
 
 pub use alert::{About, Alert, Due, alert, digest};
+pub use case::{CaseView, direction, step_in_words};
 pub use explain::{
     AmountView, ExplainView, JudgementView, OrganizationView, ReferenceView, SignalView,
     ThrottleView, explain, explain_organization, raised_sentence,
@@ -17,7 +19,7 @@ pub use explain::{
 pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
 pub use sentence::sentence;
-pub use show::{CaseView, ShowView, TotalsView, show};
+pub use show::{ShowView, TotalsView, last_case, show};
 pub use top::{TopView, top};
 
 use crate::{
@@ -115,6 +117,11 @@ pub fn why(restriction: &Restriction) -> String {
         return restriction.reason.clone();
     }
     largest(&restriction.findings)
+}
+
+/// The same of findings.
+pub fn reasons(findings: &[Finding]) -> String {
+    largest(findings)
 }
 
 /// The sentences of the findings that say most: the first, and a second one that

@@ -1,10 +1,12 @@
 //! `show`: everything about one entity or case.
 
+mod case;
+mod spark;
+
 use super::{Error, Output, list::state, output};
 use crate::{
     command::Command,
     control,
-    record::Sample,
     timestamp::Timestamp,
     verdict::Mode,
     view::{FindingView, ListView, ShowView, State, TotalsView},
@@ -49,11 +51,9 @@ fn text(view: &ShowView) -> String {
     }
     let findings = view.standing.iter().flat_map(|standing| &standing.findings);
     page.findings("Findings", findings);
-    if let Some(case) = &view.last_case {
-        page.heading(&format!("Last case {}, since {}, is over", case.case, case.since.local()));
-        page.findings("Findings of that case", case.findings.iter());
+    if let Some(case) = &view.case {
+        page.case(case);
     }
-    page.samples(&view.samples);
     // A suspicion is what is observed now.
     if !matches!(&view.standing, Some(standing) if standing.state == State::Suspicious) {
         page.findings("Observed now", view.findings.iter());
@@ -180,27 +180,6 @@ impl Page {
                 finding.since.local()
             ));
         }
-    }
-
-    fn samples(&mut self, samples: &[Sample]) {
-        if samples.is_empty() {
-            return;
-        }
-        self.heading("Samples");
-        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or("-").to_owned();
-        let rows = samples.iter().map(|sample| {
-            vec![
-                format!("  {}", sample.at.local()),
-                text(&sample.queue_id),
-                if sample.passed { "passed" } else { "refused" }.to_owned(),
-                sample.recipients.to_string(),
-                sample.sender.to_string(),
-                text(&sample.from),
-                text(&sample.message_id),
-            ]
-        });
-        let head = ["  TIME", "QUEUE ID", "", "RCPTS", "SENDER", "FROM", "MESSAGE-ID"];
-        self.0.push_str(&output::table(&head, rows.collect()));
     }
 
     fn totals(&mut self, totals: &TotalsView) {

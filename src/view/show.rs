@@ -1,7 +1,8 @@
 //! Everything about one entity.
 
-use super::{FindingView, HistoryView, ListView};
+use super::{CaseView, FindingView, HistoryView, ListView};
 use crate::{
+    case::{CaseFile, Step, What},
     connector::{ConnectorKey, Entity},
     directory::{Directory, Limits, Named},
     engine::Engine,
@@ -85,10 +86,8 @@ pub struct ShowView {
     /// What is in force for others and meets its mail too: for a key of it, the
     /// connector that it is a key of, or the network of its address.
     pub related: Vec<ListView>,
-    /// The last case, if it is over.
-    pub last_case: Option<CaseView>,
-    /// Bad messages that made the case.
-    pub samples: Vec<Sample>,
+    /// Its newest case, or the one that was asked for: open or over.
+    pub case: Option<CaseView>,
     /// What is observed at present.
     pub findings: Vec<FindingView>,
     /// Counts.
@@ -99,22 +98,13 @@ pub struct ShowView {
     pub next: Vec<String>,
 }
 
-/// A case that is over.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct CaseView {
-    /// Which.
-    pub case: CaseId,
-    /// When it began.
-    pub since: Timestamp,
-    /// What was found.
-    pub findings: Vec<FindingView>,
-}
-
 /// Everything about one entity; nothing where it is not known. `history` is
-/// the audit trail of this entity, oldest first.
+/// the audit trail of this entity, oldest first, `case` its newest case, or the one
+/// that was asked for, where there is one.
 pub fn show(
     engine: &Engine,
     entity: &Entity,
+    case: Option<CaseFile>,
     history: &[Record],
     now: Timestamp,
 ) -> Option<ShowView> {
@@ -127,8 +117,9 @@ pub fn show(
         .iter()
         .filter(|entry| entry.entity != *entity && entry.standing.restriction.is_some())
         .filter(|entry| {
-            key.zip(entry.entity.as_connector())
-                .is_some_and(|(key, other)| is_related(directory, key, other))
+            let keys = key.zip(entry.entity.as_connector());
+            keys.is_some_and(|(key, other)| is_related(directory, key, other))
+                || is_of_one_house(directory, entity, &entry.entity)
         })
         .map(|entry| ListView::of_entry(engine, entry, now))
         .collect();
@@ -138,12 +129,14 @@ pub fn show(
         _ => None,
     };
     let unknown = standing.is_none() && tally.is_none() && named.is_none();
-    if unknown && related.is_empty() && history.is_empty() {
+    if unknown && related.is_empty() && history.is_empty() && case.is_none() {
         return None;
     }
     let held = standing.and_then(|entry| entry.standing.restriction.clone());
-    let over = last_restriction(history).filter(|_| held.is_none());
-    let case = held.as_ref().or(over);
+    // Of a case whose file is gone, the audit trail knows how it began.
+    let begun =
+        || held.as_deref().or(last_restriction(history).map(|last| &**last)).map(of_restriction);
+    let case = case.or_else(begun).map(|file| CaseView::new(file, now));
     let suspicious = tally
         .as_ref()
         .filter(|tally| {
@@ -157,12 +150,7 @@ pub fn show(
         keys: named.map(keys).unwrap_or_default(),
         limits: limits(&directory.terms_of(entity).limits),
         related,
-        samples: case.map(|case| case.samples.clone()).unwrap_or_default(),
-        last_case: over.map(|case| CaseView {
-            case: case.case,
-            since: case.since,
-            findings: case.findings.iter().map(FindingView::from).collect(),
-        }),
+        case,
         next: match (&held, &suspicious) {
             (Some(held), _) => next_steps(held),
             (None, Some(suspicious)) => steps_of_suspicion(engine, suspicious),
@@ -180,6 +168,11 @@ pub fn show(
     })
 }
 
+/// The number of the last case in an audit trail.
+pub fn last_case(history: &[Record]) -> Option<CaseId> {
+    last_restriction(history).map(|restriction| restriction.case)
+}
+
 /// Whether a restriction of `other` meets mail of `key`, or some of it.
 fn is_related(directory: &Directory, key: &ConnectorKey, other: &ConnectorKey) -> bool {
     let contains = |other: &ConnectorKey, key: &ConnectorKey| match (other, key) {
@@ -187,6 +180,34 @@ fn is_related(directory: &Directory, key: &ConnectorKey, other: &ConnectorKey) -
         _ => false,
     };
     directory.current(key) == *other || directory.current(other) == *key || contains(other, key)
+}
+
+/// Whether a restriction of one meets mail of the other because one is a sender of
+/// the other, or its organization.
+fn is_of_one_house(directory: &Directory, entity: &Entity, other: &Entity) -> bool {
+    let owns = |organization: &Entity, member: &Entity| match organization {
+        Entity::Organization(name) => {
+            member.connector().is_some() && directory.terms_of(member).organization == *name
+        }
+        _ => false,
+    };
+    let one_connector = entity.connector().is_some() && entity.root() == other.root();
+    one_connector || owns(entity, other) || owns(other, entity)
+}
+
+/// What a restriction alone tells of its case.
+fn of_restriction(held: &Restriction) -> CaseFile {
+    let mut file = CaseFile::new(held.case, held.entity.root(), held.since);
+    file.material.samples.clone_from(&held.samples);
+    file.step(Step {
+        at: held.since,
+        by: held.by.clone(),
+        what: if held.mark { What::Marked } else { What::Restricted },
+        entity: held.entity.clone(),
+        reason: held.reason.clone(),
+        findings: held.findings.clone(),
+    });
+    file
 }
 
 fn last_restriction(history: &[Record]) -> Option<&Arc<Restriction>> {
