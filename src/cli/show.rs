@@ -3,7 +3,7 @@
 mod case;
 mod spark;
 
-use super::{Error, Output, list::state, output};
+use super::{Error, Output, list::state, output, top::terminal};
 use crate::{
     command::Command,
     control,
@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{
     fmt::Write as _,
-    io::{Write as _, stdout},
+    io::{IsTerminal as _, Write as _, stdout},
     path::Path,
 };
 
@@ -26,7 +26,15 @@ pub(super) fn show(socket: &Path, what: &str, options: Output) -> Result<(), Err
         output::json(&mut out, &done)?;
     } else {
         let view: ShowView = serde_json::from_value(done)?;
-        out.write_all(text(&view).as_bytes())?;
+        let text = text(&view);
+        match terminal().filter(|_| out.is_terminal()) {
+            Some((_, columns)) => {
+                for line in text.lines() {
+                    writeln!(out, "{}", crate::text::cut(line, columns))?;
+                }
+            }
+            None => out.write_all(text.as_bytes())?,
+        }
     }
     Ok(())
 }

@@ -126,7 +126,7 @@ fn page(views: &[TopView], lines: usize) -> String {
 }
 
 /// Rows and columns of the terminal, if it says how many.
-fn terminal() -> Option<(usize, usize)> {
+pub(super) fn terminal() -> Option<(usize, usize)> {
     let mut stty = process::Command::new("stty");
     let said = stty.arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?;
     let said = String::from_utf8(said.stdout).ok()?;

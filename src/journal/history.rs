@@ -27,7 +27,7 @@ pub struct History {
 #[error(transparent)]
 pub struct HistoryError(#[from] OpenError);
 
-/// Reads all changes of `entity`, or of everybody, from the segments in
+/// Reads all changes of `entity` and its senders, or of everybody, from the segments in
 /// `folder`. May be called while a daemon writes there. Damage and files of
 /// newer formats are left out with a warning.
 ///
@@ -75,7 +75,9 @@ impl History {
         known: &mut HashMap<u64, usize>,
     ) {
         for record in records {
-            if entity.is_some_and(|entity| entity != record.event.entity()) {
+            let of = record.event.entity();
+            // What is done to a sender is done at its connector too.
+            if entity.is_some_and(|entity| entity != of && *entity != of.root()) {
                 continue;
             }
             match known.entry(record.seq) {

@@ -141,7 +141,11 @@ impl Operator {
         );
         known.extend(self.engine.roster().keys().into_iter().filter(matches).map(Entity::from));
         let listed = self.engine.table().list(now).into_iter().map(|entry| entry.entity);
-        known.extend(listed.filter(|entity| entity.as_connector().is_some_and(matches)));
+        known.extend(listed.filter(|entity| match entity {
+            Entity::Connector(key) => matches(key),
+            Entity::Sender { address, .. } => **address == *text,
+            Entity::Organization(name) => **name == *text,
+        }));
         known.sort();
         known.dedup();
         known

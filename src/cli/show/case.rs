@@ -66,7 +66,7 @@ impl Page {
 
     fn timeline(&mut self, timeline: &Timeline) {
         let utf8 = spark::is_utf8();
-        let mut row = |name: &str, of: fn(&Bucket) -> u32| {
+        let row = |name: &str, of: fn(&Bucket) -> u32| {
             let numbers: Vec<u32> = timeline.buckets.iter().map(of).collect();
             let sum: u64 = numbers.iter().copied().map(u64::from).sum();
             let most = numbers.iter().copied().max().unwrap_or(0);
@@ -135,4 +135,104 @@ fn axis(start: Timestamp, end: Timestamp) -> String {
 /// A text that a client chose: harmless, and short enough for a line.
 fn short(text: &str) -> String {
     crate::text::cut(&crate::text::clean(text), TEXT).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        case::{CaseFile, Change, Seen, Step, Trait, What},
+        connector::{ConnectorKey, Entity},
+        record::{Actor, CaseId, Finding, SignalName},
+    };
+
+    const AT: Timestamp = Timestamp::from_seconds(1_795_000_000);
+    const EVIL: &str = "\u{1b}[2J\r\nroot %s \u{202e}";
+
+    fn file() -> CaseFile {
+        let erp = Entity::from(ConnectorKey::Named("erp".into()));
+        let mut file = CaseFile::new(CaseId(17), erp.clone(), AT);
+        let change = Change { what: Trait::HeloName, value: EVIL.into(), at: AT };
+        let long = "x".repeat(998);
+        for helo in [EVIL, &long] {
+            file.material.note(
+                &Seen {
+                    sender: EVIL,
+                    sender_domain: EVIL,
+                    client: Some([192, 0, 2, 66].into()),
+                    helo,
+                    recipient_domains: &[(EVIL.into(), 3)],
+                    relayed: 3,
+                    inbound: 1,
+                    bad: true,
+                    changes: std::slice::from_ref(&change),
+                },
+                AT,
+            );
+        }
+        file.material.keep(Sample {
+            at: AT,
+            queue_id: Some(EVIL.into()),
+            message_id: Some(EVIL.into()),
+            sender: EVIL.into(),
+            from: Some(long.as_str().into()),
+            recipients: 3,
+            passed: false,
+        });
+        file.step(Step {
+            at: AT,
+            by: Actor::Judgement,
+            what: What::Restricted,
+            entity: erp.clone(),
+            reason: String::new(),
+            findings: vec![Finding {
+                signal: SignalName::UnregisteredSender,
+                score: 15.0,
+                limit: 14.0,
+                bad: 9,
+                of: 9,
+                distinct: 7,
+                usual: 0.001,
+                ..Finding::default()
+            }],
+        });
+        file.step(Step {
+            at: AT,
+            by: Actor::Operator("anna".into()),
+            what: What::Lifted,
+            entity: erp,
+            reason: EVIL.into(),
+            findings: Vec::new(),
+        });
+        file.refused = 12;
+        file
+    }
+
+    #[test]
+    fn a_case_tells_all_and_nothing_of_it_breaks_out_of_its_line() {
+        let mut page = Page::default();
+        page.case(&CaseView::new(file(), AT));
+        let text = page.0;
+        for part in [
+            "Case C-000017",
+            "12 recipients were refused since",
+            "all of the last 9 messages came from 7 sender domains that are not registered",
+            "HELO name never seen before, since",
+            "192.0.2.66",
+            "6 of 8 recipients (75 %) are elsewhere, 2 of this site",
+            "connector:erp restricted by judgement: all of the last 9 messages",
+            "connector:erp lifted by operator:anna: \\u{1b}[2J\\r\\nroot %s \\u{202e}",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+        assert!(text.chars().all(|c| c == '\n' || crate::text::is_harmless(c)), "{text:?}");
+        assert!(!text.contains(&"x".repeat(TEXT + 1)));
+    }
+
+    #[test]
+    fn a_case_survives_its_json() {
+        let view = CaseView::new(file(), AT);
+        let text = serde_json::to_string(&view).unwrap_or_default();
+        assert_eq!(serde_json::from_str::<CaseView>(&text).ok(), Some(view));
+    }
 }
