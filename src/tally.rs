@@ -77,8 +77,6 @@ pub struct Tally {
     suspicious: AtomicBool,
     /// Second of the last message while it was suspicious, 0 for none.
     warned: AtomicU32,
-    /// Second of the last notice of a hard limit, 0 for none.
-    limit_told: AtomicU32,
     /// Second of the last notice of another identity, 0 for none.
     change_told: AtomicU32,
     /// Second in which it was first seen as a declared forwarder, 0 for never.
@@ -130,7 +128,6 @@ impl Tally {
             days: Days::new(now.day()),
             suspicious: AtomicBool::new(false),
             warned: AtomicU32::new(0),
-            limit_told: AtomicU32::new(0),
             change_told: AtomicU32::new(0),
             forwarder_since: AtomicU32::new(0),
             volume_since: AtomicU32::new(0),
@@ -280,12 +277,6 @@ impl Tally {
         let now = context.now.as_seconds();
         let last = self.warned.swap(now, SeqCst);
         last == 0 || now.saturating_sub(last) >= DAY_S
-    }
-
-    /// Whether it is time to tell that a hard limit was reached, which is once
-    /// an hour; of several threads one is told so.
-    pub fn limit_notice_is_due(&self, now: Timestamp) -> bool {
-        is_due(&self.limit_told, 3600, now)
     }
 
     /// Whether it is time to tell that it shows another identity, which is once a day;

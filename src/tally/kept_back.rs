@@ -27,9 +27,17 @@ pub(super) struct KeptBack {
     /// room for it; 0 for none.
     hold_told: AtomicU32,
     full_told: AtomicU32,
+    /// The same of a hard limit.
+    limit_told: AtomicU32,
 }
 
 impl Tally {
+    /// Whether it is time to tell that a hard limit was reached, which is once
+    /// an hour; of several threads one is told so.
+    pub fn limit_notice_is_due(&self, now: Timestamp) -> bool {
+        is_due(&self.kept_back.get_or_init(Box::default).limit_told, 3600, now)
+    }
+
     /// Whether its mail has to wait: it is suspicious, and the rate that its
     /// history allows is used up, or too many of its messages have an unknown
     /// fate.
