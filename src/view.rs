@@ -19,7 +19,7 @@ pub use explain::{
 pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
 pub use sentence::sentence;
-pub use show::{ShowView, TotalsView, last_case, show};
+pub use show::{QueuedView, ShowView, TotalsView, last_case, show};
 pub use top::{TopView, top};
 
 use crate::{

@@ -1,6 +1,7 @@
 //! `show`: everything about one entity or case.
 
 mod case;
+mod queue;
 mod spark;
 
 use super::{Error, Output, list::state, output, top::terminal};
@@ -65,6 +66,9 @@ fn text(view: &ShowView) -> String {
     // A suspicion is what is observed now.
     if !matches!(&view.standing, Some(standing) if standing.state == State::Suspicious) {
         page.findings("Observed now", view.findings.iter());
+    }
+    if !view.queue.is_empty() {
+        page.queue(view);
     }
     if let Some(totals) = &view.totals {
         page.totals(totals);

@@ -5,8 +5,9 @@ use crate::{
     case::{CaseFile, Step, What},
     connector::{ConnectorKey, Entity},
     directory::{Directory, Limits, Named},
-    engine::Engine,
+    engine::{Engine, Feedback},
     judge::Judgement,
+    queued::InQueue,
     record::{CaseId, Event, Record, Restriction, Sample, SignalName},
     tally::{Tally, Totals},
     timestamp::Timestamp,
@@ -90,12 +91,36 @@ pub struct ShowView {
     pub case: Option<CaseView>,
     /// What is observed at present.
     pub findings: Vec<FindingView>,
+    /// Its messages that may be in the queue of Postfix, oldest first.
+    #[serde(default)]
+    pub queue: Vec<QueuedView>,
+    /// Whether the mail log says which of them left the queue.
+    #[serde(default)]
+    pub queue_followed: bool,
     /// Counts.
     pub totals: Option<TotalsView>,
     /// Who did what, oldest first.
     pub history: Vec<HistoryView>,
     /// What to do next.
     pub next: Vec<String>,
+}
+
+/// A message that may be in the queue of Postfix.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct QueuedView {
+    /// The queue id that it has now.
+    pub queue_id: String,
+    /// When it got it.
+    pub since: Timestamp,
+    /// connguard put it on hold.
+    pub held: bool,
+}
+
+impl From<InQueue> for QueuedView {
+    fn from(message: InQueue) -> Self {
+        let InQueue { queue_id, since, held } = message;
+        Self { queue_id: queue_id.into(), since, held }
+    }
 }
 
 /// Everything about one entity; nothing where it is not known. `history` is
@@ -128,7 +153,9 @@ pub fn show(
         Some(ConnectorKey::Named(name)) => directory.named(name),
         _ => None,
     };
-    let unknown = standing.is_none() && tally.is_none() && named.is_none();
+    let queue: Vec<QueuedView> =
+        engine.in_queue(entity).into_iter().map(QueuedView::from).collect();
+    let unknown = standing.is_none() && tally.is_none() && named.is_none() && queue.is_empty();
     if unknown && related.is_empty() && history.is_empty() && case.is_none() {
         return None;
     }
@@ -163,6 +190,8 @@ pub fn show(
             .flat_map(|(tally, key)| engine.findings(key, tally, now))
             .map(|finding| FindingView::from(&finding))
             .collect(),
+        queue,
+        queue_followed: engine.feedback() != Feedback::Off,
         totals: tally.map(|tally| TotalsView::of(&tally, now)),
         history: history.iter().map(HistoryView::from).collect(),
     })

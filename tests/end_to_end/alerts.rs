@@ -251,7 +251,8 @@ fn nothing_is_told_twice_or_forgotten_over_kill_9() {
     let mut site = Site::with(|config, settings| mailbox = Some(tell(config, settings)));
     let mailbox = mailbox.expect("a mailbox");
     site.take_over(CLIENT).outcome.assert_tempfail();
-    // At once, before it was told, or while it is.
+    // At once: what is in the journal, and not told, or just being told.
+    site.daemon.wait_log(&format!("restricted entity={ENTITY}"), SOON);
     site.daemon.kill9();
     site.daemon.start_again();
     let is_it = |note: &Note| note.text.contains(&format!("connguard unblock {ENTITY}"));

@@ -136,7 +136,9 @@ impl Told {
         // At most one alert a minute.
         self.site.daemon.advance(Duration::from_secs(120));
         let what = "the alert of the restriction";
-        let note = self.mailbox.wait_note(what, |note| note.text.contains(case));
+        let note = self.mailbox.wait_note(what, |note| {
+            note.subject().contains("restricted") && note.text.contains(case)
+        });
         assert_shows_evil(&note.text);
         self.mailbox.notes().iter().for_each(assert_tame_note);
         let is_told = || self.hook.posts().iter().any(|post| post.json()["case"] == case);
