@@ -4,10 +4,8 @@ use super::{FindingView, largest, sentence::share};
 use crate::{
     case::{CaseFile, Change, Trait, What},
     record::{Finding, Sample},
-    timestamp::{Timestamp, format_span},
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// A case, open or over.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -24,11 +22,11 @@ pub struct CaseView {
 }
 
 impl CaseView {
-    /// The case as it is at `now`.
-    pub fn new(file: CaseFile, now: Timestamp) -> Self {
+    /// The case in words.
+    pub fn new(file: CaseFile) -> Self {
         let findings = found(&file).iter().map(FindingView::from).collect();
         Self {
-            sentence: sentence(&file, now),
+            sentence: sentence(&file),
             findings,
             changed: file.material.changes.iter().map(change).collect(),
             file,
@@ -47,18 +45,18 @@ fn found(file: &CaseFile) -> &[Finding] {
     step.map(|step| step.findings.as_slice()).unwrap_or_default()
 }
 
-fn sentence(file: &CaseFile, now: Timestamp) -> String {
+fn sentence(file: &CaseFile) -> String {
     let why = largest(found(file));
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     let restricted: Vec<String> = file.restricted.iter().take(3).map(ToString::to_string).collect();
     let more = file.restricted.len().saturating_sub(restricted.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let since = format_span(Duration::from_secs(now.since(file.opened).as_secs() / 60 * 60));
+    let since = file.opened.local();
     let state = match (file.closed, restricted.is_empty()) {
         (Some(closed), _) => format!("is over since {}", closed.local()),
-        (None, true) => format!("goes on for {since}; nothing of it is restricted"),
+        (None, true) => format!("is open since {since}; nothing of it is restricted"),
         (None, false) => {
-            format!("goes on for {since}; restricted: {}{more}", restricted.join(", "))
+            format!("is open since {since}; restricted: {}{more}", restricted.join(", "))
         }
     };
     let refused = match (file.refused, file.held) {

@@ -163,7 +163,7 @@ pub fn show(
     // Of a case whose file is gone, the audit trail knows how it began.
     let begun =
         || held.as_deref().or(last_restriction(history).map(|last| &**last)).map(of_restriction);
-    let case = case.or_else(begun).map(|file| CaseView::new(file, now));
+    let case = case.or_else(begun).map(CaseView::new);
     let suspicious = tally
         .as_ref()
         .filter(|tally| {

@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_case_tells_all_and_nothing_of_it_breaks_out_of_its_line() {
         let mut page = Page::default();
-        page.case(&CaseView::new(file(), AT));
+        page.case(&CaseView::new(file()));
         let text = page.0;
         for part in [
             "Case C-000017",
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_case_survives_its_json() {
-        let view = CaseView::new(file(), AT);
+        let view = CaseView::new(file());
         let text = serde_json::to_string(&view).unwrap_or_default();
         assert_eq!(serde_json::from_str::<CaseView>(&text).ok(), Some(view));
     }
