@@ -446,6 +446,31 @@ fn about_ourselves() {
 }
 
 #[test]
+fn of_a_few_at_once_the_gravest_is_told_in_full() {
+    let engine = site(Mode::Enforce);
+    let mut case = case("login:alice@example.org", &SPAM);
+    let opened = Told {
+        kind: AlertKind::Suspicious,
+        entity: case.root.clone(),
+        at: NOW,
+        id: "first@mx.example.org".into(),
+    };
+    case.told.push(opened);
+    restrict(&engine, &mut case, "login:alice@example.org", unregistered(), Action::Tempfail);
+    let bad = due(AlertKind::Restricted, "login:alice@example.org", &case);
+    let new = about(AlertKind::NewConnector, "client:192.0.2.9", About::Case);
+    let both = checked(digest(&engine, &[new, bad.clone()], "d-1@mx.example.org".into(), NOW));
+    assert!(both.subject.starts_with("[connguard] login:alice@example.org restricted"));
+    assert!(both.subject.ends_with("(and 1 more)"), "{}", both.subject);
+    assert_eq!(both.in_reply_to, None);
+    insta::assert_snapshot!("digest_of_two", page(&both));
+
+    let lifted = due(AlertKind::Lifted, "login:alice@example.org", &case);
+    let of_one = digest(&engine, &[bad, lifted], "d-2@mx.example.org".into(), NOW);
+    assert_eq!(of_one.in_reply_to.as_deref(), Some("first@mx.example.org"));
+}
+
+#[test]
 fn many_at_once_are_one_digest() {
     let engine = site(Mode::Enforce);
     let mut all = Vec::new();
