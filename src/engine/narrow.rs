@@ -129,10 +129,11 @@ impl Engine {
 
     /// A message of a sender passed: the connector has it from now on.
     pub(super) fn meet(&self, who: &Who<'_>, tally: &Tally, now: Timestamp) {
-        if !who.known {
+        let pair = known::trait_pair(tally.id(), KIND, who.hash);
+        // Not by `who.known`: while the memory is lost everybody passes for known.
+        if !self.known.recipients.contains(pair, now) {
             tally.met_sender();
         }
-        let pair = known::trait_pair(tally.id(), KIND, who.hash);
         self.known.recipients.insert(pair, &tally.recipients_share, now);
     }
 
