@@ -34,8 +34,8 @@ pub const MOST: usize = 32;
 pub const MOST_SUSPECTS: usize = 3;
 /// This share of the bad messages is theirs.
 pub const EXPLAINED: f32 = 0.8;
-/// Below this fused score, in nats, a sender has no evidence any more.
-const FADED: f32 = 0.25;
+/// Below this fused score, in nats, there is no evidence any more.
+pub const FADED: f32 = 0.25;
 /// How often faded places are looked for, in seconds.
 const TIDY_S: u32 = 3600;
 const DAY_S: u32 = 86_400;

@@ -4,18 +4,25 @@
 use super::{Budget, Evidence, Tally};
 use crate::{
     case::Material,
-    senders::{Pardon, Senders, Standing, Trial, Who},
+    judge,
+    senders::{FADED, Pardon, Senders, Standing, Trial, Who},
     signal::Context,
     throttle::Rate,
 };
-use std::sync::{
-    PoisonError,
-    atomic::Ordering::{Relaxed, SeqCst},
+use std::{
+    sync::{
+        PoisonError,
+        atomic::Ordering::{Relaxed, SeqCst},
+    },
+    time::Duration,
 };
 
 /// So many different senders make a relay of several: below, what they send is
 /// judged as a whole.
 const FEWEST: u8 = 3;
+
+/// So long nothing came of who is silent.
+const SILENT: Duration = Duration::from_secs(3600);
 
 /// What a message meets because senders are suspicious.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -161,6 +168,21 @@ impl Tally {
             self.note_slow(&evidence.senders);
         });
         self.drop_idle_evidence();
+    }
+
+    /// Gives back the room of evidence that nobody will miss: what has faded, or,
+    /// where room is scarce, what is no suspicion and of which nothing came for
+    /// [`SILENT`]. To be called from time to time: who sends nothing any more does
+    /// not do it by itself. The scores stay.
+    pub fn give_up_evidence(&self, budget: &Budget, context: &Context<'_>) {
+        if !self.has_evidence.load(SeqCst) || context.now.since(self.last_seen()) < SILENT {
+            return;
+        }
+        let z = judge::fuse(&self.scores(context));
+        let least = if budget.is_scarce() { context.model.normal_again } else { FADED };
+        if z < least {
+            self.rest(|senders| senders.settle(context));
+        }
     }
 
     fn note_slow(&self, senders: &Senders) {
