@@ -110,9 +110,8 @@ fn without_quotes(local: &str) -> Option<String> {
         }
     }
     // RFC 5322, 3.2.3; and beyond ASCII (RFC 6532).
-    let is_plain = |c: char| {
-        c.is_ascii_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~".contains(c)
-    };
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~".contains(c);
     let is_atom = |atom: &str| !atom.is_empty() && atom.chars().all(is_plain);
     plain.split('.').all(is_atom).then_some(plain)
 }

@@ -164,7 +164,7 @@ impl Engine {
 }
 
 /// Whether senders are told apart under these circumstances.
-fn tells_apart(context: &Context<'_>) -> bool {
+pub(super) fn tells_apart(context: &Context<'_>) -> bool {
     context.model.senders && context.profile != Profile::Login
 }
 
@@ -299,8 +299,7 @@ impl Judging<'_> {
             tally.reset_but_senders(&hashes, context);
             return Done::All(mine);
         }
-        hashes.iter().for_each(|hash| tally.forget_sender(*hash));
-        tally.mark_restricted();
+        tally.reset_senders(&hashes);
         Done::Sender(mine)
     }
 

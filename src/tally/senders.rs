@@ -146,8 +146,25 @@ impl Tally {
         self.days.mark_restricted();
     }
 
-    /// The day is not learned: a sender of the connector was restricted.
-    pub fn mark_restricted(&self) {
+    /// It is not known any more who sent what the scores tell of, and one who goes on
+    /// must not be taken for all: of them as much stays as makes a suspicion.
+    pub fn forget_who_sent(&self, context: &Context<'_>) {
+        let z = judge::fuse(&self.scores(context));
+        if self.has_senders() && z > context.model.suspicious {
+            self.signals.trials().keep(context.model.suspicious / z);
+        }
+    }
+
+    /// These senders were restricted, and are a part of what speaks against the
+    /// connector: only the rest of it stays. The day is not learned.
+    pub fn reset_senders(&self, restricted: &[u64]) {
+        self.counters.resets.fetch_add(1, SeqCst);
+        let rest = self.with_senders(|senders| {
+            let rest = senders.share_without(restricted);
+            restricted.iter().for_each(|hash| senders.forget(*hash));
+            rest
+        });
+        self.signals.trials().keep(rest.unwrap_or(1.0));
         self.days.mark_restricted();
     }
 
