@@ -232,6 +232,7 @@ scenarios! {
     sender_of_login
     sender_of_many
     senders_after_a_loss
+    senders_over_restart
     silent_evidence
     sender_slowed
     senders_escalate
