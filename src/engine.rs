@@ -113,6 +113,8 @@ pub struct Engine {
     queued: Queued,
     /// Room for evidence of connectors.
     evidence: Budget,
+    /// Second in which it was last looked for evidence that nobody needs.
+    evidence_looked: AtomicU32,
     /// What is known of delivery results: a [`Feedback`] as a number.
     feedback: AtomicU8,
     /// Until this second the memory of recipients means nothing: it was lost.
@@ -139,6 +141,7 @@ impl Engine {
             passes: Passes::default(),
             queued: Queued::default(),
             evidence: Budget::default(),
+            evidence_looked: AtomicU32::new(now.as_seconds()),
             feedback: AtomicU8::new(Feedback::Off as u8),
             muted_until: AtomicU32::new(0),
             by_hand: Mutex::new(()),
@@ -168,6 +171,11 @@ impl Engine {
     /// What there is to tell.
     pub fn notices(&self) -> &Notices {
         &self.notices
+    }
+
+    /// How many connectors have evidence beside their scores.
+    pub fn evidence_rooms(&self) -> usize {
+        self.evidence.used()
     }
 
     /// Incidents.

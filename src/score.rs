@@ -65,6 +65,15 @@ impl Score {
         Self(AtomicU64::new(if score.is_finite() && score >= 0.0 { word } else { 0 }))
     }
 
+    /// Keeps so much of it, 0 to 1.
+    pub fn keep(&self, share: f32) {
+        let part = |word: u64| {
+            let (score, at) = split(word);
+            Some(join(score * share.clamp(0.0, 1.0), at))
+        };
+        let _ = self.0.fetch_update(SeqCst, SeqCst, part);
+    }
+
     /// Forgets everything.
     pub fn reset(&self) {
         self.0.store(0, SeqCst);

@@ -7,6 +7,7 @@
 //! | what | as | becomes |
 //! |---|---|---|
 //! | letter case | `Bob` | `bob` |
+//! | quotes without need | `"bob"`, `b\ob` | `bob` |
 //! | extension | `bob+shop` | `bob` |
 //! | BATV | `prvs=0123456789=bob`, `btv1==0123abcd==bob` | `bob` |
 //! | SRS | `SRS0=HHH=TT=example.net=bob` | `srs0=example.net=bob` |
@@ -81,6 +82,9 @@ fn local_once(local: &str) -> Option<Cow<'_, str>> {
     if local.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Some(Cow::Owned(local.to_ascii_lowercase()));
     }
+    if let Some(plain) = without_quotes(local) {
+        return Some(Cow::Owned(plain));
+    }
     if let Some(user) = batv(local) {
         return Some(Cow::Borrowed(user));
     }
@@ -90,6 +94,26 @@ fn local_once(local: &str) -> Option<Cow<'_, str>> {
         return (folded != local).then_some(Cow::Owned(folded));
     }
     plain_once(local)
+}
+
+/// Without quotes and backslashes, where nothing in between needs them.
+fn without_quotes(local: &str) -> Option<String> {
+    if !local.contains(['"', '\\']) {
+        return None;
+    }
+    let (mut plain, mut chars) = (String::with_capacity(local.len()), local.chars());
+    while let Some(next) = chars.next() {
+        match next {
+            '"' => {}
+            '\\' => plain.extend(chars.next()),
+            _ => plain.push(next),
+        }
+    }
+    // RFC 5322, 3.2.3; and beyond ASCII (RFC 6532).
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let is_atom = |atom: &str| !atom.is_empty() && atom.chars().all(is_plain);
+    plain.split('.').all(is_atom).then_some(plain)
 }
 
 /// The user of an address that is signed for its bounces.
@@ -259,7 +283,15 @@ mod tests {
     fn spellings_of_one_sender() {
         for (spellings, folded) in [
             (
-                &["Bob@Example.ORG", "bob@example.org.", "bob+shop@example.org"][..],
+                &[
+                    "Bob@Example.ORG",
+                    "bob@example.org.",
+                    "bob+shop@example.org",
+                    "\"bob\"@example.org",
+                    "\"B\\ob\"@example.org",
+                    "b\\ob@example.org",
+                    "\"bob+x\"@example.org",
+                ][..],
                 "bob@example.org",
             ),
             (
@@ -347,6 +379,9 @@ mod tests {
             "srs0=x@example.org",
             "owner-users-l@example.org",
             "\"a b\"@example.org",
+            "\"a..b\"@example.org",
+            "\"a\\\"b\"@example.org",
+            "\"\"@example.org",
         ] {
             assert_eq!(fold(address), address);
             assert!(matches!(fold(address), Cow::Borrowed(_)), "{address} is copied");

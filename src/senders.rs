@@ -4,7 +4,7 @@
 //! networks and volume, with what is usual for the connector: it has no history of
 //! its own. Scores begin at zero, where good messages change nothing, so that only
 //! who made a bad trial needs a place; it is given up when its scores are zero again
-//! or have faded. There are [`MOST`] places: beyond that, the sender with the least
+//! or have faded, and its connector's score is zero as well. There are [`MOST`] places: beyond that, the sender with the least
 //! evidence goes, if it has no more than the newcomer. Made-up senders can so neither
 //! fill memory nor push out who really sends bad mail.
 //!
@@ -33,8 +33,8 @@ pub const MOST: usize = 32;
 pub const MOST_SUSPECTS: usize = 3;
 /// This share of the bad messages is theirs.
 pub const EXPLAINED: f32 = 0.8;
-/// Below this fused score, in nats, a sender has no evidence any more.
-const FADED: f32 = 0.25;
+/// Below this fused score, in nats, there is no evidence any more.
+pub const FADED: f32 = 0.25;
 /// How often faded places are looked for, in seconds.
 const TIDY_S: u32 = 3600;
 const DAY_S: u32 = 86_400;
@@ -188,7 +188,8 @@ impl Slot {
 
     fn is_needed(&self, context: &Context<'_>) -> bool {
         let warned = context.now.as_seconds().saturating_sub(self.warned) < DAY_S;
-        warned || self.z(context) >= FADED
+        // What it is counted for must not be forgotten while it is part of a sum.
+        warned || self.bad > 0 || self.z(context) >= FADED
     }
 
     fn suspect(&self, z: f32) -> Suspect {
@@ -390,9 +391,23 @@ impl Senders {
         self.slots.retain(|slot| slot.is_needed(context));
     }
 
+    /// The share of the bad messages that others than these sent, 0 to 1.
+    pub fn share_without(&self, hashes: &[u64]) -> f32 {
+        let theirs = self.slots.iter().filter(|slot| hashes.contains(&slot.hash));
+        let theirs = theirs.fold(0_u32, |sum, slot| sum.saturating_add(slot.bad));
+        if self.bad == 0 { 1.0 } else { self.bad.saturating_sub(theirs) as f32 / self.bad as f32 }
+    }
+
     /// Evidence against this sender starts again from zero.
     pub fn forget(&mut self, hash: u64) {
-        self.slots.retain(|slot| slot.hash != hash);
+        let bad = &mut self.bad;
+        self.slots.retain(|slot| {
+            let stays = slot.hash != hash;
+            if !stays {
+                *bad = bad.saturating_sub(slot.bad);
+            }
+            stays
+        });
     }
 
     /// See [`Trials::forgive_domains`].

@@ -69,6 +69,7 @@
 //! operator ... -> refused WORDS
 //! reload [-> moved A to B C; split A from B; freed N of A; lost A; idle A; unmarked A | nothing]
 //! restart [without history] [-> the same]     what the journal and the history kept comes back
+//! restart without memory        the history was there and could not be read
 //! save                          saves the history, as happens every ten minutes
 //! crash [-> the same]           as restart, but of the history what was saved last
 //! sweep
@@ -213,6 +214,7 @@ scenarios! {
     organization
     organization_is_large
     organization_observed
+    organization_of_marks
     refused_late
     registered_mail
     reject
@@ -229,6 +231,9 @@ scenarios! {
     sender_observed
     sender_of_login
     sender_of_many
+    senders_after_a_loss
+    senders_over_restart
+    silent_evidence
     sender_slowed
     senders_escalate
     shared_address

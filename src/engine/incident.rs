@@ -10,10 +10,12 @@ use crate::{
     tally::Tally,
     timestamp::Timestamp,
 };
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// How often a case takes over what is collected.
 const COPY_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked for evidence that nobody needs.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
 
 impl Engine {
     /// An entity became suspicious: tells so, and notes it in its case, which
@@ -63,6 +65,23 @@ impl Engine {
         if let Some(case) = self.cases().open_case(&Entity::from(key.clone())) {
             self.note_material(case, tally);
         }
+    }
+
+    /// Takes back the room for evidence from connectors that sent nothing for long.
+    /// Looks at all of them, every [`LOOK_EVERY`].
+    pub(super) fn tidy_evidence(&self, now: Timestamp) {
+        let seconds = now.as_seconds();
+        let last = self.evidence_looked.swap(seconds, Relaxed);
+        // A clock that went back must not stop it.
+        if Duration::from_secs(seconds.abs_diff(last).into()) < LOOK_EVERY {
+            self.evidence_looked.store(last, Relaxed);
+            return;
+        }
+        let settings = self.settings.load();
+        self.roster.for_each(|key, tally| {
+            let terms = settings.directory.terms(key);
+            tally.give_up_evidence(&self.evidence, &self.context(&settings, key, terms, now));
+        });
     }
 
     /// Gives the cases what was refused, and ends those that are over.

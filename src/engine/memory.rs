@@ -1,7 +1,7 @@
 //! What the engine keeps across a restart beside restrictions: the history of
 //! every connector, whom they wrote to, and the messages whose fate is not known.
 
-use super::{Engine, Owner};
+use super::{Engine, Owner, narrow::tells_apart};
 use crate::{
     connector::ConnectorKey,
     fingerprint::Fingerprints,
@@ -99,8 +99,15 @@ impl Engine {
         now: Timestamp,
     ) -> Recalled {
         let mut recalled = Recalled::default();
+        let settings = self.settings();
         for (key, image) in histories {
-            if self.roster.restore(&key, Tally::of_image(&image)) {
+            let tally = Tally::of_image(&image);
+            let terms = settings.directory.terms(&key);
+            let context = self.context(&settings, &key, terms, now);
+            if tells_apart(&context) {
+                tally.forget_who_sent(&context);
+            }
+            if self.roster.restore(&key, tally) {
                 recalled.connectors += 1;
             } else {
                 recalled.left_out += 1;

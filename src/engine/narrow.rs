@@ -129,10 +129,11 @@ impl Engine {
 
     /// A message of a sender passed: the connector has it from now on.
     pub(super) fn meet(&self, who: &Who<'_>, tally: &Tally, now: Timestamp) {
-        if !who.known {
+        let pair = known::trait_pair(tally.id(), KIND, who.hash);
+        // Not by `who.known`: while the memory is lost everybody passes for known.
+        if !self.known.recipients.contains(pair, now) {
             tally.met_sender();
         }
-        let pair = known::trait_pair(tally.id(), KIND, who.hash);
         self.known.recipients.insert(pair, &tally.recipients_share, now);
     }
 
@@ -163,7 +164,7 @@ impl Engine {
 }
 
 /// Whether senders are told apart under these circumstances.
-fn tells_apart(context: &Context<'_>) -> bool {
+pub(super) fn tells_apart(context: &Context<'_>) -> bool {
     context.model.senders && context.profile != Profile::Login
 }
 
@@ -298,8 +299,7 @@ impl Judging<'_> {
             tally.reset_but_senders(&hashes, context);
             return Done::All(mine);
         }
-        hashes.iter().for_each(|hash| tally.forget_sender(*hash));
-        tally.mark_restricted();
+        tally.reset_senders(&hashes);
         Done::Sender(mine)
     }
 

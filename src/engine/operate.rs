@@ -238,6 +238,7 @@ impl Engine {
         let _turn = self.turn();
         self.table.sweep(now);
         self.keep_cases(now);
+        self.tidy_evidence(now);
         self.expire_deliveries(now);
     }
 

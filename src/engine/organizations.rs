@@ -49,7 +49,7 @@ impl Engine {
         let settings = self.settings.load();
         settings.directory.has_organization(name).then(|| OrganizationState {
             share: self.organizations.share(name, now),
-            restricted: self.restricted_of(&settings, name, now),
+            restricted: self.restricted_of(&settings, name, is_observed(&settings, name), now),
             needed: self.connectors_needed(&Entity::Organization(Arc::clone(name)), now),
             can_be: settings.directory.registers_for(name),
         })
@@ -90,7 +90,7 @@ impl Engine {
         {
             return;
         }
-        let connectors = self.restricted_of(settings, name, now);
+        let connectors = self.restricted_of(settings, name, mark, now);
         if connectors.len() < self.connectors_needed(&entity, now) {
             return;
         }
@@ -175,12 +175,14 @@ impl Engine {
         (self.table.grace(entity, now), self.table.raised(entity, now))
     }
 
-    /// Connectors of an organization that were restricted or marked by judgement
-    /// lately, they or one of their senders, and still are.
+    /// Connectors of an organization that were restricted by judgement lately, they
+    /// or one of their senders, and still are. Marked ones are among them only where
+    /// the organization itself is observed: nothing is refused for a mark.
     fn restricted_of(
         &self,
         settings: &Settings,
         organization: &str,
+        marks: bool,
         now: Timestamp,
     ) -> Vec<ConnectorKey> {
         let from = self.organizations.counts_from(organization, now);
@@ -190,6 +192,7 @@ impl Engine {
             .restrictions(now)
             .iter()
             .filter(|held| held.by == Actor::Judgement && from <= held.since)
+            .filter(|held| marks || !held.mark)
             .filter_map(|held| held.entity.connector().map(|key| directory.current(key)))
             .filter(|key| *directory.terms(key).organization == *organization)
             .collect();
@@ -209,6 +212,11 @@ impl Engine {
         };
         if grace.is_some() { of_raised.max(2 * LEAST_CONNECTORS) } else { of_raised }
     }
+}
+
+fn is_observed(settings: &Settings, name: &Arc<str>) -> bool {
+    let entity = Entity::Organization(Arc::clone(name));
+    settings.directory.terms_of(&entity).mode == Mode::Observe
 }
 
 /// What mail meets. Who has no queue of its own is held, where it is its

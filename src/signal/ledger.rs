@@ -134,6 +134,11 @@ impl Ledger {
         self.forget_counts();
     }
 
+    /// Keeps so much of the evidence, 0 to 1.
+    pub fn keep(&self, share: f32) {
+        self.score.keep(share);
+    }
+
     /// Ends a day: see [`Baseline::commit`].
     pub fn commit(&self, days: u32, share: f32) {
         self.baseline.commit(days, share);

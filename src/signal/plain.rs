@@ -72,6 +72,11 @@ impl Ledgers {
         self.0.iter().for_each(Ledger::reset);
     }
 
+    /// See [`Ledger::keep`].
+    pub(super) fn keep(&self, share: f32) {
+        self.0.iter().for_each(|ledger| ledger.keep(share));
+    }
+
     /// Ends a day.
     pub(super) fn commit(&self, days: u32, share: f32) {
         self.0.iter().for_each(|ledger| ledger.commit(days, share));

@@ -147,6 +147,12 @@ impl Refused {
         self.many.reset();
     }
 
+    /// See [`Ledger::keep`].
+    pub(super) fn keep(&self, share: f32) {
+        self.most.keep(share);
+        self.many.keep(share);
+    }
+
     /// Ends a day.
     pub(super) fn commit(&self, days: u32, share: f32) {
         self.most.commit(days, share);

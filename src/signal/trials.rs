@@ -133,6 +133,15 @@ impl Trials {
         self.plain.reset();
     }
 
+    /// Keeps so much of the evidence, 0 to 1.
+    pub fn keep(&self, share: f32) {
+        self.unregistered.ledger.keep(share);
+        self.foreign.ledger.keep(share);
+        self.refused.keep(share);
+        self.unknown.keep(share);
+        self.plain.keep(share);
+    }
+
     /// These domains are own ones now: where one of them was held against the
     /// entity, that evidence starts again from zero.
     pub fn forgive_domains(&self, hashes: &HashSet<u32>) {

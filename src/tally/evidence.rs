@@ -6,7 +6,11 @@
 //! single senders either: the good mail of a whole house brings its score back to
 //! zero all the time, while one of its senders may be bad. Where more than half of
 //! the budget is used nobody waits for senders, and where all of it is used there is
-//! no evidence: the connector is judged as a whole.
+//! no evidence: the connector is judged as a whole. Who sent one bad message and
+//! never came back must not keep its room for good: [`Tally::give_up_evidence`]
+//! asks by the clock.
+//!
+//! [`Tally::give_up_evidence`]: super::Tally::give_up_evidence
 
 use crate::{case::Material, senders::Senders, timestamp::Timestamp};
 use std::sync::{
@@ -28,7 +32,7 @@ impl Budget {
         self.0.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Permit(self.clone()))
     }
 
-    fn is_scarce(&self) -> bool {
+    pub(super) fn is_scarce(&self) -> bool {
         self.used() > MOST / 2
     }
 

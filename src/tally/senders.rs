@@ -4,17 +4,24 @@
 use super::{Budget, Evidence, Tally};
 use crate::{
     case::Material,
-    senders::{Pardon, Senders, Standing, Trial, Who},
+    judge,
+    senders::{FADED, Pardon, Senders, Standing, Trial, Who},
     signal::Context,
 };
-use std::sync::{
-    PoisonError,
-    atomic::Ordering::{Relaxed, SeqCst},
+use std::{
+    sync::{
+        PoisonError,
+        atomic::Ordering::{Relaxed, SeqCst},
+    },
+    time::Duration,
 };
 
 /// So many different senders make a relay of several: below, what they send is
 /// judged as a whole.
 const FEWEST: u8 = 3;
+
+/// So long nothing came of who is silent.
+const SILENT: Duration = Duration::from_secs(3600);
 
 /// What a message meets because senders are suspicious.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -133,8 +140,25 @@ impl Tally {
         self.days.mark_restricted();
     }
 
-    /// The day is not learned: a sender of the connector was restricted.
-    pub fn mark_restricted(&self) {
+    /// It is not known any more who sent what the scores tell of, and one who goes on
+    /// must not be taken for all: of them as much stays as makes a suspicion.
+    pub fn forget_who_sent(&self, context: &Context<'_>) {
+        let z = judge::fuse(&self.scores(context));
+        if self.has_senders() && z > context.model.suspicious {
+            self.signals.trials().keep(context.model.suspicious / z);
+        }
+    }
+
+    /// These senders were restricted, and are a part of what speaks against the
+    /// connector: only the rest of it stays. The day is not learned.
+    pub fn reset_senders(&self, restricted: &[u64]) {
+        self.counters.resets.fetch_add(1, SeqCst);
+        let rest = self.with_senders(|senders| {
+            let rest = senders.share_without(restricted);
+            restricted.iter().for_each(|hash| senders.forget(*hash));
+            rest
+        });
+        self.signals.trials().keep(rest.unwrap_or(1.0));
         self.days.mark_restricted();
     }
 
@@ -155,6 +179,21 @@ impl Tally {
             self.note_slow(&evidence.senders);
         });
         self.drop_idle_evidence();
+    }
+
+    /// Gives back the room of evidence that nobody will miss: what has faded, or,
+    /// where room is scarce, what is no suspicion and of which nothing came for
+    /// [`SILENT`]. To be called from time to time: who sends nothing any more does
+    /// not do it by itself. The scores stay.
+    pub fn give_up_evidence(&self, budget: &Budget, context: &Context<'_>) {
+        if !self.has_evidence.load(SeqCst) || context.now.since(self.last_seen()) < SILENT {
+            return;
+        }
+        let z = judge::fuse(&self.scores(context));
+        let least = if budget.is_scarce() { context.model.normal_again } else { FADED };
+        if z < least {
+            self.rest(|senders| senders.settle(context));
+        }
     }
 
     fn note_slow(&self, senders: &Senders) {

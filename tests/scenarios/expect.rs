@@ -243,6 +243,7 @@ fn totals(engine: &Engine) -> Facts {
         ("held", counters.held.load(Relaxed)),
         ("unattributed", counters.unattributed.load(Relaxed)),
         ("connectors", engine.roster().len() as u64),
+        ("evidence", engine.evidence_rooms() as u64),
     ]
     .map(|(name, value)| (name, value.to_string()))
     .into()

@@ -174,13 +174,18 @@ impl World {
                 self.restart(Some(saved), outcome)
             }
             "restart" => {
-                let forgetful = words.skip("without");
-                if forgetful && !words.skip("history") {
-                    return Err("without what?".into());
-                }
-                words.end()?;
                 let saved = saved(self.engine()?, self.now);
-                self.restart((!forgetful).then_some(saved), outcome)
+                let saved = match (words.skip("without"), words.skip("history")) {
+                    (false, _) => Some(saved),
+                    (true, true) => None,
+                    (true, false) if words.skip("memory") => {
+                        let memory = Memory { filters: None, muted_until: None, ..saved.0 };
+                        Some((memory, Vec::new(), Vec::new()))
+                    }
+                    (true, false) => return Err("without what?".into()),
+                };
+                words.end()?;
+                self.restart(saved, outcome)
             }
             "session" => {
                 let name = words.next("a name")?.to_owned();
