@@ -326,7 +326,10 @@ impl Herald {
 
     fn send(&mut self, entry: Entry, now: Timestamp) {
         for dropped in self.outbox.append(entry.clone(), now) {
-            self.post.drop(&dropped.alert.id);
+            for channel in self.post.drop(&dropped.alert.id) {
+                let id = &dropped.alert.id;
+                tracing::warn!("alert given_up id={id} channel={channel} why=\"too many wait\"");
+            }
         }
         due::note(&self.engine, &entry.covers, &entry.alert.id);
         let alert = Arc::new(entry.alert);
