@@ -171,8 +171,14 @@ fn command(table: &mut Table<'_, '_>) -> Option<Command> {
         return None;
     };
     let program = program.parse(path)?;
-    if !program.is_file() {
-        spot.warn(format!("there is no program {}", program.display()));
+    let shown = program.display();
+    match std::fs::metadata(&program) {
+        Ok(found) if found.is_file() => {
+            if found.permissions().mode() & 0o111 == 0 {
+                spot.warn(format!("{shown} can't be executed; chmod +x {shown}"));
+            }
+        }
+        _ => spot.warn(format!("there is no program {shown}")),
     }
     Some(Command { argv: texts.into_iter().map(|text| text.text).collect() })
 }
