@@ -25,16 +25,17 @@ mod outbox;
 mod params;
 mod post;
 mod silent;
+mod tested;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod webhook;
 
 pub use channel::Outcome;
-pub use herald::Tested;
 pub use outbox::{Listed, Sent};
 pub use params::{Channel, Command, Mail, Params, Secret, Webhook, address, url};
 pub use post::ChannelStatus;
+pub use tested::Tested;
 pub use trouble::Trouble;
 
 use crate::{
