@@ -145,7 +145,7 @@ fn body(page: &mut Page, facts: &Facts<'_>) {
         }
         AlertKind::Trouble => {
             page.gap();
-            page.paragraph("Mail goes on meanwhile: restrictions that are in force stay in force, and nothing else is refused because of this.");
+            page.paragraph("Restrictions that are in force stay in force meanwhile, and connguard refuses nothing else because of this.");
             page.command("connguard status", "how it is");
             page.command("journalctl -u connguard -n 50", "what it logged");
         }

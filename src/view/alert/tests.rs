@@ -377,6 +377,30 @@ fn suspicions() {
 }
 
 #[test]
+fn a_sender_is_suspicious() {
+    let engine = site(Mode::Enforce);
+    let text = "sender:bob@example.org,via=connector:smarthost";
+    let mut case = case("connector:smarthost", &[("bob@example.org", 40, 37)]);
+    step(&mut case, What::Suspicious, text, Actor::Judgement, "");
+    let due = Due { about: About::Findings(volume()), ..due(AlertKind::Suspicious, text, &case) };
+    reads!("suspicious_sender", engine, due);
+}
+
+#[test]
+fn commands_that_take_no_case_get_none() {
+    let engine = site(Mode::Enforce);
+    let text = format!("sender:{}@example.org,via=connector:smarthost", "x".repeat(60));
+    for kind in [AlertKind::Suspicious, AlertKind::Restricted, AlertKind::Lifted] {
+        let case = case("connector:smarthost", &SPAM);
+        let alert = written(&engine, &due(kind, &text, &case));
+        for command in ["block", "normal", "trust", "explain"] {
+            assert!(!alert.text.contains(&format!("connguard {command} C-")), "{}", alert.text);
+        }
+        assert!(alert.text.contains("connguard show C-000017"));
+    }
+}
+
+#[test]
 fn a_reminder_answers_to_the_first_alert() {
     let engine = site(Mode::Enforce);
     let mut case = case("login:alice@example.org", &SPAM);
