@@ -421,13 +421,15 @@ impl Senders {
     }
 }
 
-/// How fast a suspicious sender may send: as a suspicious login, but where many
-/// recipients are the trade of its connector, whose rate `of_connector` is.
-pub fn rate(profile: Profile, of_connector: Rate, model: &Model) -> Rate {
+/// How fast a suspicious sender may send: as a suspicious login, or as a quarter of
+/// its connector in the busiest hour, which had so many recipients: the one program
+/// that sends most of what a smarthost relays must not wait for hours. Where many
+/// recipients are the trade of its connector, as all of that.
+pub fn rate(profile: Profile, busiest_recipients: f32, model: &Model) -> Rate {
     match profile {
-        Profile::Bulk => of_connector,
+        Profile::Bulk => Rate::of(profile, busiest_recipients, model),
         Profile::Login | Profile::Relay | Profile::Forwarder => {
-            Rate::of(Profile::Login, 0.0, model)
+            Rate::of(Profile::Login, busiest_recipients / 4.0, model)
         }
     }
 }
@@ -443,6 +445,15 @@ mod tests {
     fn refused(so_far: f32) -> Told {
         let so_far = crate::pending::Results { refused: so_far, ..Default::default() };
         Told { this: Some(true), weight: 1.0, of: 10, so_far, stage: Stage::Waiting }
+    }
+
+    #[test]
+    fn a_busy_sender_of_a_busy_connector_is_not_starved() {
+        let model = Model::default();
+        let of = |profile, busiest| rate(profile, busiest, &model).per_hour();
+        assert_eq!(of(Profile::Relay, 0.0), 60.0);
+        assert_eq!(of(Profile::Relay, 4000.0), 1500.0);
+        assert_eq!(of(Profile::Bulk, 4000.0), 6000.0);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Tally {
 
     /// What the throttle allows each suspicious sender.
     pub fn sender_rate(&self, context: &Context<'_>) -> Rate {
-        crate::senders::rate(context.profile, self.rate(context), context.model)
+        crate::senders::rate(context.profile, self.busiest_recipients(context), context.model)
     }
 
     /// A message of the sender with this hash passed.
