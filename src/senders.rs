@@ -176,13 +176,13 @@ impl Slot {
     }
 
     /// See [`Senders::rate`].
-    fn rate(&self, of_connector: Rate, context: &Context<'_>) -> Rate {
+    fn rate(&self, busiest: f32, context: &Context<'_>) -> Rate {
         let model = context.model;
         let others = self.trials.scores(context).with(SignalName::UnknownCrowds, 0.0);
         if context.profile == Profile::Bulk || judge::fuse(&others) >= model.normal_again {
-            of_connector
+            Rate::of(context.profile, busiest, model)
         } else {
-            Rate::of(Profile::Login, 0.0, model)
+            Rate::of(Profile::Login, busiest / 4.0, model)
         }
     }
 
@@ -344,39 +344,41 @@ impl Senders {
     }
 
     /// Whether a suspicious sender has to wait; see [`Senders::rate`].
-    pub fn must_wait(&self, hash: u64, of_connector: Rate, context: &Context<'_>) -> bool {
+    pub fn must_wait(&self, hash: u64, busiest: f32, context: &Context<'_>) -> bool {
         let mut slots = self.slots.iter();
         slots.any(|slot| {
-            let has = || slot.bucket.has(slot.rate(of_connector, context), context.now);
+            let has = || slot.bucket.has(slot.rate(busiest, context), context.now);
             slot.hash == hash && slot.suspicious && !has()
         })
     }
 
     /// How fast a sender may send while it is suspicious, and how many recipients it
-    /// may have at once now, if it is; see [`Bucket::tokens`].
+    /// may have at once now, if it is; see [`Bucket::tokens`]. `busiest` is how many
+    /// recipients its connector had in its busiest hour.
     ///
-    /// Who is suspicious for crowds is as fast as a suspicious login: more of them
-    /// prove no more. Whom more results or domains would prove bad is as fast as a
-    /// suspicious connector, whose rate `of_connector` is, or nothing would ever be
+    /// Who is suspicious for crowds is as fast as a suspicious login that had a
+    /// quarter of that: more of them prove no more, but the one program that sends most
+    /// of what a smarthost relays must not wait for hours. Whom more results or domains
+    /// would prove bad is as fast as the suspicious connector, or nothing would ever be
     /// proved. So is whose connector sends to crowds by trade.
     pub fn rate(
         &self,
         hash: u64,
-        of_connector: Rate,
+        busiest: f32,
         context: &Context<'_>,
     ) -> Option<(Rate, Option<f32>)> {
         let slot = self.slots.iter().find(|slot| slot.hash == hash)?;
-        let rate = slot.rate(of_connector, context);
+        let rate = slot.rate(busiest, context);
         Some((rate, slot.suspicious.then(|| slot.bucket.tokens(rate, context.now))))
     }
 
     /// A message of a sender passed.
-    pub fn pass(&mut self, hash: u64, recipients: u32, of_connector: Rate, context: &Context<'_>) {
+    pub fn pass(&mut self, hash: u64, recipients: u32, busiest: f32, context: &Context<'_>) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.hash == hash) {
             let (messages, all) = slot.passed;
             slot.passed = (messages.saturating_add(1), all.saturating_add(recipients));
             if slot.suspicious {
-                slot.bucket.charge(recipients, slot.rate(of_connector, context), context.now);
+                slot.bucket.charge(recipients, slot.rate(busiest, context), context.now);
             }
         }
     }
@@ -539,16 +541,71 @@ mod tests {
             senders.take(Some(&who(1)), &trial, true, &usual, Life::default(), &context);
         }
         (0..10).for_each(|_| result(&mut senders, 2, true, &context));
-        let fast = Rate::of(Profile::Relay, 0.0, &model);
         for (hash, rate) in [(1, 60.0), (2, 480.0)] {
             let standing = senders.judge(hash, &Pardon::default(), Life::default(), &context);
             assert_eq!(standing.unwrap().judgement, Judgement::Suspicious);
-            assert_eq!(senders.rate(hash, fast, &context).unwrap().0.per_hour(), rate);
+            assert_eq!(senders.rate(hash, 0.0, &context).unwrap().0.per_hour(), rate);
         }
         assert!(senders.warn(1, at(0)) && !senders.warn(1, at(60)) && senders.warn(1, at(86_400)));
-        assert!(!senders.must_wait(1, fast, &context));
-        senders.pass(1, 20, fast, &context);
-        assert!(senders.must_wait(1, fast, &context) && !senders.must_wait(2, fast, &context));
-        assert!(!senders.must_wait(1, fast, &Context { now: at(60), ..context }));
+        assert!(!senders.must_wait(1, 0.0, &context));
+        senders.pass(1, 20, 0.0, &context);
+        assert!(senders.must_wait(1, 0.0, &context) && !senders.must_wait(2, 0.0, &context));
+        assert!(!senders.must_wait(1, 0.0, &Context { now: at(60), ..context }));
+    }
+
+    /// One of ten recipients was refused, so many by now.
+    fn refused_so_far(so_far: f32) -> Told {
+        let so_far = Results { refused: so_far, ..Default::default() };
+        Told { this: Some(true), weight: 1.0, of: 10, so_far, stage: Stage::Waiting }
+    }
+
+    #[test]
+    fn a_busy_sender_of_a_busy_connector_is_not_starved() {
+        let model = Model::default();
+        let mut senders = Senders::default();
+        let crowd = Observation { recipients: 10, unseen: 10, ..Observation::default() };
+        let relay = Context::new(&model, Profile::Relay, at(0));
+        let (trial, usual) = (Trial::Message(&crowd, 0), Trials::default());
+        senders.take(Some(&who(1)), &trial, true, &usual, Life::default(), &relay);
+        let bulk = Context::new(&model, Profile::Bulk, at(0));
+        for (busiest, context, rate) in
+            [(0.0, &relay, 60.0), (4000.0, &relay, 1500.0), (4000.0, &bulk, 6000.0)]
+        {
+            assert_eq!(senders.rate(1, busiest, context).unwrap().0.per_hour(), rate);
+        }
+    }
+
+    #[test]
+    fn places_fit_their_budget() {
+        assert!(size_of::<Slot>() <= 448, "{}", size_of::<Slot>());
+    }
+
+    /// A first bad recipient may weigh next to nothing; its message is counted all
+    /// the same as long as it is part of the evidence against the connector.
+    #[test]
+    fn a_message_that_weighs_little_is_not_forgotten() {
+        let (model, usual) = (Model::default(), Trials::default());
+        let context = Context::new(&model, Profile::Relay, at(0));
+        let life = Life::default();
+        let mut senders = Senders::default();
+        let who = |hash| Who { address: "bob@example.org", hash, known: true, made_up: false };
+        let mut send = |hash, so_far| {
+            let told = refused_so_far(so_far);
+            senders.take(Some(&who(hash)), &Trial::Result(&told), false, &usual, life, &context);
+            senders.judge(hash, &Pardon::default(), life, &context).unwrap();
+        };
+        for _ in 0..3 {
+            send(1, 1.0);
+            send(1, 2.0);
+        }
+        send(2, 1.0);
+        let bad = |senders: &Senders, hash| senders.get(hash, &context).map(|it| it.bad);
+        assert_eq!((bad(&senders, 1), bad(&senders, 2)), (Some(3), Some(1)));
+        // What one did is none of the others'.
+        assert_eq!(senders.share_without(&[1]), 0.25);
+        senders.forget(1);
+        assert_eq!(senders.share_without(&[2]), 0.0);
+        senders.settle(&context);
+        assert_eq!(senders.share_without(&[2]), 1.0);
     }
 }

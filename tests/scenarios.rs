@@ -173,6 +173,7 @@ scenarios! {
     addresses
     baseline
     blatant_abuse
+    bounces_and_replies
     block_by_hand
     bulk
     changed_while_down
@@ -215,6 +216,7 @@ scenarios! {
     organization_is_large
     organization_observed
     organization_of_marks
+    organization_renamed
     refused_late
     registered_mail
     reject

@@ -7,6 +7,7 @@ mod spark;
 use super::{Error, Output, list::state, output, top::terminal};
 use crate::{
     command::Command,
+    connector::Entity,
     control,
     timestamp::Timestamp,
     verdict::Mode,
@@ -58,8 +59,11 @@ fn text(view: &ShowView) -> String {
             format!("{} is {}{case}: {}", related.entity, in_words(related.state), related.reason);
         page.pair("see also", &text);
     }
-    let findings = view.standing.iter().flat_map(|standing| &standing.findings);
-    page.findings("Findings", findings);
+    let findings = view.standing.as_ref().map(|standing| &standing.findings);
+    // Its case has the same, below.
+    if findings != view.case.as_ref().map(|case| &case.findings) {
+        page.findings("Findings", findings.into_iter().flatten());
+    }
     if let Some(case) = &view.case {
         page.case(case);
     }
@@ -146,7 +150,13 @@ impl Page {
                 crate::verdict::Scope::Relayed => "relayed recipients; inbound ones pass",
                 crate::verdict::Scope::All => "all recipients",
             };
-            self.pair("action", &format!("{action}, {scope}"));
+            let whose = match standing.entity {
+                Entity::Organization(_) => {
+                    "; only of senders whose domain is not registered, the others pass"
+                }
+                _ => "",
+            };
+            self.pair("action", &format!("{action}, {scope}{whose}"));
         }
         let mut time = |name: &str, at: Option<Timestamp>| {
             if let Some(at) = at {
@@ -161,13 +171,16 @@ impl Page {
         }
         self.pair("why", &standing.reason);
         if matches!(standing.state, State::Restricted | State::Marked | State::Idle) {
-            self.pair(
-                "passed before",
-                &format!(
-                    "{} messages, {} recipients",
-                    standing.passed_messages, standing.passed_recipients
-                ),
-            );
+            // Of an organization that is counted for its connectors.
+            if !matches!(standing.entity, Entity::Organization(_)) {
+                self.pair(
+                    "passed before",
+                    &format!(
+                        "{} messages, {} recipients",
+                        standing.passed_messages, standing.passed_recipients
+                    ),
+                );
+            }
             let name =
                 if standing.state == State::Marked { "would refuse" } else { "refused since" };
             self.pair(name, &format!("{} recipients", standing.refused));
@@ -225,5 +238,45 @@ impl Page {
         if totals.would_refuse > 0 {
             self.pair("would refuse", &format!("{} recipients", totals.would_refuse));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::{
+        directory::{Params, Terms},
+        domain::DomainSet,
+        engine::{Blocked, Engine, Settings},
+        record::Actor,
+        view,
+    };
+    use std::sync::Arc;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
+
+    #[test]
+    fn of_an_organization_it_says_what_passes() {
+        let mut registered = DomainSet::default();
+        registered.insert("example.org").unwrap();
+        let organization = "default".into();
+        let terms = Terms { registered, organization, mode: Mode::Enforce, ..Terms::default() };
+        let params = Params { discovered: Arc::new(terms), discover: true, ..Params::default() };
+        let engine = Engine::new(Settings::with_directory(params), 100, NOW);
+        let entity = Entity::Organization("default".into());
+        let reason = "three phished logins".to_owned();
+        let blocked = Blocked { entity: entity.clone(), action: None, span: None, reason };
+        let (held, _) = engine.block(blocked, Actor::Daemon, NOW).unwrap();
+        let case = engine.cases().get(held.restriction.case);
+        let page = text(&view::show(&engine, &entity, case, &[], NOW).unwrap());
+        for words in [
+            "only of senders whose domain is not registered, the others pass",
+            "connguard trust connector:NAME",
+            "To let its other mail pass again: connguard unblock organization:default",
+        ] {
+            assert!(page.contains(words), "{words} is not in:\n{page}");
+        }
+        assert!(!page.contains("passed before"), "{page}");
     }
 }

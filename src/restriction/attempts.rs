@@ -3,7 +3,8 @@
 //! Beside the totals, of a restriction: how much of what was tried in the last
 //! [`LATELY_MIN`] minutes looks like bad mail, counted by the minute; and the
 //! different pairs of sender and recipient, [`MOST_PAIRS`] at the most, which are
-//! what clients will send again once it is lifted.
+//! what clients will send again once it is lifted. Those take 80 KB at the most of each
+//! entity that is restricted, and nothing of one that tries nothing.
 
 use crate::{halves, record::Restriction, timestamp::Timestamp, verdict::Action};
 use std::{

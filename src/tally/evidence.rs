@@ -10,6 +10,10 @@
 //! never came back must not keep its room for good: [`Tally::give_up_evidence`]
 //! asks by the clock.
 //!
+//! What it costs: about 2 KB of a connector with one bad message, 25 KB where all
+//! places for senders, names and samples are taken, and 75 KB where all texts are as
+//! long as they may be. Of [`MOST`] connectors that is 50 MB, and 150 MB at the worst.
+//!
 //! [`Tally::give_up_evidence`]: super::Tally::give_up_evidence
 
 use crate::{case::Material, senders::Senders, timestamp::Timestamp};

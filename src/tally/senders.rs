@@ -103,7 +103,7 @@ impl Tally {
         if !self.has_slow_senders() {
             return Slowed::default();
         }
-        let rate = self.rate(context);
+        let rate = self.busiest_recipients(context);
         let look = |senders: &mut Senders| Slowed {
             waits: hash.is_some_and(|hash| senders.must_wait(hash, rate, context)),
             explained: senders.are_explained(context),
@@ -114,7 +114,7 @@ impl Tally {
     /// A message of the sender with this hash passed.
     pub fn pass_sender(&self, hash: u64, recipients: u32, context: &Context<'_>) {
         if self.has_evidence.load(SeqCst) {
-            let rate = self.rate(context);
+            let rate = self.busiest_recipients(context);
             self.with_senders(|senders| senders.pass(hash, recipients, rate, context));
         }
     }

@@ -278,10 +278,20 @@ fn next_steps(restriction: &Restriction) -> Vec<String> {
         steps.extend(explanations(restriction.findings.iter().map(|finding| finding.signal)));
         steps.push("If nothing of this is meant to be, find and stop what sends this mail: change the password, revoke the certificate, clean the host".into());
     }
+    if let Entity::Organization(_) = entity {
+        steps.push("Look at its connectors that are restricted, each with connguard show: they are restricted by themselves, and stay so when this is lifted".into());
+        steps.push("If domains of its own are refused, register them (registered_domains) and reload. To let a forwarder or a mailing go on: connguard trust connector:NAME --for 1d --reason \"...\"".into());
+    }
     steps.push(if restriction.mark {
         format!("To take the mark away: connguard unblock {entity} --reason \"...\"")
     } else {
-        format!("To let it relay again: connguard unblock {entity} --reason \"...\"")
+        format!(
+            "{} connguard unblock {entity} --reason \"...\"",
+            match entity {
+                Entity::Organization(_) => "To let its other mail pass again:",
+                _ => "To let it relay again:",
+            }
+        )
     });
     steps
 }

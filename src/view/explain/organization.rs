@@ -91,10 +91,12 @@ fn sentences(view: &OrganizationView) -> Vec<String> {
         ),
         _ => format!("{entity} is not restricted"),
     };
+    let is_dealt_with = matches!(view.state, Some(State::Restricted | State::Marked | State::Idle));
+    let since = if is_dealt_with { "counted anew since then: " } else { "" };
     let mut text = vec![
         head,
         format!(
-            "bad of its recent messages: {:.0} of {:.0} (both halve in {:.0} h); restricted when it is more than half, of {:.0} bad ones at least, and",
+            "{since}bad of its recent messages: {:.0} of {:.0} (both halve in {:.0} h); restricted when it is more than half, of {:.0} bad ones at least, and",
             view.bad,
             view.of,
             view.halflife_s / 3600.0,

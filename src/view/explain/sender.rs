@@ -36,7 +36,11 @@ impl Sender {
         let fast = tally.rate(context);
         let look = |senders: &mut Senders| {
             let findings = senders.all_findings(hash, context)?;
-            Some((findings, senders.is_slow(hash), senders.rate(hash, fast, context)?))
+            Some((
+                findings,
+                senders.is_slow(hash),
+                senders.rate(hash, tally.busiest_recipients(context), context)?,
+            ))
         };
         let found = tally.with_senders(look).flatten();
         if found.is_none() && !known {
