@@ -1,7 +1,7 @@
 //! The herald: finds what is due, paces it, and has it written and sent.
 
 use super::{
-    Message, Status,
+    Message, Status, bare,
     channel::Outcome,
     due::{self, Item},
     outbox::{Entry, KEPT_UP, Listed, Outbox, Sent},
@@ -22,6 +22,7 @@ use serde_json::json;
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, mpsc::Sender},
     time::Duration,
@@ -255,13 +256,9 @@ impl Herald {
     /// Tells these: on disk, in their cases, then to the channels.
     fn tell(&mut self, items: Vec<Item>, now: Timestamp) {
         let id = self.fresh_id(now);
-        let mut alert = match &items[..] {
-            [item] => view::alert(&self.engine, &item.due, id.clone(), now),
-            items => {
-                let dues: Vec<Due> = items.iter().map(|item| item.due.clone()).collect();
-                view::digest(&self.engine, &dues, id.clone(), now)
-            }
-        };
+        // It would fail again at the next look, and nobody would be told anything.
+        let words = AssertUnwindSafe(|| self.words(&items, &id, now));
+        let mut alert = catch_unwind(words).unwrap_or_else(|_| bare::alert(&items, id, now));
         if let [item] = &items[..]
             && let Some(first) = item.due.case.as_ref().and_then(|case| case.told.first())
         {
@@ -300,6 +297,16 @@ impl Herald {
         }
         for key in troubles {
             self.troubles.told(&key, now);
+        }
+    }
+
+    fn words(&self, items: &[Item], id: &str, now: Timestamp) -> Alert {
+        match items {
+            [item] => view::alert(&self.engine, &item.due, id.to_owned(), now),
+            items => {
+                let dues: Vec<Due> = items.iter().map(|item| item.due.clone()).collect();
+                view::digest(&self.engine, &dues, id.to_owned(), now)
+            }
         }
     }
 

@@ -231,7 +231,7 @@ fn kinds(all: &[Facts<'_>]) -> String {
         }
     }
     let counts =
-        counts.iter().map(|(event, count)| format!("{count} {}", event.trim_start_matches("is ")));
+        counts.iter().map(|(event, count)| format!("{count} {}", event.trim_start_matches("is ").trim_start_matches("has ")));
     counts.collect::<Vec<_>>().join(", ")
 }
 
