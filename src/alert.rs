@@ -16,6 +16,7 @@
 //! - Every channel has a thread, a queue and a backoff of its own. None delays
 //!   mail, the engine, or another channel.
 
+mod bare;
 mod channel;
 mod command;
 mod due;
@@ -49,6 +50,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -57,6 +59,8 @@ use std::{
 
 /// How often the herald looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Notices that may wait for a herald that a slow disk holds up.
+const MOST_NOTICES: usize = 10_000;
 /// How long a test of the channels may take.
 pub const TEST_TAKES: Duration = Duration::from_secs(20);
 
@@ -115,6 +119,9 @@ impl Status {
 struct Shared {
     status: Mutex<Status>,
     listed: Mutex<Vec<Listed>>,
+    /// Notices that were sent and not taken yet, and whether troubles were.
+    notices: AtomicUsize,
+    troubles: AtomicBool,
 }
 
 /// The running alerts. Dropping it is [`stop`](Self::stop).
@@ -154,20 +161,41 @@ impl Shared {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = herald.status();
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = herald.list();
     }
+
+    /// Makes room for what comes behind this message.
+    fn taken(&self, message: &Message) {
+        match message {
+            Message::Notices(notices) => {
+                self.notices.fetch_sub(notices.len(), Relaxed);
+            }
+            Message::Troubles(_) => self.troubles.store(false, Relaxed),
+            _ => {}
+        }
+    }
 }
 
 impl Handle {
-    /// Tells what the engine had to tell.
+    /// Tells what the engine had to tell. What finds no room is left out.
     pub fn hear(&self, notices: Vec<Notice>) {
-        if !notices.is_empty() {
-            self.send(Message::Notices(notices));
+        let count = notices.len();
+        if count == 0 {
+            return;
         }
+        if self.shared.notices.fetch_add(count, Relaxed) >= MOST_NOTICES {
+            self.shared.notices.fetch_sub(count, Relaxed);
+            tracing::warn!("alerts: {count} notices were left out, because alerts are held up");
+            return;
+        }
+        self.send(Message::Notices(notices));
     }
 
     /// Tells all troubles that there are at present. One that lasts is alerted
     /// once.
     pub fn troubles(&self, troubles: Vec<Trouble>) {
-        self.send(Message::Troubles(troubles));
+        // Who did not look at the last ones yet finds the next ones, too.
+        if !self.shared.troubles.swap(true, Relaxed) {
+            self.send(Message::Troubles(troubles));
+        }
     }
 
     /// Puts new parameters in force. What waits for a channel goes where that
@@ -235,7 +263,10 @@ fn run(
     loop {
         let message = match messages.recv_timeout(LOOK_EVERY) {
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            Ok(message) => Some(message),
+            Ok(message) => {
+                shared.taken(&message);
+                Some(message)
+            }
             Err(RecvTimeoutError::Timeout) => None,
         };
         // Alerts must not end because one look failed.

@@ -521,12 +521,15 @@ mod tests {
             result(&mut senders, 1, false, &now);
             senders.judge(1, &pardon, Life::default(), &now);
         }
+        assert!(senders.get(1, &now).is_some(), "it is part of the evidence yet");
+        senders.settle(&now);
         assert!(senders.get(1, &now).is_none() && senders.get(2, &now).is_some());
         let later = Context { now: at(4 * 86_400), ..now };
         let seen = Observation { sender: Origin::Own, recipients: 1, ..Observation::default() };
         let usual = Trials::default();
         let trial = Trial::Message(&seen, 0);
         senders.take(Some(&who(3)), &trial, false, &usual, Life::default(), &later);
+        senders.settle(&later);
         assert!(senders.is_empty());
     }
 

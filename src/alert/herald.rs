@@ -1,7 +1,7 @@
 //! The herald: finds what is due, paces it, and has it written and sent.
 
 use super::{
-    Message, Status,
+    Message, Status, bare,
     channel::Outcome,
     due::{self, Item},
     outbox::{Entry, KEPT_UP, Listed, Outbox, Sent},
@@ -22,6 +22,7 @@ use serde_json::json;
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, mpsc::Sender},
     time::Duration,
@@ -249,19 +250,17 @@ impl Herald {
         if left_out > 0 {
             tracing::warn!("alerts: {left_out} more were left out: see connguard list --all");
         }
+        // A digest names the first ones: what is new and bad must be among them.
+        items.sort_by_key(|item| rank(item.due.kind));
         items
     }
 
     /// Tells these: on disk, in their cases, then to the channels.
     fn tell(&mut self, items: Vec<Item>, now: Timestamp) {
         let id = self.fresh_id(now);
-        let mut alert = match &items[..] {
-            [item] => view::alert(&self.engine, &item.due, id.clone(), now),
-            items => {
-                let dues: Vec<Due> = items.iter().map(|item| item.due.clone()).collect();
-                view::digest(&self.engine, &dues, id.clone(), now)
-            }
-        };
+        // It would fail again at the next look, and nobody would be told anything.
+        let words = AssertUnwindSafe(|| self.words(&items, &id, now));
+        let mut alert = catch_unwind(words).unwrap_or_else(|_| bare::alert(&items, id, now));
         if let [item] = &items[..]
             && let Some(first) = item.due.case.as_ref().and_then(|case| case.told.first())
         {
@@ -300,6 +299,16 @@ impl Herald {
         }
         for key in troubles {
             self.troubles.told(&key, now);
+        }
+    }
+
+    fn words(&self, items: &[Item], id: &str, now: Timestamp) -> Alert {
+        match items {
+            [item] => view::alert(&self.engine, &item.due, id.to_owned(), now),
+            items => {
+                let dues: Vec<Due> = items.iter().map(|item| item.due.clone()).collect();
+                view::digest(&self.engine, &dues, id.to_owned(), now)
+            }
         }
     }
 
@@ -356,6 +365,20 @@ impl Herald {
         }
         let random = u64::from_be_bytes(bits);
         format!("{}.{random:016x}@{}", now.as_millis(), self.post.params().host)
+    }
+}
+
+/// What somebody should read first has the lowest.
+fn rank(kind: AlertKind) -> u8 {
+    match kind {
+        AlertKind::Restricted => 0,
+        AlertKind::Trouble => 1,
+        AlertKind::Suspicious => 2,
+        AlertKind::ConnectorChanged => 3,
+        AlertKind::Lifted | AlertKind::Expired => 4,
+        AlertKind::ConnectorSilent => 5,
+        AlertKind::StillRestricted => 6,
+        AlertKind::NewConnector | AlertKind::Digest | AlertKind::Test => 7,
     }
 }
 

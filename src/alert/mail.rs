@@ -95,8 +95,9 @@ fn message(mail: &Mail, alert: &Alert) -> Result<Vec<u8>, String> {
 }
 
 /// The text as it is wherever it can be: commands are there to be copied, and logs
-/// of mail to be searched.
+/// of mail to be searched. Names that were cut end in three dots for that.
 fn body(text: &str) -> Body {
+    let text = &text.replace('…', "...");
     let fits = |line: &str| {
         line.len() <= MOST_OCTETS && line.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
     };

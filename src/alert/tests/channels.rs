@@ -281,3 +281,19 @@ fn a_channel_that_is_configured_anew_sends_what_waited_for_it() {
     site.herald.take(Message::Reconfigure(Box::new(quiet())), now);
     assert_eq!(site.herald.status().channels, []);
 }
+
+#[test]
+fn a_digest_names_what_is_new_before_reminders() {
+    let server = Server::http();
+    let mut site = Site::new(webhook(&server));
+    for n in 0..40 {
+        site.block(&client(n), None);
+    }
+    site.until("they are told", sent(1));
+    site.millis.fetch_add(2 * 3_600_000, SeqCst);
+    site.block(&client(40), None);
+    site.until("their reminder is told", sent(2));
+    let body = &server.got()[1].body;
+    assert!(body.contains("41 alerts at once: 1 restricted, 40 still restricted"), "{body}");
+    assert!(body.contains(&format!("- {} restricted", client(40))), "{body}");
+}

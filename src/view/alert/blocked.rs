@@ -173,7 +173,14 @@ pub(super) fn over(page: &mut Page, facts: &Facts<'_>) {
     let entity = facts.entity();
     let refused = facts.refused();
     if refused > 0 {
-        page.pair("refused", &format!("{refused} recipients, in the whole case; clients that were told to try again (451) send them now"));
+        if facts.observe {
+            page.pair(
+                "would refuse",
+                &format!("{refused} recipients, in the whole case; all passed"),
+            );
+        } else {
+            page.pair("refused", &format!("{refused} recipients, in the whole case; clients that were told to try again (451) send them now"));
+        }
     }
     let held = facts.held_messages();
     if held > 0 {
@@ -190,7 +197,7 @@ pub(super) fn over(page: &mut Page, facts: &Facts<'_>) {
     if let Some(case) = facts.case_id() {
         page.command(&format!("connguard show {case}"), "the whole case");
     }
-    if let Some(entity) = facts.typed_itself() {
+    if let Some(entity) = facts.typed_itself().filter(|_| !facts.observe) {
         page.command(&format!("connguard block {entity} --reason 'why'"), "restrict it again");
     }
 }

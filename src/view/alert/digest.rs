@@ -139,7 +139,8 @@ fn kinds(all: &[Facts<'_>]) -> String {
             None => counts.push((event, 1)),
         }
     }
-    let counts =
-        counts.iter().map(|(event, count)| format!("{count} {}", event.trim_start_matches("is ")));
+    let counts = counts.iter().map(|(event, count)| {
+        format!("{count} {}", event.trim_start_matches("is ").trim_start_matches("has "))
+    });
     counts.collect::<Vec<_>>().join(", ")
 }

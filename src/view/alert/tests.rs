@@ -438,6 +438,19 @@ fn ends() {
 }
 
 #[test]
+fn the_end_of_a_mark_promises_no_retries() {
+    let engine = site(Mode::Observe);
+    let name = "login:alice@example.org";
+    let mut case = case(name, &SPAM);
+    restrict(&engine, &mut case, name, unregistered(), Action::Tempfail);
+    case.refused = 320;
+    let by = Actor::Operator("anna".into());
+    engine.unblock(&entity(name), "a mailing", None, by.clone(), NOW).unwrap();
+    step(&mut case, What::Lifted, name, by, "a mailing");
+    reads!("lifted_observe", engine, due(AlertKind::Lifted, name, &case));
+}
+
+#[test]
 fn things_that_change() {
     let engine = site(Mode::Enforce);
     let Entity::Connector(key) = entity("client:192.0.2.77") else { panic!() };
