@@ -25,16 +25,17 @@ mod outbox;
 mod params;
 mod post;
 mod silent;
+mod tested;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod webhook;
 
 pub use channel::Outcome;
-pub use herald::Tested;
 pub use outbox::{Listed, Sent};
-pub use params::{Channel, Command, Mail, Params, Secret, Webhook, address};
+pub use params::{Channel, Command, Mail, Params, Secret, Webhook, address, url};
 pub use post::ChannelStatus;
+pub use tested::Tested;
 pub use trouble::Trouble;
 
 use crate::{
@@ -199,8 +200,9 @@ impl Handle {
     /// still waits is sent after the next start. Blocks for a few seconds at the
     /// most.
     pub fn stop(&self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((thread, sender)) = running.take() {
+        // Not under the lock: whoever tells something meanwhile must not wait.
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((thread, sender)) = running {
             let _ = sender.send(Message::Stop);
             // Panics are caught there.
             let _ = thread.join();

@@ -24,7 +24,7 @@ mod tests;
 
 pub use keeper::{CasesStatus, Handle, NotWritten, spawn};
 
-use crate::{case::CaseFile, record::CaseId, timestamp::Timestamp};
+use crate::{case::CaseFile, record::CaseId, text::clean_json, timestamp::Timestamp};
 use disk::{Disk, FileSystem};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -142,11 +142,12 @@ impl Store {
     /// Those of the file system; then what was written before is still there.
     pub fn save(&mut self, file: &CaseFile) -> io::Result<()> {
         let path = self.path(file.case);
-        let mut text = serde_json::to_vec_pretty(&Written { version: VERSION, file })?;
-        text.push(b'\n');
+        let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
+        // A person may read it, too.
+        let text: String = json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect();
         let unfinished = disk::Unfinished::new(&path);
         let mut out = self.disk.create(unfinished.path())?;
-        out.write_all(&text)?;
+        out.write_all(text.as_bytes())?;
         out.sync()?;
         unfinished.rename(&path)?;
         self.files.insert(file.case, file.closed);

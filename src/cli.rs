@@ -49,8 +49,9 @@ mod exit {
     name = "connguard",
     version,
     about = "Notices when a client that Postfix relays mail for has been taken over, and stops its mail",
-    after_help = "An ENTITY is connector:NAME, login:LOGIN, client:ADDRESS, cert:SUBJECT/ISSUER or local; a bare \
-                  name, address or login is enough where only one matches. A CASE is as C-000017.\n\n\
+    after_help = "An ENTITY is connector:NAME, login:LOGIN, client:ADDRESS, cert:SUBJECT/ISSUER, local, \
+                  sender:ADDRESS,via=CONNECTOR or organization:NAME; a bare name, address or login is \
+                  enough where only one matches. A CASE is as C-000017.\n\n\
                   Exit codes: 0 done; 1 the answer is no (not restricted, nothing found, faults found); \
                   2 usage; 3 the daemon can't be reached; 4 refused by the daemon.",
     disable_help_subcommand = true,
@@ -107,10 +108,10 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Declare what an entity sends now to be usual, as a first newsletter or a new billing run;
+    /// Declare what a connector sends now to be usual, as a first newsletter or a new billing run;
     /// ends its suspicion.
     Normal {
-        /// Whose.
+        /// Which connector's.
         #[arg(value_name = "ENTITY")]
         entity: String,
         /// Why, for the history.
@@ -350,12 +351,66 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
     use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// All alerts as they are read.
+    fn alerts() -> Vec<String> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/view/alert/snapshots");
+        let files = std::fs::read_dir(folder).unwrap();
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+    }
+
+    #[test]
+    fn configuration_in_alerts_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("connguard.toml");
+        let mut count = 0;
+        for text in alerts() {
+            let mut rest = text.as_str();
+            while let Some((_, block)) = rest.split_once("     [[connector]]\n") {
+                let is_of_it = |line: &&str| {
+                    line.starts_with("     ") && (line.contains(" = ") || line.contains("# "))
+                };
+                let lines: Vec<&str> = block.lines().take_while(is_of_it).collect();
+                std::fs::write(&path, format!("[[connector]]\n{}\n", lines.join("\n"))).unwrap();
+                let loaded = config::load(&path, &[]);
+                assert!(loaded.is_ok(), "{lines:#?}: {}", loaded.unwrap_err());
+                count += 1;
+                rest = block;
+            }
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn commands_in_alerts_are_ours() {
+        let mut count = 0;
+        for text in alerts() {
+            let text = text.replace("\\\n", " ");
+            for line in text.lines().filter(|line| line.starts_with("     connguard ")) {
+                // As a shell reads it: quotes, and a comment behind.
+                let command = line.split("  #").next().unwrap();
+                let mut words = Vec::new();
+                for (at, part) in command.split('\'').enumerate() {
+                    if at % 2 == 1 {
+                        words.push(part.to_owned());
+                    } else {
+                        words.extend(part.split_whitespace().map(str::to_owned));
+                    }
+                }
+                let parsed = Cli::try_parse_from(&words);
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+        }
+        assert!(count > 50, "{count}");
     }
 
     #[test]

@@ -6,39 +6,37 @@
 //! already meets every restriction. Stop: no new connections, messages in
 //! hand finish within a deadline, the journal is flushed, our sockets go.
 
+mod start;
+mod tell;
+
 use crate::{
-    alert, cases,
     clock::Clock,
-    config::{self, Config, Faults, LogFormat, LogParams},
-    connector::Entity,
+    config::{self, Config, Faults},
     control::{self, Control},
-    engine::{self, Engine, Moves, Notice},
-    feedback, history,
+    engine::Engine,
     journal::{self, Journal},
-    judge::Judgement,
     manager::{Manager, News},
     milter::{self, Milter},
-    operator::{self, Operator, ReloadView, Reloader},
-    record::{Actor, Event, Record},
-    tally,
-    timestamp::Timestamp,
-    view,
+    operator::{self, Operator, Reloader},
 };
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
+use start::{
+    recall, recall_cases, start_alert, start_cases, start_feedback, start_history, start_journal,
+};
 use std::{io, path::Path, sync::Arc, time::Duration};
+use tell::{start_log, tell_moves, tell_notices, tell_start};
 use tokio::sync::oneshot;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Period of the housekeeping.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the history of connectors is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// To be raised whenever [`tally::Image`], [`engine::Filters`] or
-/// [`engine::Waiting`] change.
+/// To be raised whenever [`crate::tally::Image`],
+/// [`crate::engine::Filters`] or [`crate::engine::Waiting`] change.
 pub const HISTORY_SCHEMA: u32 = 4;
 /// How long messages in hand may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -269,254 +267,4 @@ fn housekeeping(operator: &Operator) {
         operator.engine.table().len(),
     );
     operator.manager.tell(News::Alive(status));
-}
-
-fn start_journal(
-    journal: Journal,
-    engine: &Arc<Engine>,
-    clock: &Clock,
-) -> Result<Arc<journal::Handle>, Error> {
-    let clock = clock.clone();
-    let now = Arc::new(move || -> Timestamp { clock.now() });
-    let announce = |announced: &journal::Announcement<'_>| {
-        for record in announced.records {
-            let line = view::log_line(record);
-            if announced.on_disk && is_alarm(record) {
-                tracing::warn!("{line}");
-            } else if announced.on_disk {
-                tracing::info!("{line}");
-            } else {
-                tracing::error!("{line} durable=no");
-            }
-        }
-        if announced.incomplete {
-            tracing::warn!("more changed than could be told one by one: see connguard list");
-        }
-    };
-    journal
-        .start(Arc::clone(engine.table()), journal::Params::default(), now, announce)
-        .map(Arc::new)
-        .map_err(|source| Error::System { what: "start the journal", source })
-}
-
-/// What the last run kept, beside what the engine was given of it.
-struct Kept {
-    store: history::Store,
-    saved_at: Option<Timestamp>,
-    /// How far the mail log was read.
-    place: Option<Vec<u8>>,
-}
-
-/// Gives the engine the history that the last run kept.
-fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
-    let store = history::Store::open(directory, HISTORY_SCHEMA);
-    let loaded = store.load::<tally::Image, engine::Filters, engine::Waiting>();
-    for loss in &loaded.losses {
-        tracing::warn!("history: {loss}");
-    }
-    if loaded.saved_at.is_some_and(|saved| saved.since(now) > DAY) {
-        tracing::warn!(
-            "history: it was saved at {}, which is yet to come: was the clock wrong? Until then suspicions don't fade and days don't end; to begin afresh, stop, remove the file and start",
-            loaded.saved_at.unwrap_or(now).local()
-        );
-    }
-    let saved_at = loaded.saved_at;
-    let muted_until = loaded.mute(now);
-    let memory = (!loaded.is_empty() || loaded.lost_filters).then(|| engine::Memory {
-        key: loaded.key.unwrap_or_else(|| engine.key()),
-        filters: loaded.filters,
-        muted_until,
-    });
-    let recalled = engine.recall(memory, loaded.connectors, now);
-    let messages = engine.recall_waiting(loaded.messages, now);
-    if messages > 0 {
-        tracing::info!("history: {messages} messages wait for their delivery results");
-    }
-    for fault in &recalled.faults {
-        tracing::warn!("history: {fault}");
-    }
-    if recalled.left_out > 0 {
-        tracing::warn!(
-            "history: {} connectors found no room and begin afresh; raise state.max_connectors",
-            recalled.left_out
-        );
-    }
-    if let Some(until) = engine.muted_until(now) {
-        tracing::warn!(
-            "history: whom connectors wrote to is not known; until {} nothing is concluded from new recipients, new networks and volume",
-            until.local()
-        );
-    }
-    Kept { store, saved_at, place: loaded.place }
-}
-
-/// Gives the engine the cases that the last run kept.
-fn recall_cases(engine: &Engine, directory: &Path) -> cases::Store {
-    let mut store = cases::Store::open(directory);
-    let loaded = store.load();
-    for warning in &loaded.warnings {
-        tracing::warn!("cases: {warning}");
-    }
-    engine.cases().skip(loaded.newest);
-    engine.cases().restore(loaded.files);
-    store
-}
-
-/// Writes what changes in the cases.
-fn start_cases(
-    store: cases::Store,
-    engine: &Arc<Engine>,
-    clock: &Clock,
-) -> Result<cases::Handle, Error> {
-    let clock = clock.clone();
-    cases::spawn(store, Arc::clone(engine.cases()), move || clock.now())
-        .map_err(|source| Error::System { what: "start a thread for the cases", source })
-}
-
-/// Follows the mail log from where the last run stopped.
-fn start_feedback(
-    config: &Config,
-    engine: &Arc<Engine>,
-    place: Option<&[u8]>,
-    clock: &Clock,
-) -> Result<feedback::Handle, Error> {
-    let params =
-        feedback::Params { mail_log: config.mail_log.clone(), tools: feedback::Tools::default() };
-    let (now, wall) = (clock.clone(), clock.clone());
-    feedback::spawn(params, Arc::clone(engine), place, move || now.now(), move || wall.wall())
-        .map_err(|source| Error::System { what: "start a thread for the mail log", source })
-}
-
-/// Saves the history from time to time. To be started once all is recalled.
-/// `place` says how far the mail log was read: all results up to there were told
-/// to the engine.
-fn start_history(
-    kept: Kept,
-    engine: &Arc<Engine>,
-    clock: &Clock,
-    place: impl Fn() -> Option<Vec<u8>> + Send + 'static,
-) -> Result<history::Handle, Error> {
-    let (engine, clock) = (Arc::clone(engine), clock.clone());
-    let collect = move || {
-        let now = clock.now();
-        // Before all others: what is told meanwhile may be lost, not doubled.
-        let place = place();
-        history::Saved {
-            key: engine.key(),
-            connectors: engine.histories(),
-            filters: engine.filters(),
-            messages: engine.waiting(),
-            place,
-            saved_at: now,
-            muted_until: engine.muted_until(now),
-        }
-    };
-    history::spawn(kept.store, SAVE_EVERY, kept.saved_at, collect)
-        .map_err(|source| Error::System { what: "start a thread for the history", source })
-}
-
-/// Tells what is due. To be started once the cases are restored.
-fn start_alert(
-    config: &Config,
-    engine: &Arc<Engine>,
-    down: Duration,
-    clock: &Clock,
-) -> Result<alert::Handle, Error> {
-    let clock = clock.clone();
-    let (params, engine) = (config.alert.clone(), Arc::clone(engine));
-    alert::spawn(params, engine, &config.state.directory, down, move || clock.now())
-        .map_err(|source| Error::System { what: "start a thread for alerts", source })
-}
-
-/// Whether somebody should look: the judgement restricted or marked an entity.
-fn is_alarm(record: &Record) -> bool {
-    matches!(&record.event, Event::Restricted(held) if held.by == Actor::Judgement)
-}
-
-fn tell_notices(engine: &Engine, notices: &[Notice], mut left_out: u64) {
-    let told = notices.len().min(LINES_A_TICK);
-    for notice in notices.iter().take(told) {
-        match notice {
-            Notice::NewConnector(key) => tracing::info!("new connector={key}"),
-            Notice::Suspicious(entity, findings) => {
-                // Restricted or lifted meanwhile: that was told already.
-                let tally = entity.as_connector().and_then(|key| engine.roster().get(key));
-                if tally.is_none_or(|tally| tally.judgement() == Judgement::Suspicious) {
-                    tracing::warn!("{}", view::suspicion_line("suspicious", entity, findings));
-                }
-            }
-            Notice::Changed(key, changes) => {
-                let values: Vec<&str> = changes.iter().map(|change| &*change.value).collect();
-                tracing::warn!("changed entity={key} new={values:?}");
-            }
-            Notice::LimitReached(key, messages, recipients) => tracing::warn!(
-                "limit entity={key} messages_last_hour={messages} recipients_last_hour={recipients}"
-            ),
-            Notice::Held(key, messages) => tracing::warn!(
-                "held entity={key} messages={messages} what=\"they wait in the hold queue of Postfix: connguard show {key}\""
-            ),
-            Notice::HoldFull(key, messages) => tracing::warn!(
-                "hold_full entity={key} messages={messages} what=\"restriction.hold_limit is reached, more is refused with 451: connguard show {key}\""
-            ),
-            Notice::OverflowCompromised(findings) => {
-                let overflow = Entity::from(crate::connector::ConnectorKey::Overflow);
-                tracing::warn!("{}", view::suspicion_line("overflow", &overflow, findings));
-            }
-        }
-    }
-    left_out += u64::try_from(notices.len() - told).unwrap_or(u64::MAX);
-    if left_out > 0 {
-        tracing::warn!(
-            "{left_out} more notices (new, suspicious or limit) were left out: see connguard list --all"
-        );
-    }
-}
-
-/// What moved because the configuration changed while nobody ran.
-fn tell_moves(moves: Moves) {
-    for sentence in (ReloadView { moves, ..ReloadView::default() }).sentences() {
-        tracing::warn!("since the last run: {sentence}");
-    }
-}
-
-fn tell_start(config: &Config, kept: usize) {
-    for warning in &config.warnings {
-        tracing::warn!("configuration: {warning}");
-    }
-    let places: Vec<String> = config.milter.listen.iter().map(ToString::to_string).collect();
-    tracing::info!(
-        "connguard {} mode={} kept={kept} listen={}",
-        env!("CARGO_PKG_VERSION"),
-        config.settings.mode(),
-        places.join(" ")
-    );
-}
-
-/// Starts the log: journald's own protocol under systemd, else text or JSON
-/// on standard error. `RUST_LOG` overrides the configured level.
-fn start_log(params: &LogParams) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&params.level));
-    let registry = tracing_subscriber::registry().with(filter);
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    let result = match params.format {
-        LogFormat::Auto if under_systemd => match tracing_journald::layer() {
-            Ok(journald) => registry.with(journald).try_init(),
-            Err(_) => registry.with(text_log()).try_init(),
-        },
-        LogFormat::Json => {
-            let json = tracing_subscriber::fmt::layer().json().with_writer(io::stderr);
-            registry.with(json).try_init()
-        }
-        LogFormat::Auto | LogFormat::Text => registry.with(text_log()).try_init(),
-    };
-    // Somebody who embeds the daemon has a log of their own already.
-    drop(result);
-}
-
-fn text_log<S>() -> impl tracing_subscriber::Layer<S>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr)
 }

@@ -17,14 +17,10 @@
 //! nobody is suspicious any more: of three who share the bad mail of a connector
 //! that reaches the level of `compromised`, each has about a third.
 
-#[cfg(test)]
-mod tests;
-
 use crate::{
     connector::Profile,
     judge::{self, Judgement, Past},
-    model::Model,
-    record::{Finding, Grace, Raised},
+    record::{Finding, Grace, Raised, SignalName},
     signal::{Context, Life, Observation, Told, Trials},
     throttle::{Bucket, Rate},
     timestamp::Timestamp,
@@ -177,6 +173,17 @@ impl Slot {
 
     fn z(&self, context: &Context<'_>) -> f32 {
         judge::fuse(&self.trials.scores(context))
+    }
+
+    /// See [`Senders::rate`].
+    fn rate(&self, of_connector: Rate, context: &Context<'_>) -> Rate {
+        let model = context.model;
+        let others = self.trials.scores(context).with(SignalName::UnknownCrowds, 0.0);
+        if context.profile == Profile::Bulk || judge::fuse(&others) >= model.normal_again {
+            of_connector
+        } else {
+            Rate::of(Profile::Login, 0.0, model)
+        }
     }
 
     fn is_needed(&self, context: &Context<'_>) -> bool {
@@ -336,26 +343,40 @@ impl Senders {
         self.slots.iter().any(|slot| slot.suspicious)
     }
 
-    /// Whether a suspicious sender has to wait.
-    pub fn must_wait(&self, hash: u64, rate: Rate, now: Timestamp) -> bool {
+    /// Whether a suspicious sender has to wait; see [`Senders::rate`].
+    pub fn must_wait(&self, hash: u64, of_connector: Rate, context: &Context<'_>) -> bool {
         let mut slots = self.slots.iter();
-        slots.any(|slot| slot.hash == hash && slot.suspicious && !slot.bucket.has(rate, now))
+        slots.any(|slot| {
+            let has = || slot.bucket.has(slot.rate(of_connector, context), context.now);
+            slot.hash == hash && slot.suspicious && !has()
+        })
     }
 
-    /// Recipients that a suspicious sender may have at once now; see
-    /// [`Bucket::tokens`].
-    pub fn tokens(&self, hash: u64, rate: Rate, now: Timestamp) -> Option<f32> {
-        let slot = self.slots.iter().find(|slot| slot.hash == hash && slot.suspicious)?;
-        Some(slot.bucket.tokens(rate, now))
+    /// How fast a sender may send while it is suspicious, and how many recipients it
+    /// may have at once now, if it is; see [`Bucket::tokens`].
+    ///
+    /// Who is suspicious for crowds is as fast as a suspicious login: more of them
+    /// prove no more. Whom more results or domains would prove bad is as fast as a
+    /// suspicious connector, whose rate `of_connector` is, or nothing would ever be
+    /// proved. So is whose connector sends to crowds by trade.
+    pub fn rate(
+        &self,
+        hash: u64,
+        of_connector: Rate,
+        context: &Context<'_>,
+    ) -> Option<(Rate, Option<f32>)> {
+        let slot = self.slots.iter().find(|slot| slot.hash == hash)?;
+        let rate = slot.rate(of_connector, context);
+        Some((rate, slot.suspicious.then(|| slot.bucket.tokens(rate, context.now))))
     }
 
     /// A message of a sender passed.
-    pub fn pass(&mut self, hash: u64, recipients: u32, rate: Rate, now: Timestamp) {
+    pub fn pass(&mut self, hash: u64, recipients: u32, of_connector: Rate, context: &Context<'_>) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.hash == hash) {
             let (messages, all) = slot.passed;
             slot.passed = (messages.saturating_add(1), all.saturating_add(recipients));
             if slot.suspicious {
-                slot.bucket.charge(recipients, rate, now);
+                slot.bucket.charge(recipients, slot.rate(of_connector, context), context.now);
             }
         }
     }
@@ -424,15 +445,113 @@ impl Senders {
     }
 }
 
-/// How fast a suspicious sender may send: as a suspicious login, or as a quarter of
-/// its connector in the busiest hour, which had so many recipients: the one program
-/// that sends most of what a smarthost relays must not wait for hours. Where many
-/// recipients are the trade of its connector, as all of that.
-pub fn rate(profile: Profile, busiest_recipients: f32, model: &Model) -> Rate {
-    match profile {
-        Profile::Bulk => Rate::of(profile, busiest_recipients, model),
-        Profile::Login | Profile::Relay | Profile::Forwarder => {
-            Rate::of(Profile::Login, busiest_recipients / 4.0, model)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::{
+        model::Model,
+        pending::Results,
+        signal::{Origin, Stage},
+    };
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000 + seconds)
+    }
+
+    fn who(hash: u64) -> Who<'static> {
+        Who { address: "bob@example.org", hash, known: true, made_up: false }
+    }
+
+    /// One recipient of a message of `hash` that was refused, or not.
+    fn result(senders: &mut Senders, hash: u64, refused: bool, context: &Context<'_>) {
+        let count = u8::from(refused);
+        let so_far = Results { refused: count.into(), delivered: u32::from(1 - count) };
+        let told = Told { this: Some(refused), weight: 1.0, of: 1, so_far, stage: Stage::Complete };
+        let (trial, usual) = (Trial::Result(&told), Trials::default());
+        senders.take(Some(&who(hash)), &trial, false, &usual, Life::default(), context);
+    }
+
+    fn z(senders: &Senders, hash: u64, context: &Context<'_>) -> f32 {
+        senders.get(hash, context).map_or(0.0, |suspect| suspect.z)
+    }
+
+    #[test]
+    fn made_up_senders_take_no_place_from_who_is_bad() {
+        let model = Model::default();
+        let mut senders = Senders::default();
+        let context = Context::new(&model, Profile::Relay, at(0));
+        (0..10).for_each(|_| result(&mut senders, 7, true, &context));
+        let before = z(&senders, 7, &context);
+        for made_up in 1000..2000 {
+            result(&mut senders, made_up, true, &context);
         }
+        assert_eq!(z(&senders, 7, &context), before);
+        assert_eq!(senders.slots.len(), MOST);
+        assert!(!senders.are_explained(&context), "there were a thousand others");
+    }
+
+    #[test]
+    fn few_of_many_explain_the_evidence() {
+        let model = Model::default();
+        let mut senders = Senders::default();
+        let context = Context::new(&model, Profile::Relay, at(0));
+        for bad in [1, 2] {
+            (0..10).for_each(|_| result(&mut senders, bad, true, &context));
+        }
+        (100..104).for_each(|other| result(&mut senders, other, true, &context));
+        assert!(senders.are_explained(&context), "20 of 24 are theirs");
+        (104..106).for_each(|other| result(&mut senders, other, true, &context));
+        assert!(!senders.are_explained(&context), "20 of 26 are theirs");
+        senders.settle(&context);
+        assert!(!senders.are_explained(&context), "nothing bad came since");
+    }
+
+    #[test]
+    fn good_mail_and_time_give_places_back() {
+        let model = Model::default();
+        let mut senders = Senders::default();
+        let now = Context::new(&model, Profile::Relay, at(0));
+        result(&mut senders, 1, true, &now);
+        result(&mut senders, 2, true, &now);
+        let pardon = Pardon::default();
+        for _ in 0..3 {
+            result(&mut senders, 1, false, &now);
+            senders.judge(1, &pardon, Life::default(), &now);
+        }
+        assert!(senders.get(1, &now).is_some(), "it is a part of what its connector did");
+        assert_eq!(senders.share_without(&[1]), 0.5);
+        senders.settle(&now);
+        assert!(senders.get(1, &now).is_none() && senders.get(2, &now).is_some());
+        let later = Context { now: at(4 * 86_400), ..now };
+        let seen = Observation { sender: Origin::Own, recipients: 1, ..Observation::default() };
+        let usual = Trials::default();
+        let trial = Trial::Message(&seen, 0);
+        senders.take(Some(&who(3)), &trial, false, &usual, Life::default(), &later);
+        assert!(senders.is_empty());
+    }
+
+    #[test]
+    fn a_suspicious_sender_has_tokens_of_its_own() {
+        let model = Model::default();
+        let mut senders = Senders::default();
+        let context = Context::new(&model, Profile::Relay, at(0));
+        let crowd = Observation { recipients: 10, unseen: 10, ..Observation::default() };
+        for _ in 0..4 {
+            let (trial, usual) = (Trial::Message(&crowd, 0), Trials::default());
+            senders.take(Some(&who(1)), &trial, true, &usual, Life::default(), &context);
+        }
+        (0..10).for_each(|_| result(&mut senders, 2, true, &context));
+        let fast = Rate::of(Profile::Relay, 0.0, &model);
+        for (hash, rate) in [(1, 60.0), (2, 480.0)] {
+            let standing = senders.judge(hash, &Pardon::default(), Life::default(), &context);
+            assert_eq!(standing.unwrap().judgement, Judgement::Suspicious);
+            assert_eq!(senders.rate(hash, fast, &context).unwrap().0.per_hour(), rate);
+        }
+        assert!(senders.warn(1, at(0)) && !senders.warn(1, at(60)) && senders.warn(1, at(86_400)));
+        assert!(!senders.must_wait(1, fast, &context));
+        senders.pass(1, 20, fast, &context);
+        assert!(senders.must_wait(1, fast, &context) && !senders.must_wait(2, fast, &context));
+        assert!(!senders.must_wait(1, fast, &Context { now: at(60), ..context }));
     }
 }

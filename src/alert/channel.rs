@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// How often the clock is asked whether a pause is over.
 const PEEK: Duration = Duration::from_millis(250);
 /// How long a stop waits for what is being sent.
-const LAST_WAIT: Duration = Duration::from_secs(3);
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(3);
 /// What is younger when it stops is sent before; the rest after the next start.
 const FRESH: Duration = Duration::from_secs(10);
 /// Octets of an error that are kept.
@@ -153,9 +153,14 @@ impl Worker {
         self.shared.bell.notify_all();
     }
 
-    /// No longer tells this alert.
-    pub(super) fn drop(&self, id: &str) {
-        self.shared.lock().queue.retain(|job| job.alert.id != id);
+    /// No longer tells this alert; whether it was still to be told.
+    pub(super) fn drop(&self, id: &str) -> bool {
+        let mut state = self.shared.lock();
+        let before = state.queue.len();
+        state.queue.retain(|job| job.alert.id != id);
+        let waited = state.queue.len() < before;
+        state.health.failed += u64::from(waited);
+        waited
     }
 
     /// How it is doing.
@@ -170,11 +175,11 @@ impl Worker {
         self.shared.bell.notify_all();
     }
 
-    /// Waits until it has ended, for a few seconds at the most.
-    pub(super) fn wait(&self) {
+    /// Waits until it has ended, for so long at the most; whether it has.
+    pub(super) fn wait(&self, most: Duration) -> bool {
         let state = self.shared.lock();
-        let waited = self.shared.bell.wait_timeout_while(state, LAST_WAIT, |state| !state.ended);
-        drop(waited);
+        let waited = self.shared.bell.wait_timeout_while(state, most, |state| !state.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     params::{Channel, Params},
     post::{self, Post},
     silent::{Quiet, Silent},
+    tested::{Tested, Tests},
     trouble::{Trouble, Troubles},
 };
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     timestamp::Timestamp,
     view::{self, About, Alert, Due},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -34,27 +34,6 @@ const NEW_PACE: Duration = Duration::from_secs(3600);
 /// Things that wait and leave no trace elsewhere.
 const MOST_WAITING: usize = 1024;
 
-/// What came of a test of one channel.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Tested {
-    /// The channel.
-    pub channel: Channel,
-    /// Where it leads.
-    pub target: String,
-    /// Whether the test was sent.
-    pub ok: bool,
-    /// Why not.
-    pub error: Option<String>,
-}
-
-/// A test that waits for its channels.
-struct Test {
-    id: String,
-    results: Vec<(Tested, bool)>,
-    until: Timestamp,
-    sender: Sender<Vec<Tested>>,
-}
-
 /// See the head of this module.
 pub(super) struct Herald {
     engine: Arc<Engine>,
@@ -69,7 +48,7 @@ pub(super) struct Herald {
     told_at: Option<Timestamp>,
     /// ... and a new connector.
     new_told_at: Option<Timestamp>,
-    tests: Vec<Test>,
+    tests: Tests,
 }
 
 impl Herald {
@@ -92,7 +71,7 @@ impl Herald {
             left_out: 0,
             told_at: None,
             new_told_at: None,
-            tests: Vec::new(),
+            tests: Tests::default(),
             engine,
         };
         herald.take_up(now);
@@ -128,7 +107,7 @@ impl Herald {
         self.troubles.see(self.post.troubles(), theirs, now);
         self.outbox.tend(now);
         self.listen(now);
-        self.answer_tests(now);
+        self.tests.answer(now);
         if self.told_at.is_none_or(|told| now.since(told) >= PACE) {
             let items = self.due(now);
             if !items.is_empty() {
@@ -326,7 +305,10 @@ impl Herald {
 
     fn send(&mut self, entry: Entry, now: Timestamp) {
         for dropped in self.outbox.append(entry.clone(), now) {
-            self.post.drop(&dropped.alert.id);
+            for channel in self.post.drop(&dropped.alert.id) {
+                let id = &dropped.alert.id;
+                tracing::warn!("alert given_up id={id} channel={channel} why=\"too many wait\"");
+            }
         }
         due::note(&self.engine, &entry.covers, &entry.alert.id);
         let alert = Arc::new(entry.alert);
@@ -337,16 +319,7 @@ impl Herald {
 
     fn done(&mut self, outcome: &Outcome, now: Timestamp) {
         self.outbox.done(outcome, now);
-        for test in self.tests.iter_mut().filter(|test| test.id == outcome.id) {
-            let mut results = test.results.iter_mut();
-            if let Some((tested, done)) =
-                results.find(|(tested, _)| tested.channel == outcome.channel)
-            {
-                tested.ok = outcome.result.is_ok();
-                tested.error = outcome.result.clone().err();
-                *done = true;
-            }
-        }
+        self.tests.note(outcome);
         if let Err(error) = &outcome.result {
             tracing::warn!(
                 "alert given_up id={} channel={} why={error:?}",
@@ -358,40 +331,20 @@ impl Herald {
 
     /// Sends an alert through every channel at once.
     fn test(&mut self, sender: Sender<Vec<Tested>>, now: Timestamp) {
-        let results: Vec<(Tested, bool)> = self
-            .post
-            .params()
-            .channels()
-            .into_iter()
-            .map(|channel| {
-                let target = self.post.params().target(channel).unwrap_or_default();
-                let error = Some("did not answer within 20 seconds".to_owned());
-                (Tested { channel, target, ok: false, error }, false)
-            })
-            .collect();
+        let params = self.post.params();
+        let channels = params.channels();
+        let targets = channels.iter().map(|channel| params.target(*channel).unwrap_or_default());
+        let asked = channels.iter().copied().zip(targets).collect();
         let id = self.fresh_id(now);
         let due = plain(AlertKind::Test, None, About::Case).due;
         let alert = view::alert(&self.engine, &due, id.clone(), now);
-        let channels = results.iter().map(|(tested, _)| Sent::waiting(tested.channel)).collect();
-        if !results.is_empty() {
+        if !channels.is_empty() {
             log(&alert);
+            let channels = channels.into_iter().map(Sent::waiting).collect();
             let (covers, troubles) = (Vec::new(), Vec::new());
             self.send(Entry { alert, covers, troubles, channels }, now);
         }
-        self.tests.push(Test { id, results, until: now.plus(super::TEST_TAKES), sender });
-    }
-
-    /// Answers tests whose channels are done, or take too long.
-    fn answer_tests(&mut self, now: Timestamp) {
-        self.tests.retain(|test| {
-            let done = test.results.iter().all(|(_, done)| *done);
-            if done || now >= test.until {
-                let results = test.results.iter().map(|(tested, _)| tested.clone()).collect();
-                // Who asked may be gone.
-                let _ = test.sender.send(results);
-            }
-            !done && now < test.until
-        });
+        self.tests.begin(id, asked, sender, now);
     }
 
     /// A Message-ID that no other alert has.

@@ -31,14 +31,15 @@ pub(super) fn send(
     left: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let text = message(mail, alert).map_err(Failure::Never)?;
-    let Err((error, permanent)) = transfer(mail, helo(), left, &text) else {
+    let Err((error, refused)) = transfer(mail, helo(), left, &text) else {
         left.clear();
         return Ok(());
     };
-    if !permanent || left.len() < 2 {
+    if !refused || left.len() < 2 {
         return Err(Failure::Later(error));
     }
-    // One bad mailbox must not keep it from the others.
+    // One bad mailbox must not keep it from the others, nor one that is full or
+    // can't be looked up for now.
     let mut last = None;
     left.retain(|mailbox| {
         let result = transfer(mail, helo(), std::slice::from_ref(mailbox), &text);
@@ -48,7 +49,7 @@ pub(super) fn send(
     last.map_or(Ok(()), |error| Err(Failure::Later(error)))
 }
 
-/// One session. On failure says why, and whether the server said so for good.
+/// One session. On failure says why, and whether it was a refusal of the server.
 fn transfer(mail: &Mail, helo: String, to: &[String], text: &[u8]) -> Result<(), (String, bool)> {
     let unfit = |error: &dyn Error| (error.to_string(), false);
     let addresses: Result<Vec<Address>, _> = to.iter().map(|to| to.parse()).collect();
@@ -62,7 +63,7 @@ fn transfer(mail: &Mail, helo: String, to: &[String], text: &[u8]) -> Result<(),
         .build();
     server.send_raw(&envelope, text).map(drop).map_err(|error| {
         let place = format!("{}:{}", mail.host, mail.port);
-        (format!("{place}: {}", chain(&error)), error.is_permanent())
+        (format!("{place}: {}", chain(&error)), error.is_permanent() || error.is_transient())
     })
 }
 

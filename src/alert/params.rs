@@ -95,6 +95,24 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whether `text` can be the address of a webhook.
+///
+/// # Errors
+/// What is wrong with it, without the address: it may hold a secret.
+pub fn url(text: &str) -> Result<String, String> {
+    let fits = |url: &ureq::http::Uri| {
+        let scheme = matches!(url.scheme_str(), Some("https" | "http"));
+        scheme && url.host().is_some_and(|host| !host.is_empty())
+    };
+    match text.parse() {
+        Ok(url) if fits(&url) => Ok(text.to_owned()),
+        _ => {
+            Err("is no URL; expected one that begins with https:// or http:// and names a host"
+                .into())
+        }
+    }
+}
+
 /// By mail.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mail {

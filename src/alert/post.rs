@@ -2,7 +2,7 @@
 
 use super::{
     Message,
-    channel::{Health, Target, Worker},
+    channel::{Health, LAST_WAIT, Target, Worker},
     params::{Channel, Params},
     trouble::Trouble,
 };
@@ -11,6 +11,7 @@ use serde::Serialize;
 use std::{
     io,
     sync::{Arc, mpsc::Sender},
+    time::Duration,
 };
 
 /// How the troubles of channels are called.
@@ -95,11 +96,10 @@ impl Post {
         }
     }
 
-    /// No channel tells this alert any more.
-    pub(super) fn drop(&self, id: &str) {
-        for (_, worker) in &self.workers {
-            worker.drop(id);
-        }
+    /// No channel tells this alert any more; gives those that were still to.
+    pub(super) fn drop(&self, id: &str) -> Vec<Channel> {
+        let waited = self.workers.iter().filter(|(_, worker)| worker.drop(id));
+        waited.map(|(channel, _)| *channel).collect()
     }
 
     /// Each channel that leads somewhere.
@@ -144,8 +144,13 @@ impl Post {
         for (_, worker) in &self.workers {
             worker.close();
         }
+        // They end at the same time: whoever was waited for in vain used up the
+        // time of all.
+        let mut most = LAST_WAIT;
         for (_, worker) in &self.workers {
-            worker.wait();
+            if !worker.wait(most) {
+                most = Duration::ZERO;
+            }
         }
     }
 

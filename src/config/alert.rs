@@ -105,7 +105,7 @@ fn webhook(table: &mut Table<'_, '_>) -> Option<Webhook> {
         }
         return None;
     };
-    let url = text.parse(self::url)?;
+    let url = text.parse(alert::url)?;
     let webhook = Webhook { url: url.as_str().into(), secret: secret.flatten() };
     let shown = webhook.shown();
     let host = shown.split_once("://").map_or("", |(_, host)| host);
@@ -120,15 +120,6 @@ fn webhook(table: &mut Table<'_, '_>) -> Option<Webhook> {
         );
     }
     Some(webhook)
-}
-
-fn url(text: &str) -> Result<String, String> {
-    // Not what it is: it may hold a secret.
-    let error = "is no URL; expected one that begins with https:// or http:// and names a host";
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if host.is_empty() || !printable { Err(error.into()) } else { Ok(text.to_owned()) }
 }
 
 /// What is in the file of a secret.
@@ -180,8 +171,14 @@ fn command(table: &mut Table<'_, '_>) -> Option<Command> {
         return None;
     };
     let program = program.parse(path)?;
-    if !program.is_file() {
-        spot.warn(format!("there is no program {}", program.display()));
+    let shown = program.display();
+    match std::fs::metadata(&program) {
+        Ok(found) if found.is_file() => {
+            if found.permissions().mode() & 0o111 == 0 {
+                spot.warn(format!("{shown} can't be executed; chmod +x {shown}"));
+            }
+        }
+        _ => spot.warn(format!("there is no program {shown}")),
     }
     Some(Command { argv: texts.into_iter().map(|text| text.text).collect() })
 }

@@ -61,7 +61,8 @@ fn explain(text: &str, table: &DeTable<'_>, error: &Error) -> (String, bool) {
         if found.trim().is_empty() {
             "the value is missing; write KEY = VALUE, or remove the key".into()
         } else {
-            format!("{found:?} is no TOML value; a string must be in quotes: {:?}", found.trim())
+            let found = without_secrets(&found);
+            format!("{found:?} is no TOML value; a string must be in quotes: {found:?}")
         }
     } else if is("duplicate key") {
         format!("{found} is there already; a key or [section] may be there only once")
@@ -79,6 +80,16 @@ fn explain(text: &str, table: &DeTable<'_>, error: &Error) -> (String, bool) {
         return (explain_runaway(text, table, error), false);
     };
     (told, true)
+}
+
+/// An address of a webhook may hold a secret behind its host, and what is wrong
+/// with a file goes to the log.
+fn without_secrets(found: &str) -> String {
+    let found = found.trim();
+    match found.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://…"),
+        None => found.to_owned(),
+    }
 }
 
 /// An error behind which nothing is believed, in words.

@@ -28,6 +28,11 @@ impl Operator {
     ) -> Result<Value, Failure> {
         let reason = checked_reason(reason)?;
         let entity = self.find(entity, now)?;
+        if entity.as_connector().is_none() {
+            return Err(Failure::no(format!(
+                "{entity} is no connector: only what a connector sends can be declared usual; `connguard trust` exempts one sender or connector for a time"
+            )));
+        }
         let held = self.held(&entity);
         let seq = self.engine.normal(&entity, reason, by, now).map_err(|error| match error {
             NormalError::NotCounted(entity) => Failure::no(self.why_not_counted(&entity)),

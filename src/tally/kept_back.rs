@@ -61,12 +61,8 @@ impl Tally {
 
     /// What the throttle allows a suspicious connector.
     pub fn rate(&self, context: &Context<'_>) -> Rate {
-        Rate::of(context.profile, self.busiest_recipients(context), context.model)
-    }
-
-    /// Recipients in its busiest hour so far.
-    pub(super) fn busiest_recipients(&self, context: &Context<'_>) -> f32 {
-        self.signals.volume.usual(Unit::Recipients, context)
+        let busiest = self.signals.volume.usual(Unit::Recipients, context);
+        Rate::of(context.profile, busiest, context.model)
     }
 
     /// Recipients that a suspicious connector may have at once now; see

@@ -7,7 +7,6 @@ use crate::{
     judge,
     senders::{FADED, Pardon, Senders, Standing, Trial, Who},
     signal::Context,
-    throttle::Rate,
 };
 use std::{
     sync::{
@@ -104,24 +103,19 @@ impl Tally {
         if !self.has_slow_senders() {
             return Slowed::default();
         }
-        let rate = self.sender_rate(context);
+        let rate = self.rate(context);
         let look = |senders: &mut Senders| Slowed {
-            waits: hash.is_some_and(|hash| senders.must_wait(hash, rate, context.now)),
+            waits: hash.is_some_and(|hash| senders.must_wait(hash, rate, context)),
             explained: senders.are_explained(context),
         };
         self.with_senders(look).unwrap_or_default()
     }
 
-    /// What the throttle allows each suspicious sender.
-    pub fn sender_rate(&self, context: &Context<'_>) -> Rate {
-        crate::senders::rate(context.profile, self.busiest_recipients(context), context.model)
-    }
-
     /// A message of the sender with this hash passed.
     pub fn pass_sender(&self, hash: u64, recipients: u32, context: &Context<'_>) {
         if self.has_evidence.load(SeqCst) {
-            let rate = self.sender_rate(context);
-            self.with_senders(|senders| senders.pass(hash, recipients, rate, context.now));
+            let rate = self.rate(context);
+            self.with_senders(|senders| senders.pass(hash, recipients, rate, context));
         }
     }
 

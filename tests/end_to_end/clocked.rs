@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::harness::clocked::Clocked;
 use super::harness::site::{OURS, REMOTE, Site, odd};
 use super::harness::smtp::{Stage, case_in};
+use super::harness::{SOON, wait_for};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -121,6 +122,18 @@ fn a_restriction_with_an_end_is_over_by_itself() {
     assert_eq!(lifted["at"], item["until"]);
     // What it did then is not held against it now.
     site.take_over(CLIENT).outcome.assert_tempfail();
+    // It is back within a day: that is the same incident.
+    assert_eq!(site.daemon.listed(ENTITY).expect("an entry")["case"], item["case"]);
+    // After a quiet day, it is another one.
+    site.daemon.advance(3 * HOUR);
+    assert_eq!(site.daemon.listed(ENTITY), None);
+    let ended = || site.daemon.show(ENTITY)["history"].to_string().matches("\"lifted\"").count();
+    wait_for("its second end", SOON, String::new, || Some(()).filter(|()| ended() == 2));
+    site.daemon.advance(DAY + HOUR);
+    let closed = || site.daemon.show(ENTITY)["case"]["closed"].is_string();
+    let shown = || format!("{:#}", site.daemon.show(ENTITY)["case"]);
+    wait_for("the end of the case", SOON, shown, || closed().then_some(()));
+    site.take_over(CLIENT).outcome.assert_tempfail();
     assert_ne!(site.daemon.listed(ENTITY).expect("an entry")["case"], item["case"]);
 }
 
@@ -161,7 +174,9 @@ fn a_mark_is_gone_after_a_day() {
         session.send(&odd(n), REMOTE).assert_accepted();
     }
     let second = site.daemon.listed(ENTITY).expect("a second mark");
-    assert_ne!(second["case"], mark["case"]);
+    assert_ne!(second["since"], mark["since"]);
+    // In the file of the same incident: there was no quiet day between them.
+    assert_eq!(second["case"], mark["case"]);
 }
 
 #[test]

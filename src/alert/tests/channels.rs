@@ -73,17 +73,19 @@ fn a_mail_is_one_of_its_case_and_greets_with_a_pass() {
 
 #[test]
 fn a_mailbox_that_is_refused_does_not_keep_the_alert_from_the_others() {
-    let server = Server::smtp();
-    let mut site = Site::new(mail(&server, &["bad@example.org", "noc@example.net"]));
-    site.block("client:127.0.0.8", None);
-    site.until("the mail fails", |herald| !herald.status().channels[0].healthy);
-    assert_eq!(server.got().len(), 1);
-    let error = site.herald.status().channels[0].error.clone().unwrap();
-    assert!(error.contains("550") || error.contains("no such user"), "{error}");
-    // The next try is for the other one alone.
-    site.pass(6 * Duration::from_secs(1));
-    site.pass(30 * Duration::from_secs(1));
-    assert_eq!(server.got().len(), 1, "nobody gets it twice");
+    for (refused, why) in [("bad@example.org", "no such user"), ("full@example.org", "452")] {
+        let server = Server::smtp();
+        let mut site = Site::new(mail(&server, &[refused, "noc@example.net"]));
+        site.block("client:127.0.0.8", None);
+        site.until("the mail fails", |herald| !herald.status().channels[0].healthy);
+        assert_eq!(server.got().len(), 1, "{refused}");
+        let error = site.herald.status().channels[0].error.clone().unwrap();
+        assert!(error.contains(why) || error.contains("550"), "{error}");
+        // The next try is for the other one alone.
+        site.pass(6 * Duration::from_secs(1));
+        site.pass(30 * Duration::from_secs(1));
+        assert_eq!(server.got().len(), 1, "nobody gets it twice");
+    }
 }
 
 #[test]

@@ -100,7 +100,8 @@ fn http(stream: TcpStream, answer: Answer) -> Option<Got> {
     (status == 200).then(|| Got { head, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-/// Refuses the recipient `bad@example.org` for good, and everybody if so told.
+/// Refuses the recipient `bad@example.org` for good, `full@example.org` for now,
+/// and everybody if so told.
 fn smtp(stream: TcpStream, answer: Answer) -> Option<Got> {
     let Answer::Status(status) = answer else { return None };
     let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -116,6 +117,7 @@ fn smtp(stream: TcpStream, answer: Answer) -> Option<Got> {
         let reply = match &*verb {
             "EHLO" => "250-mx.example.org\r\n250 8BITMIME".to_owned(),
             "RCPT" if command.contains("bad@") => "550 5.1.1 no such user".to_owned(),
+            "RCPT" if command.contains("full@") => "452 4.2.2 mailbox full".to_owned(),
             "RCPT" => format!("{status} rcpt"),
             "DATA" => {
                 write!(stream, "354 go on\r\n").ok()?;

@@ -190,7 +190,7 @@ pub(super) fn over(page: &mut Page, facts: &Facts<'_>) {
     if let Some(case) = facts.case_id() {
         page.command(&format!("connguard show {case}"), "the whole case");
     }
-    if let Some(entity) = facts.typed() {
+    if let Some(entity) = facts.typed_itself() {
         page.command(&format!("connguard block {entity} --reason 'why'"), "restrict it again");
     }
 }

@@ -75,8 +75,7 @@ fn look(list: &mut List<'_>, facts: &Facts<'_>) {
     if let Some(case) = facts.case_id() {
         list.command(&format!("connguard show {case}"), "the whole case");
     }
-    if let Some(entity) = facts.entity().and(facts.typed()).filter(|typed| !typed.starts_with("C-"))
-    {
+    if let Some(entity) = facts.typed_itself() {
         list.command(&format!("connguard explain {entity}"), "how it is judged now");
     }
 }
@@ -251,6 +250,12 @@ fn innocent(list: &mut List<'_>, facts: &Facts<'_>) {
 fn stanza(list: &mut List<'_>, facts: &Facts<'_>, says: &str) {
     if facts.key() == Some(&ConnectorKey::Local) {
         // It has no key by which a [[connector]] could name it.
+        if facts.held.as_ref().is_some_and(|held| !held.restriction.mark) {
+            list.command(
+                "connguard unblock local --reason 'a mailing'",
+                "who is restricted can't be trusted",
+            );
+        }
         list.command("connguard trust local --for 24h --reason 'a mailing'", "exempt it for a day");
         return;
     }
@@ -284,15 +289,15 @@ fn stanza(list: &mut List<'_>, facts: &Facts<'_>, says: &str) {
 }
 
 /// How to restrict it by hand: not before something is refused at all.
-fn stop(list: &mut List<'_>, facts: &Facts<'_>, entity: &str, when: &str, reason: &str) {
-    let block = format!("connguard block {entity} --reason '{reason}'");
+fn stop(list: &mut List<'_>, facts: &Facts<'_>, when: &str, reason: &str) {
     if facts.observe {
         list.step(&format!("{when} in observe mode connguard can't stop it. Close the account, take its network out of mynetworks of Postfix, or set mode = \"enforce\" in the configuration (for all, or in its [[connector]]) and then:"));
         list.command("connguard reload", "");
-        list.command(&block, "restrict it");
     } else {
         list.step(when);
-        list.command(&block, "restrict it");
+    }
+    if let Some(entity) = facts.typed_itself() {
+        list.command(&format!("connguard block {entity} --reason '{reason}'"), "restrict it");
     }
 }
 
@@ -300,16 +305,12 @@ fn stop(list: &mut List<'_>, facts: &Facts<'_>, entity: &str, when: &str, reason
 fn over(list: &mut List<'_>, facts: &Facts<'_>) {
     let Some(entity) = facts.typed() else { return };
     if facts.due.kind == AlertKind::Suspicious {
-        list.step("If what it sends is wanted, or once the cause is gone:");
-        list.command(
-            &format!("connguard normal {entity} --reason 'what it was'"),
-            "end the suspicion",
-        );
-        stop(list, facts, &entity, "If it is an attack, do not wait:", "what it was");
+        wanted(list, facts);
+        stop(list, facts, "If it is an attack, do not wait:", "what it was");
         return;
     }
     if facts.observe {
-        stop(list, facts, &entity, "If it is an attack:", "what it was");
+        stop(list, facts, "If it is an attack:", "what it was");
     }
     let restricted = facts.held.as_ref().is_some_and(|held| !held.restriction.mark);
     list.step(if restricted {
@@ -318,6 +319,25 @@ fn over(list: &mut List<'_>, facts: &Facts<'_>) {
         "Once the cause is gone, take the mark away:"
     });
     unblock(list, &entity);
+}
+
+/// How to end a suspicion.
+fn wanted(list: &mut List<'_>, facts: &Facts<'_>) {
+    let Some(entity) = facts.typed_itself() else { return };
+    match facts.entity() {
+        Some(Entity::Connector(_)) => {
+            list.step("If what it sends is wanted, or once the cause is gone:");
+            let command = format!("connguard normal {entity} --reason 'what it was'");
+            list.command(&command, "end the suspicion");
+        }
+        // What is usual is learned of connectors only.
+        Some(Entity::Sender { .. }) => {
+            list.step("If what it sends is wanted, exempt it for as long as it takes; otherwise the suspicion fades by itself once the cause is gone.");
+            let command = format!("connguard trust {entity} --for 24h --reason 'what it was'");
+            list.command(&command, "exempt it for a day");
+        }
+        _ => {}
+    }
 }
 
 fn unblock(list: &mut List<'_>, entity: &str) {
@@ -352,21 +372,22 @@ pub(super) fn about_a_change(page: &mut Page, facts: &Facts<'_>) {
             stop(
                 &mut list,
                 facts,
-                &entity,
                 "If nobody knows it: stop it, and take away what lets it relay (its account, its certificate, or its network in mynetworks of Postfix).",
                 "unknown client",
             );
-            list.command(&format!("connguard explain {entity}"), "how it is judged now");
+            if let Some(entity) = facts.typed_itself() {
+                list.command(&format!("connguard explain {entity}"), "how it is judged now");
+            }
             list.step("If you do not want to be told of new connectors: new_connector_alert = false in [judgement].");
         }
         AlertKind::ConnectorChanged => {
             list.step("Ask whoever runs it whether that is meant: a moved or renewed host looks like this, and so does a stolen key or password.");
             list.command(&format!("connguard show {entity}"), "all that is known of it");
             list.step("If nobody knows of it: stop it.");
-            list.command(
-                &format!("connguard block {entity} --reason 'changed, and nobody knows why'"),
-                "",
-            );
+            if let Some(entity) = facts.typed_itself() {
+                let why = "--reason 'changed, and nobody knows why'";
+                list.command(&format!("connguard block {entity} {why}"), "");
+            }
         }
         AlertKind::ConnectorSilent => {
             list.step("Ask whoever runs it: is the host up, does its queue move, do its password and certificate still work? Mail may be waiting there.");

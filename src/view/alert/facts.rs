@@ -113,6 +113,13 @@ impl<'a> Facts<'a> {
         self.case_id().map(|case| case.to_string())
     }
 
+    /// As [`typed`](Self::typed), for commands that take no case.
+    pub(super) fn typed_itself(&self) -> Option<String> {
+        let typed = self.typed()?;
+        let is_case = self.case_id().is_some_and(|case| case.to_string() == typed);
+        (!is_case).then_some(typed)
+    }
+
     pub(super) fn case_id(&self) -> Option<CaseId> {
         let of_restriction = || self.held.as_ref().map(|held| held.restriction.case);
         self.case.map(|case| case.case).or_else(of_restriction)

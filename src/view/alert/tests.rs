@@ -377,6 +377,30 @@ fn suspicions() {
 }
 
 #[test]
+fn a_sender_is_suspicious() {
+    let engine = site(Mode::Enforce);
+    let text = "sender:bob@example.org,via=connector:smarthost";
+    let mut case = case("connector:smarthost", &[("bob@example.org", 40, 37)]);
+    step(&mut case, What::Suspicious, text, Actor::Judgement, "");
+    let due = Due { about: About::Findings(volume()), ..due(AlertKind::Suspicious, text, &case) };
+    reads!("suspicious_sender", engine, due);
+}
+
+#[test]
+fn commands_that_take_no_case_get_none() {
+    let engine = site(Mode::Enforce);
+    let text = format!("sender:{}@example.org,via=connector:smarthost", "x".repeat(60));
+    for kind in [AlertKind::Suspicious, AlertKind::Restricted, AlertKind::Lifted] {
+        let case = case("connector:smarthost", &SPAM);
+        let alert = written(&engine, &due(kind, &text, &case));
+        for command in ["block", "normal", "trust", "explain"] {
+            assert!(!alert.text.contains(&format!("connguard {command} C-")), "{}", alert.text);
+        }
+        assert!(alert.text.contains("connguard show C-000017"));
+    }
+}
+
+#[test]
 fn a_reminder_answers_to_the_first_alert() {
     let engine = site(Mode::Enforce);
     let mut case = case("login:alice@example.org", &SPAM);
@@ -443,6 +467,31 @@ fn about_ourselves() {
     let watching = site(Mode::Observe);
     let test = written(&watching, &of_us(AlertKind::Test, About::Case));
     assert!(test.subject.contains("nothing is refused"));
+}
+
+#[test]
+fn of_a_few_at_once_the_gravest_is_told_in_full() {
+    let engine = site(Mode::Enforce);
+    let mut case = case("login:alice@example.org", &SPAM);
+    let opened = Told {
+        kind: AlertKind::Suspicious,
+        entity: case.root.clone(),
+        at: NOW,
+        id: "first@mx.example.org".into(),
+    };
+    case.told.push(opened);
+    restrict(&engine, &mut case, "login:alice@example.org", unregistered(), Action::Tempfail);
+    let bad = due(AlertKind::Restricted, "login:alice@example.org", &case);
+    let new = about(AlertKind::NewConnector, "client:192.0.2.9", About::Case);
+    let both = checked(digest(&engine, &[new, bad.clone()], "d-1@mx.example.org".into(), NOW));
+    assert!(both.subject.starts_with("[connguard] login:alice@example.org restricted"));
+    assert!(both.subject.ends_with("(and 1 more)"), "{}", both.subject);
+    assert_eq!(both.in_reply_to, None);
+    insta::assert_snapshot!("digest_of_two", page(&both));
+
+    let lifted = due(AlertKind::Lifted, "login:alice@example.org", &case);
+    let of_one = digest(&engine, &[bad, lifted], "d-2@mx.example.org".into(), NOW);
+    assert_eq!(of_one.in_reply_to.as_deref(), Some("first@mx.example.org"));
 }
 
 #[test]

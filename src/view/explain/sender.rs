@@ -33,18 +33,18 @@ impl Sender {
         context: &Context<'_>,
     ) -> Option<Self> {
         let (hash, known) = engine.sender_hash(address, tally, context.now);
-        let rate = tally.sender_rate(context);
+        let fast = tally.rate(context);
         let look = |senders: &mut Senders| {
             let findings = senders.all_findings(hash, context)?;
-            Some((findings, senders.is_slow(hash), senders.tokens(hash, rate, context.now)))
+            Some((findings, senders.is_slow(hash), senders.rate(hash, fast, context)?))
         };
         let found = tally.with_senders(look).flatten();
         if found.is_none() && !known {
             return None;
         }
-        let (findings, slow, tokens) = found.unwrap_or_else(|| {
+        let (findings, slow, (rate, tokens)) = found.unwrap_or_else(|| {
             let nothing = tally.signals().trials().afresh().findings(context);
-            (nothing.to_vec(), false, None)
+            (nothing.to_vec(), false, (fast, None))
         });
         let whole = if context.profile == Profile::Login {
             Some("a login is judged as a whole: it is the person")
