@@ -522,6 +522,7 @@ mod tests {
             senders.judge(1, &pardon, Life::default(), &now);
         }
         assert!(senders.get(1, &now).is_some(), "it is part of the evidence yet");
+        assert_eq!(senders.share_without(&[1]), 0.5);
         senders.settle(&now);
         assert!(senders.get(1, &now).is_none() && senders.get(2, &now).is_some());
         let later = Context { now: at(4 * 86_400), ..now };
