@@ -250,8 +250,6 @@ impl Herald {
         if left_out > 0 {
             tracing::warn!("alerts: {left_out} more were left out: see connguard list --all");
         }
-        // A digest names the first ones: what is new and bad must be among them.
-        items.sort_by_key(|item| rank(item.due.kind));
         items
     }
 
@@ -365,20 +363,6 @@ impl Herald {
         }
         let random = u64::from_be_bytes(bits);
         format!("{}.{random:016x}@{}", now.as_millis(), self.post.params().host)
-    }
-}
-
-/// What somebody should read first has the lowest.
-fn rank(kind: AlertKind) -> u8 {
-    match kind {
-        AlertKind::Restricted => 0,
-        AlertKind::Trouble => 1,
-        AlertKind::Suspicious => 2,
-        AlertKind::ConnectorChanged => 3,
-        AlertKind::Lifted | AlertKind::Expired => 4,
-        AlertKind::ConnectorSilent => 5,
-        AlertKind::StillRestricted => 6,
-        AlertKind::NewConnector | AlertKind::Digest | AlertKind::Test => 7,
     }
 }
 

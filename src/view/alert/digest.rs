@@ -68,13 +68,13 @@ pub fn digest(engine: &Engine, due: &[Due], id: String, now: Timestamp) -> Alert
 fn gravity(kind: AlertKind) -> u8 {
     match kind {
         AlertKind::Restricted => 0,
-        AlertKind::Suspicious => 1,
-        AlertKind::Trouble => 2,
-        AlertKind::StillRestricted => 3,
-        AlertKind::ConnectorChanged | AlertKind::ConnectorSilent => 4,
-        AlertKind::NewConnector => 5,
-        AlertKind::Lifted | AlertKind::Expired => 6,
-        AlertKind::Digest | AlertKind::Test => 7,
+        AlertKind::Trouble => 1,
+        AlertKind::Suspicious => 2,
+        AlertKind::ConnectorChanged => 3,
+        AlertKind::Lifted | AlertKind::Expired => 4,
+        AlertKind::ConnectorSilent => 5,
+        AlertKind::StillRestricted => 6,
+        AlertKind::NewConnector | AlertKind::Digest | AlertKind::Test => 7,
     }
 }
 
