@@ -19,6 +19,8 @@ pub(crate) struct Server {
     child: Child,
     address: Address,
     folder: TempDir,
+    /// On a disk, which the temporary folder of the system may not be.
+    state: TempDir,
 }
 
 impl Server {
@@ -33,12 +35,13 @@ impl Server {
         let socket = folder.path().join("milter.sock");
         let mail_log = mail_log.map_or("none".into(), |path| path.display().to_string());
         let config = folder.path().join("connguard.toml");
-        fs::write(&config, configuration(folder.path(), &socket, &mail_log))?;
+        let state = state()?;
+        fs::write(&config, configuration(folder.path(), state.path(), &socket, &mail_log))?;
         let log = fs::File::create(folder.path().join("log"))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-        Self { child, address: Address::Unix(socket), folder }.up()
+        Self { child, address: Address::Unix(socket), folder, state }.up()
     }
 
     /// Starts the milter that does nothing.
@@ -49,7 +52,7 @@ impl Server {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("milter.sock");
         let child = noop::start(&socket)?;
-        Self { child, address: Address::Unix(socket), folder }.up()
+        Self { child, address: Address::Unix(socket), folder, state: state()? }.up()
     }
 
     /// Where it listens.
@@ -91,8 +94,12 @@ impl Drop for Server {
     }
 }
 
-fn configuration(folder: &Path, socket: &Path, mail_log: &str) -> String {
-    let (folder, socket) = (folder.display(), socket.display());
+fn state() -> io::Result<TempDir> {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn configuration(folder: &Path, state: &Path, socket: &Path, mail_log: &str) -> String {
+    let (folder, state, socket) = (folder.display(), state.display(), socket.display());
     format!(
         r#"mode = "enforce"
 
@@ -102,7 +109,7 @@ inbound_domains = ["inbound.example"]
 relay_networks = ["10.0.0.0/8"]
 
 [state]
-directory = "{folder}/state"
+directory = "{state}"
 
 [control]
 socket = "{folder}/control.sock"
