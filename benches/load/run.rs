@@ -15,6 +15,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     path::PathBuf,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,6 +29,21 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) enum Address {
     Unix(PathBuf),
     Tcp(SocketAddr),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// `unix:/path` or `inet:address:port`, as [`Address`] is shown.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("unix", path)) => Ok(Self::Unix(path.into())),
+            Some(("inet", rest)) => {
+                rest.parse().map(Self::Tcp).map_err(|it| format!("{text}: {it}"))
+            }
+            _ => Err(format!("{text} is neither unix:/path nor inet:address:port")),
+        }
+    }
 }
 
 /// What is sent.
