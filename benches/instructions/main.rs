@@ -10,8 +10,9 @@
 //! once with many, everything seeded, and counts. The difference, divided by the
 //! messages between, is what one costs: start, preparation and warming up are in
 //! both counts. Threads count too. What is left of chance is the keys of std's
-//! hash maps and who waits for whom; ten runs are the same to within 0.2 % where
-//! threads or sockets are in it and far closer elsewhere, the bar is 5 %.
+//! hash maps (when one grows, and where things collide) and who waits for whom:
+//! `--repeat` shows how much, some tenths of a percent where a scenario has many
+//! connectors, queue ids or a journal, next to nothing elsewhere. The bar is 5 %.
 //!
 //! Instructions are not time: a cache miss or a lock that is fought over costs
 //! none. For those there are `cargo bench --bench engine` and `--bench load`.

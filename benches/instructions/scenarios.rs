@@ -33,9 +33,9 @@ type Step = Box<dyn FnMut()>;
 
 /// All of them. The longest first: two are counted at a time.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "one of 10,000 connectors", messages: 4000, prepare: one_of_many },
+    Scenario { name: "one of 10,000 connectors", messages: 12_000, prepare: one_of_many },
     Scenario { name: "milter message, one recipient", messages: 1000, prepare: milter },
-    Scenario { name: "two changes in the journal", messages: 1000, prepare: journal },
+    Scenario { name: "two changes in the journal", messages: 2000, prepare: journal },
     Scenario { name: "relay client, known recipient", messages: 2000, prepare: known_recipient },
     Scenario { name: "relay client, ten recipients", messages: 1000, prepare: ten_recipients },
     Scenario { name: "relay client, new recipient", messages: 2000, prepare: new_recipient },
@@ -44,7 +44,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "suspicious, passes", messages: 2000, prepare: suspicious },
     Scenario { name: "suspicious, slowed down", messages: 2000, prepare: slowed_down },
     Scenario { name: "restricted, refused", messages: 2000, prepare: refused },
-    Scenario { name: "with feedback, and its result", messages: 2000, prepare: with_result },
+    Scenario { name: "with feedback, and its result", messages: 4000, prepare: with_result },
     Scenario { name: "From header, ordinary", messages: 2000, prepare: from },
     Scenario { name: "From headers, six awkward ones", messages: 1000, prepare: awkward_from },
     Scenario { name: "mail log, ten lines", messages: 1000, prepare: log_lines },
