@@ -156,7 +156,8 @@ impl Operator {
         let records = self.audit_trail(Some(entity.clone())).await?;
         let case = match (case, self.engine.cases().newest_of(&entity.root())) {
             (Some(asked), _) => Some(asked),
-            (None, Some(newest)) => Some(CaseFile::clone(&newest)),
+            // Shortly after a start its file may not be read yet.
+            (None, Some(newest)) => self.case(newest.case).await?,
             (None, None) => match view::last_case(&records) {
                 Some(last) => self.case(last).await?,
                 None => None,

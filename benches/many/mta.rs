@@ -64,8 +64,7 @@ impl Mta {
         self.macros(b'M', &[("{mail_addr}", sender)])?;
         self.step(b'M', format!("<{sender}>\0").as_bytes())?;
         let host = recipient.split_once('@').map_or("", |(_, host)| host);
-        let macros =
-            [("{rcpt_mailer}", "smtp"), ("{rcpt_host}", host), ("{rcpt_addr}", recipient)];
+        let macros = [("{rcpt_mailer}", "smtp"), ("{rcpt_host}", host), ("{rcpt_addr}", recipient)];
         self.macros(b'R', &macros)?;
         let reply = self.step(b'R', format!("<{recipient}>\0").as_bytes())?;
         if reply != Reply::Pass {

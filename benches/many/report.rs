@@ -1,6 +1,12 @@
 //! The section of `benches/RESULTS.md`.
 
-use crate::{args::Args, lists::Form, load::{Beside, Stretch}, starts::Start, state::Made};
+use crate::{
+    args::Args,
+    lists::Form,
+    load::{Beside, Stretch},
+    starts::Start,
+    state::Made,
+};
 use std::{fmt::Write, fs, io, path::Path, time::Duration};
 
 const BEGIN: &str = "<!-- many -->";
@@ -61,10 +67,13 @@ pub(crate) fn section(
         beside.alone.len(),
         args.seconds
     );
-    for (name, stretches) in
-        [("nothing", &beside.alone), ("a busy core", &beside.busy), ("`list` in a loop", &beside.lists)]
-    {
-        let of = |of: &dyn Fn(&Stretch) -> Duration| show(median(stretches.iter().map(of).collect()));
+    for (name, stretches) in [
+        ("nothing", &beside.alone),
+        ("a busy core", &beside.busy),
+        ("`list` in a loop", &beside.lists),
+    ] {
+        let of =
+            |of: &dyn Fn(&Stretch) -> Duration| show(median(stretches.iter().map(of).collect()));
         let _ = writeln!(
             text,
             "| {name} | {} | {} | {} | {} |",

@@ -192,7 +192,13 @@ fn trail(engine: &Engine, journal: &journal::Handle, args: &Args, now: Timestamp
         for _ in 0..1000 {
             let n = (changes as u32).wrapping_mul(7919) % args.restrictions.max(1);
             let by = Actor::Operator("anna".into());
-            table.lift(&entity(n), now, by, "cleaned, password changed", Duration::from_secs(86_400));
+            table.lift(
+                &entity(n),
+                now,
+                by,
+                "cleaned, password changed",
+                Duration::from_secs(86_400),
+            );
             let (_, seq) = table.restrict(&entity(n), now, |case| restriction(n, case, now));
             last = seq.unwrap_or(last);
             changes += 1;

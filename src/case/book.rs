@@ -9,9 +9,15 @@
 //! (the oldest end first), and [`MOST_CLOSED`] that are over (the oldest are then on
 //! disk only). What is restricted is bounded by the connectors. A case takes 10 to
 //! 50 KB, and 100 KB where all texts are as long as they may be.
+//!
+//! Cases of which something is restricted are there at once after a start, and their
+//! files are read while it runs: until [`Book::is_read`], such a case tells only what
+//! happened since the start.
 
 mod hear;
 mod state;
+mod unread;
+
 #[cfg(test)]
 mod tests;
 
@@ -254,7 +260,7 @@ impl Book {
 
     /// Says that a case is still to be written.
     pub fn give_back(&self, case: CaseId) {
-        self.lock().dirty.insert(case);
+        self.lock().mark(case);
     }
 
     /// Says that no more changes will come.
