@@ -20,8 +20,6 @@ pub(super) struct Kept {
     pub(super) earlier: Option<Box<Material>>,
     /// When the present evidence began, as far as there is some.
     pub(super) collected: Option<Timestamp>,
-    /// It was counted up since it was given to the disk; that can wait.
-    pub(super) counted: bool,
     /// Its file is not read yet.
     pub(super) unread: Option<Box<Unread>>,
 }
@@ -29,7 +27,7 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn new(file: CaseFile) -> Self {
         let file = Arc::new(file);
-        Self { file, earlier: None, collected: None, counted: false, unread: None }
+        Self { file, earlier: None, collected: None, unread: None }
     }
 }
 
@@ -44,6 +42,8 @@ pub(super) struct State {
     pub(super) over: BTreeSet<CaseId>,
     /// The newest number among all that there ever were here.
     pub(super) newest: Option<CaseId>,
+    /// Counted up since they were given to the disk; that can wait.
+    pub(super) counted: BTreeSet<CaseId>,
     /// To be written.
     pub(super) dirty: BTreeSet<CaseId>,
     /// Cases whose files are still to be read, and whether something of them changed
@@ -80,7 +80,7 @@ impl State {
     pub(super) fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
         let Some(kept) = self.files.get_mut(&case) else { return false };
         change(Arc::make_mut(&mut kept.file));
-        kept.counted = false;
+        self.counted.remove(&case);
         self.mark(case);
         true
     }
@@ -147,16 +147,14 @@ impl State {
             let Some(oldest) = self.over.pop_first() else { return };
             self.files.remove(&oldest);
             self.dirty.remove(&oldest);
+            self.counted.remove(&oldest);
             self.unread.remove(&oldest);
         }
     }
 
     /// Counts are given to the disk now.
     pub(super) fn give_counts(&mut self) {
-        let counted = |kept: &mut Kept| std::mem::take(&mut kept.counted);
-        let new: Vec<CaseId> = (self.files.iter_mut())
-            .filter_map(|(case, kept)| counted(kept).then_some(*case))
-            .collect();
+        let new = std::mem::take(&mut self.counted);
         new.into_iter().for_each(|case| self.mark(case));
     }
 

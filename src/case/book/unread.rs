@@ -97,7 +97,7 @@ impl State {
         }
         self.unindex(case);
         let Some(stub) = self.files.remove(&case) else { return };
-        let Kept { file: since, earlier, collected, counted, unread } = stub;
+        let Kept { file: since, earlier, collected, unread } = stub;
         let Some(unread) = unread else { return };
         let read = file.is_some();
         let first = || CaseFile::new(case, unread.root.clone(), since.opened);
@@ -111,8 +111,8 @@ impl State {
         });
         now.go_on(&since, &unread.root);
         let is_changed = !read || now != before;
-        self.files
-            .insert(case, Kept { file: Arc::new(now), earlier, collected, counted, unread: None });
+        let kept = Kept { file: Arc::new(now), earlier, collected, unread: None };
+        self.files.insert(case, kept);
         self.index(case);
         if is_changed {
             self.dirty.insert(case);
