@@ -38,6 +38,9 @@ use std::{
 
 /// Records that may wait for the journal before it has to write a snapshot.
 const QUEUE: usize = 8192;
+/// Whoever walks over all entries holds one shard at a time: with few of them and
+/// 100,000 restrictions a snapshot kept whoever restricts waiting for 50 ms.
+const SHARDS: usize = 1024;
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
@@ -106,7 +109,7 @@ pub struct Table {
 impl Default for Table {
     fn default() -> Self {
         Self {
-            entries: DashMap::new(),
+            entries: DashMap::with_shard_amount(SHARDS),
             len: AtomicUsize::new(0),
             senders: AtomicUsize::new(0),
             seq: AtomicU64::new(0),
