@@ -5,13 +5,13 @@ use crate::{
     flood::blocked,
     mail::{self, client, day, fill, resident, send, settings},
     results::{commas, time},
-    stall::{Row, Times, Watch, least},
+    stall::{Times, Watch, least},
 };
 use connguard::{
-    connector::{ConnectorKey, Entity, client_network},
+    connector::{ConnectorKey, Entity},
     engine::Engine,
     history::{Saved, Store},
-    record::Actor,
+    record::{Actor, Restriction},
     timestamp::Timestamp,
     verdict::Verdict,
     view,
@@ -33,6 +33,8 @@ struct Bed {
     engine: Arc<Engine>,
     known: u32,
     now: Timestamp,
+    /// A restriction.
+    like: Restriction,
     /// How many new clients have come.
     new: AtomicU64,
     /// Walks that were made.
@@ -54,7 +56,7 @@ const WALKS: [Walk; 11] = [
     ("`count_attempts`, 100,000 restrictions", attempts),
     ("snapshot for the journal, 100,000 restrictions", snapshot),
     ("`sweep` of the table, 100,000 restrictions", table),
-    ("a restriction made and lifted", restrict),
+    ("1,000 restrictions a second made and lifted", restrict),
 ];
 
 pub(crate) fn all(scale: u32) -> String {
@@ -65,7 +67,9 @@ pub(crate) fn all(scale: u32) -> String {
         let entity = Entity::from(key(RESTRICTED + number));
         engine.block(blocked(entity), Actor::Daemon, now).unwrap();
     }
+    let held = engine.table().in_force(&key(RESTRICTED).into(), now).unwrap();
     let bed = Bed {
+        like: Restriction::clone(&held.restriction),
         engine: Arc::new(engine),
         known,
         now,
@@ -76,8 +80,8 @@ pub(crate) fn all(scale: u32) -> String {
     let span = Duration::from_secs(if scale > 1 { 1 } else { 3 });
     let before = resident();
     let mut text = format!(
-        "{} connectors, {} restrictions, {} MB. Every 20th message is of a new client. Peak: by how much memory was above that.\n\n\
-        | walk | of its calls the fastest | messages | p99 wall | longest wall | longest ours | longest processor | peak |\n|---|---|---|---|---|---|---|---|\n",
+        "{} connectors, {} restrictions, {} MB. Every 20th message is of a new client, and with every 64th somebody is restricted and forgiven, as by the message that tips the scale. Peak: by how much memory was above that.\n\n\
+        | walk | of its calls the fastest | messages | p99 wall | longest wall | longest ours | longest processor | longest restriction, ours | peak |\n|---|---|---|---|---|---|---|---|---|\n",
         commas(bed.engine.roster().len() as u64),
         commas(bed.engine.table().len() as u64),
         commas(before / 1_000_000),
@@ -89,12 +93,12 @@ pub(crate) fn all(scale: u32) -> String {
 }
 
 fn measure(bed: &Bed, name: &str, walk: fn(&Bed), span: Duration) -> String {
-    let mut rounds: Vec<[Row; 3]> = Vec::new();
+    let (mut rounds, mut restricting) = (Vec::new(), Vec::new());
     let (mut messages, mut peak, mut fastest) = (0, 0, Duration::MAX);
     let before = resident();
     for _ in 0..ROUNDS {
         let stop = AtomicBool::new(false);
-        let (times, highest) = std::thread::scope(|scope| {
+        let (times, restrictions, highest) = std::thread::scope(|scope| {
             let walker = scope.spawn(|| {
                 let mut fastest = Duration::MAX;
                 while !stop.load(Relaxed) {
@@ -113,25 +117,28 @@ fn measure(bed: &Bed, name: &str, walk: fn(&Bed), span: Duration) -> String {
         messages += times.len();
         peak = peak.max(highest.saturating_sub(before));
         rounds.push(times.rows());
+        restricting.push(restrictions.rows());
     }
     let [wall, ours, cpu] = least(&rounds);
+    let [_, restricting, _] = least(&restricting);
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {} | {} MB |\n",
+        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} MB |\n",
         time(u64::try_from(fastest.as_nanos()).unwrap_or(u64::MAX)),
         commas(messages as u64),
         time(wall[1]),
         time(wall[3]),
         time(ours[3]),
         time(cpu[3]),
+        time(restricting[3]),
         commas(peak / 1_000_000),
     )
 }
 
 /// Sends ordinary mail for so long, and until a walk was over; gives the highest use
 /// of memory too.
-fn mail_for(bed: &Bed, span: Duration) -> (Times, u64) {
+fn mail_for(bed: &Bed, span: Duration) -> (Times, Times, u64) {
     let mut watch = Watch::start();
-    let (mut times, mut highest) = (Times::default(), 0);
+    let (mut times, mut restrictions, mut highest) = (Times::default(), Times::default(), 0);
     let (start, walks) = (Instant::now(), bed.walks.load(Relaxed));
     let mut state = 1_u32;
     while start.elapsed() < span || bed.walks.load(Relaxed) == walks {
@@ -144,15 +151,19 @@ fn mail_for(bed: &Bed, span: Duration) -> (Times, u64) {
         let identities = client(number);
         let queue_id = format!("4X{state:08x}");
         let (verdict, took) =
-            watch.time(|| send(&bed.engine, &identities, Some(&queue_id), bed.now));
+            watch.time(|| send(&bed.engine, &identities, queued(&queue_id), bed.now));
         assert_eq!(verdict, Verdict::Pass);
         times.note(took);
+        if times.len().is_multiple_of(64) {
+            let key = key(NEW - 1 - state % 100_000);
+            restrictions.note(watch.time(|| tip(bed, key)).1);
+        }
         if times.len().is_multiple_of(4096) {
             highest = highest.max(resident());
             bed.engine.notices().take();
         }
     }
-    (times, highest)
+    (times, restrictions, highest)
 }
 
 fn key(number: u32) -> ConnectorKey {
@@ -218,9 +229,19 @@ fn table(bed: &Bed) {
     bed.engine.table().sweep(bed.now);
 }
 
+/// What the message does that tips the scale, with the lifting after it.
+fn tip(bed: &Bed, key: ConnectorKey) {
+    let (table, entity) = (bed.engine.table(), Entity::from(key));
+    let make = |case| Restriction { case, entity: entity.clone(), ..bed.like.clone() };
+    table.restrict(&entity, bed.now, make);
+    table.lift(&entity, bed.now, Actor::Daemon, "measured", Duration::ZERO);
+}
+
 fn restrict(bed: &Bed) {
-    let entity =
-        Entity::from(ConnectorKey::Client(client_network(std::net::Ipv4Addr::LOCALHOST.into())));
-    bed.engine.block(blocked(entity.clone()), Actor::Daemon, bed.now).unwrap();
-    bed.engine.unblock(&entity, "measured", None, Actor::Daemon, bed.now).unwrap();
+    std::thread::sleep(Duration::from_millis(1));
+    tip(bed, key(RESTRICTED - 1 - bed.walks.load(Relaxed) as u32 % 1000));
+}
+
+fn queued(id: &str) -> Option<&str> {
+    std::env::var_os("UNQUEUED").is_none().then_some(id)
 }
