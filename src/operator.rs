@@ -141,7 +141,12 @@ impl Operator {
     }
 
     async fn top(&self, answers: &mut Answers, now: Timestamp) -> Result<Value, Failure> {
-        for view in view::top(&self.engine, now) {
+        // It looks at each connector: no session must wait for this thread.
+        let engine = Arc::clone(&self.engine);
+        let top = tokio::task::spawn_blocking(move || view::top(&engine, now))
+            .await
+            .map_err(|error| Failure::refused(error.to_string()))?;
+        for view in top {
             answers.item(&view).await?;
         }
         Ok(Value::Null)
