@@ -11,8 +11,8 @@
 //! messages between, is what one costs: start, preparation and warming up are in
 //! both counts. Threads count too. What is left of chance is the keys of std's
 //! hash maps (when one grows, and where things collide) and who waits for whom:
-//! `--repeat` shows how much, some tenths of a percent where a scenario has many
-//! connectors, queue ids or a journal, next to nothing elsewhere. The bar is 5 %.
+//! `--repeat` shows how much. Seen: about 1 % where a scenario has many connectors,
+//! queue ids or a journal, under 0.1 % elsewhere. The bar is 5 %.
 //!
 //! Instructions are not time: a cache miss or a lock that is fought over costs
 //! none. For those there are `cargo bench --bench engine` and `--bench load`.
