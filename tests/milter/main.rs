@@ -14,4 +14,7 @@ mod flow;
 mod harness;
 mod identity;
 mod lifecycle;
+#[path = "../../benches/load/mod.rs"]
+mod load;
 mod miltertest;
+mod round_trips;
