@@ -27,6 +27,7 @@ use tokio::{net::UnixListener, runtime::Builder, sync::oneshot};
 /// A running milter.
 pub(crate) struct Server {
     folder: TempDir,
+    engine: Option<Arc<Engine>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,7 +51,7 @@ impl Server {
             });
         });
         listening.recv().unwrap();
-        Self { folder, stop: Some(stop), thread: Some(thread) }
+        Self { folder, engine: None, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -73,11 +74,21 @@ impl Server {
         let now = Timestamp::from_millis(clock.load(Relaxed));
         let clock = Arc::clone(clock);
         let clock = move || Timestamp::from_millis(clock.load(Relaxed));
-        Self::start(move |socket, stopped| {
-            let engine = Arc::new(Engine::new(settings(), 10_000, now));
-            let milter = Milter::bind(params(&socket), engine, clock).unwrap();
+        let engine = Arc::new(Engine::new(settings(), 10_000, now));
+        let its = Arc::clone(&engine);
+        let mut server = Self::start(move |socket, stopped| {
+            let milter = Milter::bind(params(&socket), its, clock).unwrap();
             async move { milter.run(stopped, Duration::from_secs(5)).await.unwrap() }
-        })
+        });
+        server.engine = Some(engine);
+        server
+    }
+
+    /// What the daemon does once a second.
+    pub(crate) fn housekeeping(&self, now: Timestamp) {
+        if let Some(engine) = &self.engine {
+            engine.sweep(now);
+        }
     }
 }
 
