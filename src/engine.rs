@@ -211,7 +211,10 @@ impl Engine {
         if !settled.is_some_and(|settled| Arc::ptr_eq(&settled.settings, &current)) {
             let resolution = current.directory.resolve(&session.identities);
             let settings = Arc::clone(&current);
-            session.settled = Some(Arc::new(Settled { settings, resolution }));
+            let terms = &resolution.terms;
+            let organization = (!terms.registered.is_empty())
+                .then(|| self.organizations.counts(&terms.organization));
+            session.settled = Some(Arc::new(Settled { settings, resolution, organization }));
         }
     }
 

@@ -189,6 +189,25 @@ impl State {
     }
 }
 
+/// Where a pair was found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Found {
+    /// It was never put in, or too long ago.
+    #[default]
+    Nowhere,
+    /// In the old generation only.
+    Before,
+    /// In the present one, which has this number.
+    In(u32),
+}
+
+impl Found {
+    /// Whether it was put in, in the last one or two spans.
+    pub fn is_known(self) -> bool {
+        self != Self::Nowhere
+    }
+}
+
 /// Pairs of connector and recipient, with the time as their only order; see
 /// the head of the module.
 #[derive(Debug)]
@@ -207,25 +226,44 @@ impl Memory {
 
     /// Whether `pair` was put in, in the last one or two spans before `now`.
     pub fn contains(&self, pair: u64, now: Timestamp) -> bool {
+        self.find(pair, now).is_known()
+    }
+
+    /// The same, and where it was found.
+    pub fn find(&self, pair: u64, now: Timestamp) -> Found {
         let state = self.state.load();
         let age = now.since(state.start);
-        if age >= self.params.span {
-            // The step is due: what is called present is the old one by now.
-            return age < self.params.span.saturating_mul(2) && state.present.contains(pair);
+        if age >= self.params.span.saturating_mul(2) {
+            return Found::Nowhere;
         }
-        state.present.contains(pair) || state.old.contains(pair)
+        if state.present.contains(pair) {
+            return Found::In(state.number);
+        }
+        // Where the step is due, what is called present is the old one by now.
+        if age < self.params.span && state.old.contains(pair) {
+            return Found::Before;
+        }
+        Found::Nowhere
     }
 
     /// Puts `pair` in, on the account of a connector's `share` of this memory.
     /// Does nothing where the present generation has it, or the share is used.
     pub fn insert(&self, pair: u64, share: &Share, now: Timestamp) {
+        self.keep(pair, Found::Nowhere, share, now);
+    }
+
+    /// The same for a pair that was looked up a moment ago, which is not looked for a
+    /// second time where the present generation had it. (Of a connector in no order
+    /// that is a miss of the cache for each of its bits.)
+    pub fn keep(&self, pair: u64, found: Found, share: &Share, now: Timestamp) {
         let mut state = self.state.load();
         if state.is_over(self.params.span, now) {
             let next = Arc::new(state.next(&self.plans, self.params.span, now));
             self.state.compare_and_swap(&*state, next);
             state = self.state.load();
         }
-        if share.used(state.number) < self.params.per_connector
+        if found != Found::In(state.number)
+            && share.used(state.number) < self.params.per_connector
             && !state.present.contains(pair)
             && state.present.insert(pair)
         {

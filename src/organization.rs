@@ -13,11 +13,14 @@
 //!   and at least [`LEAST_CONNECTORS`] of its connectors were restricted by
 //!   judgement (they, or one of their senders) within [`WITHIN`].
 //!
+//! Each thread counts apart from the others, since every message of a house counts
+//! here; both counts are summed when they are looked at.
+//!
 //! Both counts are kept in memory only: a restart begins them anew. It errs on
 //! the side of letting pass, and its connectors stay restricted one by one. What
 //! was restricted is in the journal.
 
-use crate::{score::Score, timestamp::Timestamp};
+use crate::{score::Score, stripes::Stripes, timestamp::Timestamp};
 use dashmap::DashMap;
 use std::{
     sync::{
@@ -43,13 +46,18 @@ const LOOK_AGAIN_S: u32 = 10;
 
 /// What is counted for one organization.
 #[derive(Debug, Default)]
-struct Counts {
-    all: Score,
-    bad: Score,
+pub struct Counts {
+    scores: Stripes<Scores>,
     /// When its connectors were last looked at, in seconds.
     looked: AtomicU32,
     /// Connectors restricted before this second are forgiven.
     forgiven: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Scores {
+    all: Score,
+    bad: Score,
 }
 
 /// How much of the recent mail of an organization is bad; both decay.
@@ -73,22 +81,11 @@ impl Share {
 pub struct Organizations(DashMap<Arc<str>, Arc<Counts>>);
 
 impl Organizations {
-    /// A relayed message of a connector of this organization was judged; `bad`
-    /// says that it made a bad trial. Gives whether it is time to look at the
-    /// connectors: most of its mail is bad, and nobody looked just now.
-    pub fn note(&self, organization: &Arc<str>, bad: bool, now: Timestamp) -> bool {
-        let counts = self.counts(organization);
-        counts.all.add(1.0, HALFLIFE_S, MOST, now);
-        if !bad {
-            return false;
-        }
-        counts.bad.add(1.0, HALFLIFE_S, MOST, now);
-        if !counts.share(now).is_most() {
-            return false;
-        }
-        let (at, last) = (now.as_seconds(), counts.looked.load(SeqCst));
-        let due = last == 0 || at.saturating_sub(last) >= LOOK_AGAIN_S;
-        due && counts.looked.compare_exchange(last, at, SeqCst, SeqCst).is_ok()
+    /// What is counted for this organization, by which its messages count: a session
+    /// keeps it, since the look-up would be at one shard for all messages of a house.
+    pub fn counts(&self, organization: &Arc<str>) -> Arc<Counts> {
+        self.get(organization)
+            .unwrap_or_else(|| Arc::clone(&self.0.entry(Arc::clone(organization)).or_default()))
     }
 
     /// How much of its recent mail is bad.
@@ -109,23 +106,41 @@ impl Organizations {
         let counts = self.counts(organization);
         // The second that has begun is forgiven too.
         counts.forgiven.fetch_max(now.as_seconds().saturating_add(1), SeqCst);
-        counts.all.reset();
-        counts.bad.reset();
+        for scores in counts.scores.iter() {
+            scores.all.reset();
+            scores.bad.reset();
+        }
     }
 
     fn get(&self, organization: &str) -> Option<Arc<Counts>> {
         self.0.get(organization).map(|counts| Arc::clone(&counts))
     }
-
-    fn counts(&self, organization: &Arc<str>) -> Arc<Counts> {
-        self.get(organization)
-            .unwrap_or_else(|| Arc::clone(&self.0.entry(Arc::clone(organization)).or_default()))
-    }
 }
 
 impl Counts {
+    /// A relayed message of a connector of this organization was judged; `bad`
+    /// says that it made a bad trial. Gives whether it is time to look at the
+    /// connectors: most of its mail is bad, and nobody looked just now.
+    pub fn note(&self, bad: bool, now: Timestamp) -> bool {
+        let scores = self.scores.mine();
+        scores.all.add(1.0, HALFLIFE_S, MOST, now);
+        if !bad {
+            return false;
+        }
+        scores.bad.add(1.0, HALFLIFE_S, MOST, now);
+        if !self.share(now).is_most() {
+            return false;
+        }
+        let (at, last) = (now.as_seconds(), self.looked.load(SeqCst));
+        let due = last == 0 || at.saturating_sub(last) >= LOOK_AGAIN_S;
+        due && self.looked.compare_exchange(last, at, SeqCst, SeqCst).is_ok()
+    }
+
     fn share(&self, now: Timestamp) -> Share {
-        Share { bad: self.bad.get(HALFLIFE_S, now), all: self.all.get(HALFLIFE_S, now) }
+        let sum = |of: fn(&Scores) -> &Score| {
+            self.scores.iter().map(|scores| of(scores).get(HALFLIFE_S, now)).sum()
+        };
+        Share { bad: sum(|scores| &scores.bad), all: sum(|scores| &scores.all) }
     }
 }
 
@@ -146,16 +161,16 @@ mod tests {
         let organizations = Organizations::default();
         let name: Arc<str> = "default".into();
         for n in 0..9 {
-            assert!(!organizations.note(&name, true, at(n)), "{n} is too few");
+            assert!(!organizations.counts(&name).note(true, at(n)), "{n} is too few");
         }
         for n in 9..30 {
-            organizations.note(&name, false, at(n));
+            organizations.counts(&name).note(false, at(n));
         }
         for n in 30..40 {
-            assert!(!organizations.note(&name, true, at(n)), "{n} is not most");
+            assert!(!organizations.counts(&name).note(true, at(n)), "{n} is not most");
         }
         // Nine and fifteen of forty-five are most; one look is enough.
-        let looks = (40..50).filter(|n| organizations.note(&name, true, at(*n))).count();
+        let looks = (40..50).filter(|n| organizations.counts(&name).note(true, at(*n))).count();
         assert_eq!(looks, 1);
         let share = organizations.share(&name, at(50));
         assert!(share.is_most(), "{share:?}");
@@ -169,7 +184,7 @@ mod tests {
         let organizations = Organizations::default();
         let name: Arc<str> = "default".into();
         for _ in 0..40 {
-            organizations.note(&name, true, at(0));
+            organizations.counts(&name).note(true, at(0));
         }
         let later = organizations.share(&name, at(6 * 3600));
         assert!((later.bad - 20.0).abs() < 0.01 && (later.all - 20.0).abs() < 0.01, "{later:?}");

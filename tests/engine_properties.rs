@@ -256,7 +256,7 @@ impl World {
     /// the table again.
     fn check(&self) {
         let counters = self.engine.counters();
-        let read = |counter: &std::sync::atomic::AtomicU64| {
+        let read = |counter: &connguard::stripes::Count| {
             counter.load(std::sync::atomic::Ordering::Relaxed)
         };
         let counted = Seen {

@@ -25,7 +25,7 @@ impl Engine {
         transaction: &Transaction,
         asked: &Asked<'_>,
     ) -> Option<(Class, Cow<'static, str>)> {
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let Asked { recipient, direction, now } = *asked;
         let relayed = direction == Direction::Relayed;
         let is_met = |held: Held| match held {
@@ -80,7 +80,7 @@ impl Engine {
     /// a connector in enforce mode: it is a neighbour's, or from before the mode
     /// changed, and must not keep the connector from being judged.
     pub(super) fn held(&self, settled: &Settled, session: &Session, now: Timestamp) -> Held {
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         if resolution.trusted || self.table.is_empty() {
             return Held::Nothing;
         }
@@ -112,7 +112,7 @@ impl Engine {
         tally: &Tally,
         now: Timestamp,
     ) -> Throttle {
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let terms = &*resolution.terms;
         let may = settings.throttle && terms.mode == Mode::Enforce;
         let is_normal = tally.judgement() == Judgement::Normal && !tally.has_slow_senders();

@@ -220,7 +220,9 @@ impl Engine {
             return;
         };
         if !self.is_exempt(resolution, session, now) {
-            let who = |context: &Context<'_>| self.who(session, &tally, Origin::Unjudged, context);
+            let who = |context: &Context<'_>| {
+                Some(self.who(session, &tally, Origin::Unjudged, context)?.0)
+            };
             self.judge_apart(key, &tally, now, who, || {
                 Trial::Unrelayed(self.tried_first(&tally, transaction, now), accepted)
             });
@@ -248,8 +250,9 @@ impl Engine {
     }
 
     /// All messages that passed until now are waited for, before anybody tells or
-    /// asks of them.
-    pub(super) fn take_in_deliveries(&self) {
+    /// asks of them. Until then those count as in flight too that made room for
+    /// others. Waits for others who do this: no message may.
+    pub fn take_in_deliveries(&self) {
         for owner in self.pending.take_in() {
             owner.tally.landed();
         }

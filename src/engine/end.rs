@@ -10,7 +10,7 @@ use crate::{
     connector::{ConnectorKey, Entity, Profile, parent_network},
     domain,
     judge::Judgement,
-    known,
+    known::{self, Found},
     message::{Message, Sender},
     pending::{Accepted, Feedback, Recipients},
     record::Sample,
@@ -49,12 +49,25 @@ pub(super) struct Counted<'a> {
     origin: Origin,
     /// Its sender, where senders are told apart.
     who: Option<Who<'a>>,
+    /// Whether the connector had that sender before.
+    met: Found,
+}
+
+/// What of a message its connector had before, as far as it was looked for: it is
+/// not looked for again when the message passes.
+#[derive(Default)]
+pub(super) struct Met {
+    /// Whether it wrote to a recipient ever, and within the last hour, of the first
+    /// ones.
+    recipients: [(Found, Found); 16],
+    /// Whether it showed its traits.
+    pub(super) traits: [Found; 4],
 }
 
 impl End<'_> {
     pub(super) fn verdict(&self) -> Verdict {
         let Self { engine, session, settled, transaction, now, .. } = *self;
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let terms = &resolution.terms;
         engine.count_unknown(resolution, transaction);
         let exempt = engine.is_exempt(resolution, session, now);
@@ -88,13 +101,15 @@ impl End<'_> {
         }
         let context = engine.context(settings, &key, terms, now);
         let origin = self.sender();
-        let who = engine.who(session, &tally, origin, &context);
-        let counted = Counted { key, tally, context, origin, who };
+        let (who, met) = engine.who(session, &tally, origin, &context).unzip();
+        let met = met.unwrap_or_default();
+        let counted = Counted { key, tally, context, origin, who, met };
         let tally = &counted.tally;
         tally.touch(&context);
         if exempt {
             // Its fate is not waited for: somebody vouches for it.
-            self.pass(&counted, &self.observation(&counted));
+            let (seen, met) = self.observation(&counted);
+            self.pass(&counted, &seen, &met);
             return Verdict::Pass;
         }
         if let (Held::Idle(held), _) | (_, Held::Idle(held)) = (held, of_organization) {
@@ -137,20 +152,20 @@ impl End<'_> {
     /// refused the message if it could.
     fn judge(&self, counted: &Counted<'_>, over: bool) -> Verdict {
         let Self { engine, session, settled, transaction, now, .. } = *self;
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let (terms, Counted { key, tally, context, who, .. }) = (&*resolution.terms, counted);
-        let seen = self.observation(counted);
+        let (seen, mut met) = self.observation(counted);
         let (context, who) = (*context, *who);
         let judging = Judging { engine, settings, terms, key, tally, context, who };
         let context = &context;
         let unknown = engine.tried_first(tally, transaction, now);
         tally.unknown(unknown, context);
         let bad = tally.observe(&seen, context);
-        engine.count_for_organization(settings, terms, &seen, tally.life(context), context);
+        engine.count_for_organization(settled, &seen, tally.life(context), context);
         let standing = judging.try_sender(&Trial::Message(&seen, unknown), bad);
         let outcome = judging.outcome();
         let observe = terms.mode == Mode::Observe;
-        let changes = self.changes(counted, &seen);
+        let changes = self.changes(counted, &seen, &mut met);
         if bad || outcome.z > 0.0 {
             let sample = (bad || outcome.z >= settings.model.normal_again)
                 .then(|| self.sample(observe || !outcome.restricts));
@@ -185,7 +200,7 @@ impl End<'_> {
             tally.pass_sender(who.hash, transaction.relayed, context);
         }
         self.tell_of_change(counted, &changes);
-        self.pass(counted, &seen);
+        self.pass(counted, &seen, &met);
         self.await_fate(counted);
         Verdict::Pass
     }
@@ -221,27 +236,38 @@ impl End<'_> {
         engine.refresh_material(&counted.key, &counted.tally, now);
     }
 
-    /// What the message shows.
-    fn observation(&self, counted: &Counted<'_>) -> Observation {
+    /// What the message shows, and what was found of each recipient.
+    fn observation(&self, counted: &Counted<'_>) -> (Observation, Met) {
         let Self { engine, transaction, now, .. } = *self;
         let looked_at = &transaction.recipients;
-        let count = |is: &dyn Fn(u64) -> bool| {
-            let found = looked_at.iter().filter(|recipient| is(**recipient)).count();
+        let known = &engine.known;
+        let mut met = Met::default();
+        let (mut unseen, mut fresh) = (0, 0);
+        for (at, recipient) in looked_at.iter().enumerate() {
+            let pair = known::pair(counted.tally.id(), *recipient);
+            let (ever, lately) = (known.recipients.find(pair, now), known.recent.find(pair, now));
+            unseen += usize::from(!ever.is_known());
+            fresh += usize::from(!lately.is_known());
+            if let Some(place) = met.recipients.get_mut(at) {
+                *place = (ever, lately);
+            }
+        }
+        let all = |found: usize| {
             // Beyond what is looked at one by one, as among those.
             let all = u64::from(transaction.relayed) * found as u64;
             let all = all / (looked_at.len() as u64).max(1);
             u32::try_from(all).unwrap_or(u32::MAX)
         };
-        let pair = |recipient| known::pair(counted.tally.id(), recipient);
-        Observation {
+        let seen = Observation {
             sender: counted.origin,
             from: self.from(counted),
             network: self.network(&counted.key),
             recipients: transaction.relayed,
-            unseen: count(&|recipient| !engine.known.recipients.contains(pair(recipient), now)),
-            fresh: count(&|recipient| !engine.known.recent.contains(pair(recipient), now)),
+            unseen: all(unseen),
+            fresh: all(fresh),
             spam: self.message.spam,
-        }
+        };
+        (seen, met)
     }
 
     /// The client's network, where it is part of who it is.
@@ -349,7 +375,7 @@ impl End<'_> {
     /// The answer to the whole message of a restricted entity.
     fn refuse(&self, held: &InForce) -> Verdict {
         let Self { engine, settled, transaction, now, .. } = *self;
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let case = held.restriction.case;
         let action = action_of(held, &resolution.terms, now);
         let when = (held, held.restriction.since < now);
@@ -416,20 +442,21 @@ impl End<'_> {
     }
 
     /// The message passes, and becomes part of the connector's history.
-    fn pass(&self, counted: &Counted<'_>, seen: &Observation) {
+    fn pass(&self, counted: &Counted<'_>, seen: &Observation, met: &Met) {
         let Self { engine, transaction, now, .. } = *self;
         let Counted { tally, context, .. } = counted;
         self.count_sender(counted);
         tally.pass(seen, context);
         if let Some(who) = &counted.who {
-            engine.meet(who, tally, now);
+            engine.meet(who, counted.met, tally, now);
         }
         self.note_domains(tally);
-        self.remember(counted, seen);
-        for recipient in &transaction.recipients {
+        self.remember(counted, seen, met);
+        for (at, recipient) in transaction.recipients.iter().enumerate() {
+            let (ever, lately) = met.recipients.get(at).copied().unwrap_or_default();
             let pair = known::pair(tally.id(), *recipient);
-            engine.known.recipients.insert(pair, &tally.recipients_share, now);
-            engine.known.recent.insert(pair, &tally.recent_share, now);
+            engine.known.recipients.keep(pair, ever, &tally.recipients_share, now);
+            engine.known.recent.keep(pair, lately, &tally.recent_share, now);
         }
     }
 

@@ -54,7 +54,7 @@ impl Judging<'_> {
         let Self { engine, key, tally, context, .. } = self;
         let scores = tally.scores(context);
         tally.note_volume(&scores, context.now);
-        let (grace, raised) = engine.forgiven(&(*key).clone().into(), context.now);
+        let (grace, raised) = engine.forgiven(|| (*key).clone().into(), context.now);
         let past = Past {
             was: tally.judgement(),
             learning: tally.life(context).learning,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     connector::{ConnectorKey, Entity, Profile},
     judge::{self, Judgement},
-    known,
+    known::{self, Found},
     record::{Actor, Finding, Restriction, Sample},
     restriction::InForce,
     sender,
@@ -74,16 +74,17 @@ impl Engine {
         tally: &Tally,
         origin: Origin,
         context: &Context<'_>,
-    ) -> Option<Who<'a>> {
+    ) -> Option<(Who<'a>, Found)> {
         let address = session.sender.folded.as_str();
         if address.is_empty() || !tells_apart(context) {
             return None;
         }
         let hash = session.sender.hash;
         let pair = known::trait_pair(tally.id(), KIND, hash);
-        let known = context.muted || self.known.recipients.contains(pair, context.now);
+        let found = self.known.recipients.find(pair, context.now);
+        let known = context.muted || found.is_known();
         let made_up = !known && matches!(origin, Origin::Odd(_));
-        Some(Who { address, hash, known, made_up })
+        Some((Who { address, hash, known, made_up }, found))
     }
 
     /// A hash of the sender of a session; nothing for the null sender.
@@ -128,14 +129,17 @@ impl Engine {
         (hash, self.known.recipients.contains(pair, now))
     }
 
-    /// A message of a sender passed: the connector has it from now on.
-    pub(super) fn meet(&self, who: &Who<'_>, tally: &Tally, now: Timestamp) {
+    /// A message of a sender passed: the connector has it from now on. `found` says
+    /// whether it had it before.
+    pub(super) fn meet(&self, who: &Who<'_>, found: Found, tally: &Tally, now: Timestamp) {
         let pair = known::trait_pair(tally.id(), KIND, who.hash);
+        let memory = &self.known.recipients;
         // Not by `who.known`: while the memory is lost everybody passes for known.
-        if !self.known.recipients.contains(pair, now) {
+        // Asked again, since another message of it may have come meanwhile.
+        if !found.is_known() && !memory.contains(pair, now) {
             tally.met_sender();
         }
-        self.known.recipients.insert(pair, &tally.recipients_share, now);
+        memory.keep(pair, found, &tally.recipients_share, now);
     }
 
     /// What holds for the sender of a session, on any of the connectors that it may

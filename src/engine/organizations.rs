@@ -58,19 +58,16 @@ impl Engine {
     /// A relayed message was judged: it counts for its organization too.
     pub(super) fn count_for_organization(
         &self,
-        settings: &Settings,
-        terms: &Terms,
+        settled: &Settled,
         seen: &Observation,
         life: Life,
         context: &Context<'_>,
     ) {
-        if terms.registered.is_empty() {
-            return;
-        }
+        let Some(counts) = &settled.organization else { return };
         if let Some(bad) = seen.is_bad(life, context)
-            && self.organizations.note(&terms.organization, bad, context.now)
+            && counts.note(bad, context.now)
         {
-            self.judge_organization(settings, terms, context.now);
+            self.judge_organization(&settled.settings, &settled.resolution.terms, context.now);
         }
     }
 
@@ -145,7 +142,7 @@ impl Engine {
         session: &Session,
         now: Timestamp,
     ) -> Held {
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let terms = &resolution.terms;
         let is_of_it = resolution.counted.is_some() && !resolution.trusted;
         if self.table.is_empty() || !is_of_it || terms.registered.is_empty() {
@@ -166,13 +163,14 @@ impl Engine {
     /// What an operator's forgiveness changes in the judgement of an entity.
     pub(super) fn forgiven(
         &self,
-        entity: &Entity,
+        entity: impl FnOnce() -> Entity,
         now: Timestamp,
     ) -> (Option<Grace>, Option<Raised>) {
         if self.table.is_empty() {
             return (None, None);
         }
-        (self.table.grace(entity, now), self.table.raised(entity, now))
+        let entity = entity();
+        (self.table.grace(&entity, now), self.table.raised(&entity, now))
     }
 
     /// Connectors of an organization that were restricted by judgement lately, they
@@ -203,7 +201,7 @@ impl Engine {
     /// How many connectors must be restricted: twice as many in grace, more where
     /// the bar is raised.
     fn connectors_needed(&self, entity: &Entity, now: Timestamp) -> usize {
-        let (grace, raised) = self.forgiven(entity, now);
+        let (grace, raised) = self.forgiven(|| entity.clone(), now);
         let of_raised = match raised {
             None => LEAST_CONNECTORS,
             Some(raised) if raised.times > Raised::FIRST => 2 * LEAST_CONNECTORS,

@@ -8,6 +8,7 @@ use crate::{
     domain,
     fingerprint::Fingerprints,
     message::{Direction, Sender},
+    organization::Counts,
     sender,
     verdict::{Class, Reply},
 };
@@ -22,6 +23,8 @@ const REFUSALS_BEFORE_DISCONNECT: u32 = 8;
 pub(super) struct Settled {
     pub(super) settings: Arc<Settings>,
     pub(super) resolution: Resolution,
+    /// What is counted for its organization, where domains are registered.
+    pub(super) organization: Option<Arc<Counts>>,
 }
 
 /// One SMTP session.

@@ -88,7 +88,7 @@ impl Engine {
         recipients: &[u64],
         now: Timestamp,
     ) {
-        let Settled { settings, resolution } = settled;
+        let Settled { settings, resolution, .. } = settled;
         let terms = &resolution.terms;
         let counted = resolution.counted.as_ref();
         let tally = counted.and_then(|key| Some((key, self.roster.get(key)?)));

@@ -9,7 +9,7 @@
 
 use super::{
     Notice,
-    end::{Counted, End},
+    end::{Counted, End, Met},
 };
 use crate::{
     case::{self, Change, Trait},
@@ -51,15 +51,25 @@ impl Shown<'_> {
 }
 
 impl End<'_> {
-    /// What of this message its connector never showed before.
-    pub(super) fn changes(&self, counted: &Counted<'_>, seen: &Observation) -> Vec<Change> {
+    /// What of this message its connector never showed before; `met` notes what of it
+    /// was found.
+    pub(super) fn changes(
+        &self,
+        counted: &Counted<'_>,
+        seen: &Observation,
+        met: &mut Met,
+    ) -> Vec<Change> {
         let Counted { tally, context, .. } = counted;
         if context.muted || self.now.since(tally.first_seen()) < SETTLED {
             return Vec::new();
         }
         let memory = &self.engine.known.recipients;
-        let shown = self.shown(seen).into_iter().flatten();
-        let new = shown.filter(|shown| !memory.contains(shown.pair(counted), self.now));
+        let shown = self.shown(seen).into_iter().zip(&mut met.traits);
+        let new = shown.filter_map(|(shown, found)| {
+            let shown = shown?;
+            *found = memory.find(shown.pair(counted), self.now);
+            (!found.is_known()).then_some(shown)
+        });
         new.map(|shown| Change {
             what: shown.what,
             value: match shown.value {
@@ -72,11 +82,12 @@ impl End<'_> {
     }
 
     /// Remembers what a message showed that passes.
-    pub(super) fn remember(&self, counted: &Counted<'_>, seen: &Observation) {
-        let tally = &counted.tally;
-        for shown in self.shown(seen).into_iter().flatten() {
-            let memory = &self.engine.known.recipients;
-            memory.insert(shown.pair(counted), &tally.recipients_share, self.now);
+    pub(super) fn remember(&self, counted: &Counted<'_>, seen: &Observation, met: &Met) {
+        let (tally, memory) = (&counted.tally, &self.engine.known.recipients);
+        for (shown, found) in self.shown(seen).into_iter().zip(met.traits) {
+            if let Some(shown) = shown {
+                memory.keep(shown.pair(counted), found, &tally.recipients_share, self.now);
+            }
         }
     }
 

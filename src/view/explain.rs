@@ -165,6 +165,7 @@ pub fn explain(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Expla
         ConnectorKey::Overflow => Arc::clone(engine.roster().overflow()),
         key => engine.roster().get(key)?,
     };
+    engine.take_in_deliveries();
     let settings = engine.settings();
     let terms = settings.directory.terms(key);
     let context = engine.context(&settings, key, terms, now);

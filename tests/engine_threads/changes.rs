@@ -101,12 +101,11 @@ fn whatever_happens_at_once_the_accounts_are_right() {
         }
         let seen = sum(seen);
         journal.extend(engine.table().changes().take(Duration::ZERO).records);
-        let count = |counter: &AtomicU64| counter.load(SeqCst);
         let counters = engine.counters();
-        assert_eq!(count(&counters.messages), seen.passed);
-        assert_eq!(count(&counters.recipients), seen.accepted);
-        assert_eq!(count(&counters.refused), seen.refused);
-        assert_eq!(count(&counters.held), seen.held);
+        assert_eq!(counters.messages.load(SeqCst), seen.passed);
+        assert_eq!(counters.recipients.load(SeqCst), seen.accepted);
+        assert_eq!(counters.refused.load(SeqCst), seen.refused);
+        assert_eq!(counters.held.load(SeqCst), seen.held);
 
         check_restrictions(&journal);
         for listed in engine.table().list(START) {

@@ -177,6 +177,7 @@ fn what_is_never_heard_of_lands_once() {
                     }
                 }
             });
+            engine.take_in_deliveries();
             assert_eq!(u64::from(tally(&engine, 0).in_flight()), THREADS * EACH);
             // The clock, late results, and the end of results side by side.
             at_once(THREADS, |thread| {

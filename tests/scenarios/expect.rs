@@ -256,6 +256,7 @@ fn connector(engine: &Engine, entity: &Entity, now: Timestamp) -> Option<Facts> 
         Judgement::Normal => "normal",
         _ => "suspicious",
     };
+    engine.take_in_deliveries();
     let mut facts: Facts = [
         ("messages", totals.messages),
         ("recipients", totals.recipients),
