@@ -6,7 +6,6 @@
 //! A leading priority as `<22>` is passed over. Written by hand because every
 //! line has one.
 
-use super::scan;
 use crate::timestamp::Timestamp;
 
 /// The time of a line, as it stands there.
@@ -82,8 +81,7 @@ fn second_of_day(text: &[u8]) -> Option<u32> {
 }
 
 fn full(line: &str) -> Option<(Stamp, &str)> {
-    let (stamp, rest) = scan::word(line)?;
-    let (date, rest_of_stamp) = stamp.as_bytes().split_at_checked(19)?;
+    let (date, rest) = line.as_bytes().split_at_checked(19)?;
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', ref time @ ..] = date else {
         return None;
     };
@@ -91,7 +89,9 @@ fn full(line: &str) -> Option<(Stamp, &str)> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || year < 1970 {
         return None;
     }
-    let (millis, zone) = fraction(rest_of_stamp)?;
+    let (millis, rest) = fraction(rest)?;
+    let end = rest.iter().position(|byte| *byte == b' ')?;
+    let (zone, rest) = (rest.get(..end)?, line.get(line.len() - rest.len() + end + 1..)?);
     let local = days_from_civil(year, month, day) * 86_400 + i64::from(second_of_day(time)?);
     let seconds = u64::try_from(local - offset(zone)?).ok()?;
     Some((Stamp::Full(Timestamp::from_millis(seconds * 1000 + millis)), rest))
@@ -102,13 +102,8 @@ fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
     let Some(digits) = text.strip_prefix(b".") else { return Some((0, text)) };
     let end = digits.iter().position(|b| !b.is_ascii_digit())?;
     let (digits, rest) = digits.split_at_checked(end)?;
-    let mut scale = 100;
-    let mut millis = 0;
-    for &byte in digits {
-        millis += u64::from(byte - b'0') * scale;
-        scale /= 10;
-    }
-    Some((millis, rest))
+    let millis = |(digit, scale): (&u8, u64)| u64::from(digit - b'0') * scale;
+    Some((digits.iter().zip([100, 10, 1]).map(millis).sum(), rest))
 }
 
 /// Seconds east of UTC.
