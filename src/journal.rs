@@ -238,8 +238,9 @@ impl Journal {
         Ok(Locked { storage: Arc::new(Disk), folder: folder.to_owned(), lock })
     }
 
-    /// Begins a segment from `table`, into which the caller has restored what
-    /// was recovered, and follows its changes in a thread of its own.
+    /// Follows the changes of `table`, into which the caller has restored what was
+    /// recovered, in a thread of its own, which begins with a segment of what is in
+    /// force. Nobody waits for that ([`Handle::begun`] does).
     ///
     /// `announce` is called in that thread once for every batch of changes,
     /// when they are durable or when that has failed. It should not block.

@@ -484,9 +484,19 @@ impl Table {
     /// Takes over what the journal kept, before the first session, and after
     /// [`Book::restore`]: what the journal says is true.
     pub fn restore(&self, snapshot: Snapshot) {
-        let kept = snapshot.live.iter().filter_map(|live| live.standing.restriction.as_ref());
-        let newest = self.cases.reconcile(&kept.cloned().collect::<Vec<_>>());
+        let held: Vec<_> =
+            snapshot.live.iter().filter_map(|live| live.standing.restriction.clone()).collect();
+        // The cases know nothing of the entries: of a hundred thousand, the ones took
+        // 0.34 s and the others 0.2 s of CPU.
+        let newest = std::thread::scope(|scope| {
+            let reconciling = scope.spawn(|| self.cases.reconcile(&held));
+            self.restore_entries(snapshot);
+            reconciling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
         self.next_case.fetch_max(newest.map_or(0, |case| case.0 + 1), SeqCst);
+    }
+
+    fn restore_entries(&self, snapshot: Snapshot) {
         self.seq.fetch_max(snapshot.seq, SeqCst);
         self.next_case.fetch_max(snapshot.next_case, SeqCst);
         for Live { seq, entity, standing } in

@@ -9,13 +9,17 @@ use crate::{
 use std::{
     io,
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
 
 /// Messages a second.
 const RATE: u64 = 500;
+/// Messages of one client, before its volume is unusual.
+const MOST: u64 = 200;
+/// Clients that sent so far.
+static CLIENTS: AtomicU32 = AtomicU32::new(1);
 
 /// How long messages took in one stretch.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +117,11 @@ fn stretch(
 /// How long each message took; of a client without a restriction and one with, in
 /// turn.
 fn messages(daemon: &Daemon, args: &Args, length: Duration) -> io::Result<Vec<Duration>> {
-    let mut free = Mta::connect(&daemon.milter(), client(args.connectors + 1))?;
+    let next = || {
+        let number = args.connectors + CLIENTS.fetch_add(1, Relaxed);
+        Mta::connect(&daemon.milter(), client(number))
+    };
+    let mut free = next()?;
     let mut refused = Mta::connect(&daemon.milter(), client(11))?;
     let pause = Duration::from_micros(1_000_000 / RATE);
     let (begun, mut taken) = (Instant::now(), Vec::new());
@@ -128,6 +136,9 @@ fn messages(daemon: &Daemon, args: &Args, length: Duration) -> io::Result<Vec<Du
         taken.push(from.elapsed());
         let code = matches!(&reply, Reply::Code(_));
         assert!(code != is_free, "client {}: {reply:?}", if is_free { "free" } else { "refused" });
+        if n % (2 * MOST) == 2 * MOST - 2 {
+            free = next()?;
+        }
         if !is_free && n % 14 == 13 {
             // After 8 refusals a session is closed, as Postfix would.
             refused = Mta::connect(&daemon.milter(), client(11))?;

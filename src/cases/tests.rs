@@ -224,3 +224,59 @@ fn old_cases_go_and_open_ones_stay() {
     assert_eq!(left(&store)[..3], [1, 11, 12]);
     assert_eq!(store.files.len(), MOST_FILES);
 }
+
+#[test]
+fn files_that_were_left_for_later_are_read_by_the_thread_and_by_who_asks() {
+    let state = tempfile::tempdir().unwrap();
+    let site = start(state.path(), None);
+    for number in 1..=3 {
+        open(&site.book, number);
+        site.book.update(CaseId(number), |file| {
+            file.restricted.insert(erp());
+            file.material.external = number;
+        });
+    }
+    let expected = site.book.get(CaseId(1)).unwrap();
+    site.handle.stop().unwrap();
+    fs::write(state.path().join("cases/C-000003.json"), "{").unwrap();
+
+    let mut store = Store::open(state.path());
+    let loaded = store.load_but(&[1, 2, 3].map(CaseId).into());
+    assert!(loaded.files.is_empty() && loaded.warnings.is_empty());
+    assert_eq!((loaded.unread.len(), loaded.newest), (3, Some(CaseId(3))));
+    let book = Arc::new(Book::default());
+    book.read_later(loaded.unread);
+    let live = [1, 2, 3].map(|number| Arc::new(restriction(CaseId(number))));
+    book.reconcile(&live);
+    assert_eq!(book.open_case(&erp()), Some(CaseId(3)));
+    let handle = keeper::spawn_with(store, Arc::clone(&book), || NOW, SOON, SOON).unwrap();
+    assert_eq!(handle.find(CaseId(1)).unwrap(), Some(expected));
+    wait("all are read", || book.is_read());
+    assert_eq!(book.get(CaseId(2)).unwrap().material.external, 2);
+    // The third is damaged: it begins again with what the journal says.
+    assert_eq!(book.get(CaseId(3)).unwrap().steps.len(), 1);
+    assert!(state.path().join("cases/C-000003.json.damaged").exists());
+    handle.stop().unwrap();
+    let again = start(state.path(), None);
+    assert_eq!(again.book.get(CaseId(3)).unwrap().steps.len(), 1);
+}
+
+fn restriction(case: CaseId) -> crate::record::Restriction {
+    crate::record::Restriction {
+        entity: erp(),
+        case,
+        action: crate::verdict::Action::Tempfail,
+        scope: crate::verdict::Scope::All,
+        since: NOW,
+        until: None,
+        reject_from: None,
+        by: crate::record::Actor::Judgement,
+        reason: String::new(),
+        mark: false,
+        findings: Vec::new(),
+        samples: Vec::new(),
+        passed_messages: 0,
+        passed_recipients: 0,
+        keys: Vec::new(),
+    }
+}

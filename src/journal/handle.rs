@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) failed_to: u64,
     /// What is wrong, if something is.
     pub(super) error: Option<Arc<str>>,
+    /// The first segment was begun, or could not be.
+    pub(super) begun: bool,
     /// The thread is gone.
     pub(super) ended: bool,
     /// The current segment; the last one where there is none.
@@ -98,6 +100,14 @@ impl Handle {
                 return last.unwrap_or_else(|| Err(NotDurable("the journal is closed".into())));
             }
         }
+    }
+
+    /// Waits until the first segment of this run is there, or could not be written;
+    /// [`status`](Self::status) says which. Nothing depends on it: until then, what is
+    /// in force stands in the segment before.
+    pub async fn begun(&self) {
+        // The state outlives the thread.
+        let _ = self.state.clone().wait_for(|state| state.begun || state.ended).await;
     }
 
     /// The health of the journal. Reads the names in the folder.

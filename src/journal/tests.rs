@@ -99,6 +99,8 @@ impl Setting {
         let now = self.now;
         let clock: Clock = Arc::new(move || now);
         let handle = journal.start(Arc::clone(&table), self.params, clock, announce).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(handle.begun());
         Daemon { table, handle, warnings: recovered.warnings, announced: Mutex::new(announced) }
     }
 }

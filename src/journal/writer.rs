@@ -283,6 +283,7 @@ impl Writer {
             if state.error.take().is_some() {
                 tracing::info!(path = %path.display(), "the journal is being written again");
             }
+            state.begun = true;
             state.durable = state.durable.max(seq);
             state.path = path;
             state.segments = self.segments.len();
@@ -304,6 +305,7 @@ impl Writer {
                     "the journal can't be written: changes are in force, and would be lost by a restart"
                 );
             }
+            state.begun = true;
             state.error = Some(text);
             state.failed_to = state.failed_to.max(seq);
         });

@@ -250,3 +250,93 @@ fn steps_and_what_was_told_are_bounded() {
     assert_eq!((file.steps[0].at, file.steps[99].at), (at(0), at(99)));
     assert_eq!((file.steps[100].at, file.steps[199].at), (at(900), at(999)));
 }
+
+/// Two tables after a start: one whose case files were read before, and one in which
+/// those of what is restricted are still to be read.
+fn started(files: &[CaseFile], snapshot: &crate::record::Snapshot) -> [Table; 2] {
+    let [eager, late] = [Table::default(), Table::default()];
+    eager.cases().restore(files.to_vec());
+    eager.restore(snapshot.clone());
+    late.cases().read_later(files.iter().map(|file| file.case));
+    late.restore(snapshot.clone());
+    [eager, late]
+}
+
+#[test]
+fn a_case_is_the_same_whether_its_file_was_read_before_or_later() {
+    let (erp, mia) = (entity("connector:erp"), entity("sender:mia@example.org,via=connector:erp"));
+    let before = Table::default();
+    let case = restrict(&before, &erp, at(0));
+    restrict(&before, &mia, at(1));
+    before.cases().count(case, 7, 1, at(2));
+    let written = before.cases().get(case).unwrap();
+    // The last steps before the end were not written, or the journal knows better.
+    let restrictions = [(true, true), (true, false), (false, true)];
+    for ((holds_erp, holds_mia), is_old) in
+        restrictions.into_iter().flat_map(|held| [(held, false), (held, true)])
+    {
+        let mut snapshot = before.snapshot();
+        snapshot
+            .live
+            .retain(|live| live.entity == erp && holds_erp || live.entity == mia && holds_mia);
+        let mut file = written.clone();
+        if is_old {
+            file.restricted.remove(&mia);
+            file.steps.pop();
+        }
+        let both = started(&[file.clone()], &snapshot);
+        let held = if holds_erp { &erp } else { &mia };
+        for table in &both {
+            assert_eq!(table.cases().open_case(&erp), Some(case));
+            table.cases().count(case, 3, 0, at(10));
+            let material = Material { since: at(11), external: 5, ..Material::default() };
+            table.cases().collect(case, material);
+            let told = crate::case::Told {
+                kind: crate::case::AlertKind::Restricted,
+                entity: held.clone(),
+                at: at(11),
+                id: "1@example.org".into(),
+            };
+            table.cases().update(case, |file| file.tell(told));
+            lift(table, held, at(12));
+            assert_eq!(restrict(table, &erp, at(13)), case);
+        }
+        let [eager, late] = both;
+        assert!(late.cases().take_changed(Duration::ZERO).0.is_empty(), "it would lack its past");
+        late.cases().supply(case, Some(file));
+        assert!(late.cases().is_read());
+        let sorted = |table: &Table| {
+            let mut file = table.cases().get(case).unwrap();
+            file.steps.sort_by_key(|step| step.at);
+            file
+        };
+        assert_eq!(sorted(&late), sorted(&eager), "{holds_erp} {holds_mia} {is_old}");
+        assert_eq!(late.cases().take_changed(Duration::ZERO).0.len(), 1);
+    }
+}
+
+#[test]
+fn what_did_not_change_is_not_written_again_after_it_was_read() {
+    let erp = entity("connector:erp");
+    let before = Table::default();
+    let case = restrict(&before, &erp, at(0));
+    let [_, late] = started(&[before.cases().get(case).unwrap()], &before.snapshot());
+    assert_eq!(late.cases().unread(9), [case]);
+    late.cases().close();
+    // Nothing of it is to be written at the end, so it need not be read.
+    assert!(late.cases().unread(9).is_empty());
+    late.cases().supply(case, before.cases().get(case));
+    assert!(late.cases().take_changed(Duration::ZERO).0.is_empty());
+    assert_eq!(late.cases().get(case), before.cases().get(case));
+}
+
+#[test]
+fn a_case_whose_file_can_t_be_read_begins_with_what_the_journal_says() {
+    let erp = entity("connector:erp");
+    let before = Table::default();
+    let case = restrict(&before, &erp, at(0));
+    let [_, late] = started(&[before.cases().get(case).unwrap()], &before.snapshot());
+    late.cases().supply(case, None);
+    assert_eq!(steps(&late, case), [(What::Restricted, "connector:erp".into())]);
+    assert_eq!(late.cases().take_changed(Duration::ZERO).0.len(), 1);
+}
