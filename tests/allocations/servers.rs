@@ -84,10 +84,12 @@ impl Server {
         server
     }
 
-    /// What the daemon does once a second.
+    /// What the daemon does once a second, and its reader of the log whenever a
+    /// message leaves Postfix's queue: it takes in which messages came.
     pub(crate) fn housekeeping(&self, now: Timestamp) {
         if let Some(engine) = &self.engine {
             engine.sweep(now);
+            assert!(!engine.queued().is_empty(), "messages are remembered");
         }
     }
 }
