@@ -271,6 +271,12 @@ impl Memory {
         }
     }
 
+    /// Makes room ahead of need, so that no message has to wait for it. To be called
+    /// about once a second.
+    pub fn prepare(&self) {
+        self.state.load().present.prepare();
+    }
+
     /// How full the present generation is, of the most it can hold: 0 to 1.
     /// At 1 the next one begins early, and the memory is shorter than promised.
     pub fn fill(&self) -> f32 {

@@ -298,6 +298,50 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_clients_pushes_out_nobody_worth_keeping_and_takes_no_more_places() {
+        let roster = Roster::new(400, at(0));
+        let model = Model::default();
+        for n in 0..80 {
+            let (_, learned, _) = roster.admit(&client(n), at(0), &nobody);
+            learned.touch(&Context::new(&model, Profile::Relay, at(DAY)));
+        }
+        for n in 80..90 {
+            let (_, suspicious, _) = roster.admit(&client(n), at(DAY), &nobody);
+            let context = Context::new(&model, Profile::Relay, at(DAY));
+            suspicious.set_judgement(Judgement::Suspicious, 7.0, &context);
+        }
+        // Restricted, trusted, in grace.
+        let held: Vec<Entity> = (90..100).map(|n| client(n).into()).collect();
+        let is_held = |entity: &Entity| held.contains(entity);
+        for n in 90..100 {
+            roster.admit(&client(n), at(DAY), &is_held);
+        }
+        let mut most = 0;
+        for wave in 0..10 {
+            std::thread::scope(|scope| {
+                for thread in 0..4 {
+                    let (roster, is_held) = (&roster, &is_held);
+                    let first = 1000 + (4 * wave + thread) * 500;
+                    scope.spawn(move || {
+                        for n in first..first + 500 {
+                            roster.admit(&client(n), at(DAY), is_held);
+                        }
+                    });
+                }
+            });
+            assert!(roster.newcomers.taken() <= 100);
+            if wave == 0 {
+                most = roster.len();
+            }
+            // Addresses of more networks than there were: those have places of their own.
+            assert!(roster.len() <= most + 100, "{} after wave {wave}", roster.len());
+        }
+        for n in 0..100 {
+            assert!(roster.get(&client(n)).is_some(), "client {n}");
+        }
+    }
+
+    #[test]
     fn what_finds_no_room_is_counted_under_its_network_then_under_the_overflow() {
         let roster = Roster::new(8, at(0));
         let all_held = |_: &Entity| true;

@@ -130,3 +130,9 @@ pub(crate) fn filters(engine: &Engine) -> u64 {
         images.iter().flat_map(|image| image.present.layers.iter().chain(&image.old.layers));
     layers.map(|layer| layer.bits.0.len() as u64).sum()
 }
+
+/// The queue id, unless `UNQUEUED` is set: then what is remembered of the queue of
+/// Postfix is left out.
+pub(crate) fn queued(id: &str) -> Option<&str> {
+    std::env::var_os("UNQUEUED").is_none().then_some(id)
+}

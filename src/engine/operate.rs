@@ -233,13 +233,16 @@ impl Engine {
         self.table.end_trust(entity, now, by, reason)
     }
 
-    /// Records what is over by the clock. To be called about once a second.
+    /// Records what is over by the clock, and makes room for what is learned. To be
+    /// called about once a second.
     pub fn sweep(&self, now: Timestamp) {
         let _turn = self.turn();
         self.table.sweep(now);
         self.keep_cases(now);
         self.tidy_evidence(now);
         self.expire_deliveries(now);
+        self.known.recipients.prepare();
+        self.known.recent.prepare();
     }
 
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {

@@ -15,7 +15,7 @@
 use super::Params;
 use fastbloom::{AtomicBloomFilter, optimal_hashes, optimal_size};
 use std::sync::{
-    OnceLock,
+    Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
@@ -97,6 +97,14 @@ struct Slot {
     /// A thread took it upon itself to make the layer.
     claimed: AtomicBool,
     layer: OnceLock<Layer>,
+    /// The layer, made ahead of need.
+    spare: Mutex<Option<Layer>>,
+}
+
+impl Slot {
+    fn take_spare(&self) -> Option<Layer> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The layers of one span of time.
@@ -121,7 +129,8 @@ impl Generation {
         let mut layers = layers.into_iter();
         let slot = |plan: &Plan| {
             let layer = layers.next().map(OnceLock::from).unwrap_or_default();
-            Slot { plan: *plan, claimed: AtomicBool::new(layer.get().is_some()), layer }
+            let claimed = AtomicBool::new(layer.get().is_some());
+            Slot { plan: *plan, claimed, layer, spare: Mutex::default() }
         };
         Self { slots: plans.iter().map(slot).collect() }
     }
@@ -146,6 +155,25 @@ impl Generation {
             layer.pairs.fetch_add(1, Relaxed);
         }
         new
+    }
+
+    /// Makes the next layer where the newest one is three quarters full, so that no
+    /// message has to: that of 3.2 million pairs takes 2 ms.
+    pub(super) fn prepare(&self) {
+        let is_near = |newest: &Layer| newest.pairs() >= u64::from(newest.plan.capacity) / 4 * 3;
+        if !self.layers().last().is_some_and(is_near) {
+            return;
+        }
+        let next = self.slots.iter().find(|slot| slot.layer.get().is_none());
+        let Some(next) = next.filter(|next| !next.claimed.load(Relaxed)) else {
+            return;
+        };
+        let spare = next.take_spare().unwrap_or_else(|| Layer::new(next.plan));
+        *next.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(spare);
+        if next.layer.get().is_some() {
+            // A message came before us.
+            next.take_spare();
+        }
     }
 
     /// Whether all there can be is full.
@@ -177,7 +205,8 @@ impl Generation {
         if next.claimed.swap(true, Relaxed) {
             return Some(newest);
         }
-        Some(next.layer.get_or_init(|| Layer::new(next.plan)))
+        let make = || next.take_spare().unwrap_or_else(|| Layer::new(next.plan));
+        Some(next.layer.get_or_init(make))
     }
 }
 
@@ -210,6 +239,24 @@ mod tests {
             let plans = plans(&Params { error_rate, ..params(10, 100) });
             let generation = Generation::new(&plans);
             assert!(generation.insert(7) && generation.contains(7), "{error_rate}");
+        }
+    }
+
+    #[test]
+    fn a_layer_that_was_made_ahead_takes_in_nothing_before_it_is_needed() {
+        let plans = plans(&params(100, 700));
+        let generation = Generation::new(&plans);
+        let has_spare = || generation.slots[1].spare.lock().is_ok_and(|spare| spare.is_some());
+        let mut recipients = 0..;
+        for (pairs, spare, layers) in
+            [(74, false, 1), (75, true, 1), (100, true, 1), (101, false, 2)]
+        {
+            while generation.pairs() < pairs {
+                generation.insert(super::super::pair(1, recipients.next().unwrap_or(0)));
+            }
+            generation.prepare();
+            assert_eq!(has_spare(), spare, "{pairs} pairs");
+            assert_eq!(generation.layers().count(), layers, "{pairs} pairs");
         }
     }
 

@@ -40,6 +40,12 @@ impl Newcomers {
         self.queue.push(key);
     }
 
+    /// How many places are taken.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(SeqCst)
+    }
+
     /// The one that came first. It has its place until `may_go` says that it may go
     /// from the queue; otherwise it is the last one now. False where there is none.
     pub(super) fn look_at_oldest(&self, may_go: impl FnOnce(&ConnectorKey) -> bool) -> bool {
