@@ -11,7 +11,7 @@
 
 use super::Peer;
 use memchr::{memchr, memchr_iter, memchr2, memrchr_iter};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// What stands before and behind the first blank.
 pub(super) fn word(text: &str) -> Option<(&str, &str)> {
@@ -19,8 +19,9 @@ pub(super) fn word(text: &str) -> Option<(&str, &str)> {
 }
 
 /// What stands before and behind the first `word`, as `str::split_once` gives it.
-/// Of `word` the octet at `rare` is looked for, which is to be seldom in `text`: that
-/// takes a tenth of the instructions of a search that is prepared for any text.
+/// Of `word` the octet at `rare` is looked for, which is to be seldom in `text`. So
+/// parsing takes a quarter fewer instructions than with searches that are prepared
+/// for any text.
 pub(super) fn split_once<'a>(text: &'a str, word: &str, rare: usize) -> Option<(&'a str, &'a str)> {
     let places = memchr_iter(*word.as_bytes().get(rare)?, text.as_bytes());
     around(text, places.filter_map(starts(text, word, rare)).next()?, word.len())
@@ -50,8 +51,8 @@ fn around(text: &str, at: usize, length: usize) -> Option<(&str, &str)> {
 
 /// A queue id and what stands behind it and `: `; `NOQUEUE` is none.
 pub(super) fn queue_id(text: &str) -> Option<(Option<&str>, &str)> {
-    // A loop: a search with vectors takes longer for ten octets.
-    let end = text.bytes().take(48).position(|byte| byte == b':')?;
+    let bytes = text.as_bytes();
+    let end = memchr(b':', bytes.get(..bytes.len().min(48))?)?;
     let (id, rest) = text.split_at_checked(end)?;
     let rest = rest.strip_prefix(": ")?;
     if is_queue_id(id) { Some((Some(id), rest)) } else { (id == "NOQUEUE").then_some((None, rest)) }
@@ -107,31 +108,9 @@ pub(super) fn peer(text: &str) -> Option<(Peer<'_>, &str)> {
 
 /// An address as Postfix logs it; none for `unknown` and for sockets.
 fn address_of_host(text: &str) -> Option<IpAddr> {
-    if let Some(address) = ipv4(text) {
-        return Some(IpAddr::V4(address));
-    }
     // An interface may be named behind it: fe80::1%eth0.
     let end = memchr(b'%', text.as_bytes()).unwrap_or(text.len());
     text.get(..end)?.parse().ok()
-}
-
-/// An ordinary address, as the standard library reads it with five times the
-/// instructions: there is one in every other line.
-fn ipv4(text: &str) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    let mut parts = text.as_bytes().split(|byte| *byte == b'.');
-    for octet in &mut octets {
-        let number = match *parts.next()? {
-            [a @ b'0'..=b'9'] => u32::from(a - b'0'),
-            [a @ b'1'..=b'9', b @ b'0'..=b'9'] => u32::from(a - b'0') * 10 + u32::from(b - b'0'),
-            [a @ b'1'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-                u32::from(a - b'0') * 100 + u32::from(b - b'0') * 10 + u32::from(c - b'0')
-            }
-            _ => return None,
-        };
-        *octet = u8::try_from(number).ok()?;
-    }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
 fn port(text: &str) -> (Option<u16>, &str) {
@@ -294,32 +273,6 @@ mod tests {
             ("a[192.0.2.1", None),
         ] {
             assert_eq!(peer_of(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn ordinary_addresses_are_read_as_the_standard_library_reads_them() {
-        for text in [
-            "0.0.0.0",
-            "255.255.255.255",
-            "10.20.30.40",
-            "1.2.3.256",
-            "1.2.3.299",
-            "1.2.3.300",
-            "01.2.3.4",
-            "00.2.3.4",
-            "1.2.3",
-            "1.2.3.4.5",
-            "1..3.4",
-            "1.2.3.4 ",
-            "1.2.3.1000",
-            "1.2.3.x",
-            "",
-            ".",
-            "199.099.1.1",
-            "192.0.2.200",
-        ] {
-            assert_eq!(ipv4(text), text.parse().ok(), "{text}");
         }
     }
 

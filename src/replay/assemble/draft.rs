@@ -75,7 +75,7 @@ impl Heard {
 #[derive(Debug, Default)]
 struct Seen {
     few: SmallVec<[u64; 2]>,
-    many: Option<Box<HashSet<u64>>>,
+    many: Option<HashSet<u64>>,
 }
 
 impl Seen {
@@ -94,7 +94,7 @@ impl Seen {
     }
 
     fn len(&self) -> usize {
-        self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
+        self.few.len() + self.many.as_ref().map_or(0, HashSet::len)
     }
 }
 
