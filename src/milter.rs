@@ -17,6 +17,7 @@ mod params;
 mod shared;
 mod socket;
 mod stream;
+mod workers;
 
 pub use params::{Listen, ListenError, Params};
 pub use socket::BindError;
@@ -30,10 +31,8 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::time::timeout;
+use workers::Workers;
 
 /// How long a session may take to end once it was cut off.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -98,7 +97,7 @@ impl Milter {
     /// or until `deadline` has passed, when they are cut off.
     ///
     /// # Errors
-    /// If the runtime takes no socket.
+    /// If the runtime takes no socket, or a thread can't be started or ends.
     pub async fn run(self, shutdown: impl Future, deadline: Duration) -> io::Result<()> {
         let shared = self.handle.shared;
         let sources = self.bound.into_iter().map(|bound| {
@@ -106,18 +105,8 @@ impl Milter {
             Ok(Source { file, socket })
         });
         let sources = sources.collect::<io::Result<Vec<_>>>()?;
-        let config = indymilter::Config {
-            // The acceptor owns the limit. Here one would make the MTA wait.
-            max_connections: Semaphore::MAX_PERMITS,
-            ..indymilter::Config::default()
-        };
-        let (cut_off, cut) = oneshot::channel::<()>();
-        let mut serving = std::pin::pin!(indymilter::run(
-            Acceptor::new(sources, Arc::clone(&shared)),
-            callbacks::callbacks(&shared),
-            config,
-            cut,
-        ));
+        let mut workers = Workers::start(&shared)?;
+        let mut acceptor = Acceptor::new(sources, Arc::clone(&shared));
         let draining = async {
             shutdown.await;
             shared.drain();
@@ -127,12 +116,16 @@ impl Milter {
                 tracing::warn!(connections, "messages still in hand are cut off");
             }
         };
-        tokio::select! {
-            result = &mut serving => return result,
-            () = draining => {}
+        let mut draining = std::pin::pin!(draining);
+        loop {
+            tokio::select! {
+                (stream, place) = acceptor.next() => workers.serve(stream, place),
+                () = workers.one_ended() => return Err(io::Error::other("a thread ended by itself")),
+                () = &mut draining => break,
+            }
         }
-        drop(cut_off);
-        timeout(LAST_WAIT, serving).await.unwrap_or(Ok(()))
+        let _ = timeout(LAST_WAIT, workers.stop()).await;
+        Ok(())
     }
 }
 

@@ -11,10 +11,10 @@
 use super::{
     shared::{Place, Shared},
     socket::SocketFile,
-    stream::Stream,
 };
 use indymilter::Listener;
 use std::{
+    future,
     io::{self, ErrorKind},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -57,6 +57,11 @@ impl<L: Listener> Acceptor<L> {
         }
     }
 
+    /// The next connection that there is room for, and its place.
+    pub(super) async fn next(&mut self) -> (L::Io, Place) {
+        future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
     /// Asks every source once.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<L::Io>> {
         let count = self.sources.len();
@@ -73,7 +78,28 @@ impl<L: Listener> Acceptor<L> {
         Poll::Pending
     }
 
-    fn admit(&mut self, stream: L::Io) -> Option<Stream<L::Io>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(L::Io, Place)> {
+        if self.shared.is_draining() || self.drained.as_mut().poll(cx).is_ready() {
+            self.sources.clear();
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+                self.waiting = None;
+            }
+            match ready!(self.poll_sources(cx)) {
+                Ok(stream) => {
+                    if let Some(place) = self.admit() {
+                        return Poll::Ready((stream, place));
+                    }
+                }
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+
+    fn admit(&mut self) -> Option<Place> {
         self.wait = SHORTEST_WAIT;
         let place = Place::take(&self.shared);
         if place.is_none() {
@@ -88,19 +114,11 @@ impl<L: Listener> Acceptor<L> {
                 );
             }
         }
-        Some(Stream::new(stream, place?))
+        place
     }
 
     fn failed(&mut self, error: &io::Error) {
-        let shared = &self.shared;
-        let errors = shared.accept_errors.fetch_add(1, Relaxed) + 1;
-        if shared.quiet_accept.allows(shared.now_or_last()) {
-            tracing::error!(
-                %error,
-                errors,
-                "can't accept milter connections, trying again: raise LimitNOFILE if it is the number of open files"
-            );
-        }
+        self.shared.accept_failed(error);
         // These concern a single connection that is already gone.
         let gone = matches!(
             error.kind(),
@@ -113,35 +131,6 @@ impl<L: Listener> Acceptor<L> {
     }
 }
 
-impl<L> Listener for Acceptor<L>
-where
-    L: Listener,
-{
-    type Io = Stream<L::Io>;
-
-    /// Never gives an error: that would end the milter.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
-        if self.shared.is_draining() || self.drained.as_mut().poll(cx).is_ready() {
-            self.sources.clear();
-            return Poll::Pending;
-        }
-        loop {
-            if let Some(waiting) = &mut self.waiting {
-                ready!(waiting.as_mut().poll(cx));
-                self.waiting = None;
-            }
-            match ready!(self.poll_sources(cx)) {
-                Ok(stream) => {
-                    if let Some(stream) = self.admit(stream) {
-                        return Poll::Ready(Ok(stream));
-                    }
-                }
-                Err(error) => self.failed(&error),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
@@ -149,7 +138,7 @@ mod tests {
     use crate::{
         engine::{Engine, Settings},
         header::SpamHeaders,
-        milter::Params,
+        milter::{Params, stream::Stream},
         timestamp::Timestamp,
     };
     use std::collections::VecDeque;
@@ -192,7 +181,7 @@ mod tests {
         let (stream, _other) = duplex(1);
         let script = vec![too_many_files(), too_many_files(), gone, Ok(stream)];
         let mut acceptor = acceptor(&shared, script);
-        let _stream = acceptor.accept().await.unwrap();
+        let _taken = acceptor.next().await;
         assert_eq!(shared.accept_errors.load(Relaxed), 3);
         assert_eq!(shared.connections.load(Relaxed), 1);
         assert_eq!(acceptor.wait, SHORTEST_WAIT, "starts over after a success");
@@ -203,17 +192,17 @@ mod tests {
         let shared = shared(2);
         let (streams, mut others): (Vec<_>, Vec<_>) = (0..4).map(|_| duplex(1)).unzip();
         let mut acceptor = acceptor(&shared, streams.into_iter().map(Ok).collect());
-        let first = acceptor.accept().await.unwrap();
-        let _second = acceptor.accept().await.unwrap();
+        let first = acceptor.next().await;
+        let _second = acceptor.next().await;
         tokio::select! {
-            _ = acceptor.accept() => unreachable!("there is no place"),
+            _ = acceptor.next() => unreachable!("there is no place"),
             read = others.last_mut().unwrap().read_u8() => assert!(read.is_err()),
         }
         assert_eq!(shared.refused_connections.load(Relaxed), 2);
         drop(first);
         let (stream, _other) = duplex(1);
         acceptor.sources[0].socket.0.push_back(Ok(stream));
-        let _third = acceptor.accept().await.unwrap();
+        let _third = acceptor.next().await;
         assert_eq!(shared.connections.load(Relaxed), 2);
     }
 
@@ -222,7 +211,8 @@ mod tests {
         let shared = shared(10);
         let (stream, mut other) = duplex(100);
         let mut acceptor = acceptor(&shared, vec![Ok(stream)]);
-        let mut stream = acceptor.accept().await.unwrap();
+        let (stream, place) = acceptor.next().await;
+        let mut stream = Stream::new(stream, place);
         let mut buffer = [0; 10];
         let reading = stream.read(&mut buffer);
         let end = async { shared.drain() };
@@ -232,7 +222,7 @@ mod tests {
         assert!(other.read_u8().await.is_err());
         tokio::select! {
             biased;
-            _ = acceptor.accept() => unreachable!("no more connections"),
+            _ = acceptor.next() => unreachable!("no more connections"),
             () = std::future::ready(()) => {}
         }
         assert!(acceptor.sources.is_empty());

@@ -5,7 +5,7 @@ use super::Params;
 use crate::{engine::Engine, timestamp::Timestamp};
 use arc_swap::ArcSwap;
 use std::{
-    fmt,
+    fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -129,6 +129,18 @@ impl Shared {
         }
     }
 
+    /// Counts a connection that could not be taken, and tells of it now and then.
+    pub(super) fn accept_failed(&self, error: &io::Error) {
+        let errors = self.accept_errors.fetch_add(1, Relaxed) + 1;
+        if self.quiet_accept.allows(self.now_or_last()) {
+            tracing::error!(
+                %error,
+                errors,
+                "can't accept milter connections, trying again: raise LimitNOFILE if it is the number of open files"
+            );
+        }
+    }
+
     /// Begins the shutdown of connections.
     pub(super) fn drain(&self) {
         self.draining.store(true, Relaxed);
@@ -159,9 +171,14 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// One connection's place under the limit; given back when dropped.
+/// One connection's place under the limit and with its thread; given back when
+/// dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Shared>);
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    /// How many connections its thread has.
+    load: Option<Arc<AtomicUsize>>,
+}
 
 impl Place {
     /// A place, unless all are taken. To be called by one task only.
@@ -171,18 +188,27 @@ impl Place {
             return None;
         }
         shared.connections.fetch_add(1, Relaxed);
-        Some(Self(Arc::clone(shared)))
+        Some(Self { shared: Arc::clone(shared), load: None })
+    }
+
+    /// Counts it for its thread, which has `load` connections.
+    pub(super) fn assign(&mut self, load: &Arc<AtomicUsize>) {
+        load.fetch_add(1, Relaxed);
+        self.load = Some(Arc::clone(load));
     }
 
     pub(super) fn shared(&self) -> &Shared {
-        &self.0
+        &self.shared
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.0.connections.fetch_sub(1, Relaxed) == 1 {
-            self.0.empty.notify_one();
+        if let Some(load) = &self.load {
+            load.fetch_sub(1, Relaxed);
+        }
+        if self.shared.connections.fetch_sub(1, Relaxed) == 1 {
+            self.shared.empty.notify_one();
         }
     }
 }

@@ -30,8 +30,11 @@ pub(super) enum Socket {
     Tcp(TcpListener),
 }
 
+/// A connection of either kind.
+pub(super) type Io = EitherStream<TcpStream, UnixStream>;
+
 impl Listener for Socket {
-    type Io = EitherStream<TcpStream, UnixStream>;
+    type Io = Io;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
         match self {
