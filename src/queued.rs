@@ -112,6 +112,11 @@ impl Queued {
         let _ = self.intake.leave(entered, State::enter);
     }
 
+    /// Takes in what messages left.
+    pub fn take_in(&self) {
+        drop(self.lock());
+    }
+
     /// A content filter handed the message back under another queue id. `root` is
     /// any queue id that it has.
     pub fn follow(&self, root: &str, next: &str, now: Timestamp) {

@@ -137,7 +137,7 @@ fn count(engine: &Engine, mail: &mut Mail) -> usize {
             allocations += change.allocations + change.reallocations;
         }
         if engine.feedback() == Feedback::Off {
-            assert!(engine.queued().len() > 0);
+            assert!(!engine.queued().is_empty());
         } else {
             mail.deliver(engine, ROUND, now);
         }

@@ -198,7 +198,7 @@ fn save(bed: &Bed) {
 }
 
 fn list(bed: &Bed) {
-    std::hint::black_box(view::list(&bed.engine, true, bed.now));
+    std::hint::black_box(view::list(&bed.engine, true, bed.now).count());
 }
 
 fn top(bed: &Bed) {

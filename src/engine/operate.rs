@@ -241,6 +241,7 @@ impl Engine {
         self.keep_cases(now);
         self.tidy_evidence(now);
         self.expire_deliveries(now);
+        self.queued.take_in();
         self.known.recipients.prepare();
         self.known.recent.prepare();
     }

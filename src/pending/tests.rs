@@ -366,7 +366,7 @@ fn threads_land_every_message_once() {
                     let queue_id = format!("Q{}", number % 70);
                     let count = number % 4;
                     let recipients: Vec<u64> = (0..count.into()).collect();
-                    land(take(&pending, &queue_id, owner, list(&recipients), count, now));
+                    land(take(pending, &queue_id, owner, list(&recipients), count, now));
                     for recipient in recipients.iter().chain(&[9]) {
                         let id = format!("Q{}", number.wrapping_sub(thread) % 70);
                         let outcome =
