@@ -25,7 +25,7 @@ pub(crate) fn packages(name: Name) -> Told<()> {
     }
 }
 
-/// Versions of everything that took part.
+/// Versions of what is installed.
 pub(crate) fn versions() -> String {
     let mut query = Command::new("dpkg-query");
     query.args(["-W", "-f", "${db:Status-Abbrev}${Package} ${Version}\n"]);
@@ -33,9 +33,7 @@ pub(crate) fn versions() -> String {
     let out = query.output().map(|output| output.stdout).unwrap_or_default();
     let out = String::from_utf8_lossy(&out).into_owned();
     let installed = out.lines().filter_map(|line| line.strip_prefix("ii "));
-    let mut all = vec![format!("connguard {}", env!("CARGO_PKG_VERSION"))];
-    all.extend(installed.map(|line| line.trim().to_owned()));
-    all.join(", ")
+    installed.map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
 fn ensure(pairs: &[&str]) -> Told<()> {

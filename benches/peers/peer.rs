@@ -74,23 +74,30 @@ impl fmt::Display for Name {
 #[derive(Debug)]
 pub(crate) struct Site {
     folder: PathBuf,
+    memory: PathBuf,
     ports: Vec<u16>,
     pub(crate) rspamd_workers: usize,
 }
 
 impl Site {
-    /// A site below this folder.
+    /// A site below this folder; what would wait for the disk is below `memory`.
     ///
     /// # Errors
     /// There are no free ports.
-    pub(crate) fn new(folder: &Path, rspamd_workers: usize) -> Told<Self> {
+    pub(crate) fn new(folder: &Path, memory: &Path, rspamd_workers: usize) -> Told<Self> {
         let ports = Name::ALL.iter().map(|_| free_port()).collect::<Told<Vec<u16>>>()?;
-        Ok(Self { folder: folder.to_owned(), ports, rspamd_workers })
+        let (folder, memory) = (folder.to_owned(), memory.to_owned());
+        Ok(Self { folder, memory, ports, rspamd_workers })
     }
 
     /// The folder that all others are in.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder that is in memory, where this machine has one.
+    pub(crate) fn memory(&self) -> &Path {
+        &self.memory
     }
 
     /// Milters are asked over a unix socket, policy servers over TCP.
@@ -137,7 +144,7 @@ impl Peer {
             Name::Connguard => filters::connguard(&start)?,
             Name::Rspamd => filters::rspamd(&start, site.rspamd_workers)?,
             Name::Postfwd => filters::postfwd(&start)?,
-            Name::Policyd => filters::policyd(&start)?,
+            Name::Policyd => filters::policyd(&start, site.memory())?,
         };
         Ok(Self { name, address, fences })
     }
