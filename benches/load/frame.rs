@@ -130,9 +130,6 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 11;
-
     /// The meaning of a frame.
     pub(crate) fn of(kind: u8, data: &[u8]) -> Self {
         match kind {
@@ -170,4 +167,31 @@ pub(crate) fn split(octets: &[u8]) -> Option<(u8, &[u8], usize)> {
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (kind, data) = rest.get(..length)?.split_first()?;
     Some((*kind, data, length + 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_to_a_negotiation() {
+        let words = [6, 0x20, NO_BODY | SILENT_HEADER, 3].map(u32::to_be_bytes);
+        let data = [words.as_flattened(), b"j {rcpt_addr}\0"].concat();
+        let found = Negotiated::parse(&data).unwrap();
+        assert!(found.has(NO_BODY) && found.has(SILENT_HEADER) && !found.has(NO_DATA));
+        assert_eq!(found.macros[3].as_deref(), Some("j {rcpt_addr}"));
+        assert_eq!(found.macros[0], None);
+        for cut in [0, 11, 13, data.len() - 1] {
+            assert!(Negotiated::parse(&data[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn replies() {
+        assert_eq!(split(b"\0\0\0\x01c\0\0"), Some((b'c', &b""[..], 5)));
+        assert_eq!(split(b"\0\0\0\x05y451"), None);
+        assert_eq!(Reply::of(b'y', b"451 4.7.1 no\0"), Reply::Tempfail);
+        assert_eq!(Reply::of(b'y', b"550 5.7.1 no\0"), Reply::Reject);
+        assert!(Reply::of(b'c', b"").is_final() && !Reply::of(b'q', b"why\0").is_final());
+    }
 }

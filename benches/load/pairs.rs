@@ -137,3 +137,42 @@ pub(crate) fn best<'a>(
 ) -> f64 {
     runs.into_iter().map(figure).reduce(better).unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles() {
+        let found = Quartiles::of([4.0, 1.0, 3.0, 2.0, 5.0]);
+        assert_eq!(found, Quartiles { low: 2.0, median: 3.0, high: 4.0 });
+        let found = Quartiles::of([1.0, 2.0]);
+        assert_eq!(found, Quartiles { low: 1.25, median: 1.5, high: 1.75 });
+        assert_eq!(Quartiles::of([]), Quartiles::default());
+    }
+
+    #[test]
+    fn noise_decides_nothing() {
+        let quartiles = |low, median, high| Quartiles { low, median, high };
+        let rate = Bar::AtLeast(0.9);
+        assert_eq!(rate.judge(quartiles(0.9, 0.95, 1.0), 2.0), Judged::Met);
+        assert_eq!(rate.judge(quartiles(0.7, 0.8, 0.89), 1.0), Judged::Missed);
+        assert_eq!(rate.judge(quartiles(0.7, 0.95, 1.0), 1.11), Judged::MetByCpu);
+        assert_eq!(rate.judge(quartiles(0.7, 0.95, 1.0), 1.12), Judged::MissedByCpu);
+        let p99 = Bar::AtMost(1.25);
+        assert_eq!(p99.judge(quartiles(0.9, 1.0, 1.25), 2.0), Judged::Met);
+        assert_eq!(p99.judge(quartiles(1.3, 1.4, 2.0), 1.0), Judged::Missed);
+        assert_eq!(p99.judge(quartiles(1.0, 1.1, 1.4), 1.3), Judged::MissedByCpu);
+    }
+
+    #[test]
+    fn each_goes_first_by_turns() {
+        let order = std::cell::RefCell::new(String::new());
+        let run = |name| {
+            order.borrow_mut().push(name);
+            Ok::<_, ()>(Figures::default())
+        };
+        assert_eq!(alternate(3, || run('A'), || run('B')).map(|pairs| pairs.len()), Ok(3));
+        assert_eq!(order.into_inner(), "ABBAAB");
+    }
+}

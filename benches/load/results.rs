@@ -62,3 +62,26 @@ pub(crate) fn locked(name: &str) -> &'static str {
     let version = entry.and_then(|entry| entry.split("version = \"").nth(1));
     version.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_replaced_and_the_others_stay() {
+        let first = with_section(HEAD, "one", "alpha\n");
+        let both = with_section(&first, "two", "beta");
+        let again = with_section(&both, "one", "gamma");
+        assert!(again.starts_with(HEAD));
+        assert!(!again.contains("alpha"));
+        let place = |text: &str| again.find(text);
+        assert!(place("gamma") < place("beta"), "{again}");
+        assert_eq!(with_section(&again, "one", "gamma"), again);
+    }
+
+    #[test]
+    fn versions_are_those_of_the_build() {
+        assert!(locked("indymilter").starts_with("0."));
+        assert_eq!(locked("no such crate"), "unknown");
+    }
+}

@@ -1,7 +1,9 @@
 //! A load: so many connections to one server at once, on one thread.
 //!
-//! One thread with an event loop, not a thread a connection: with 64 connections
-//! it wakes up once for many replies.
+//! One thread with an event loop, not a blocking thread a connection: it wakes up
+//! once for many replies. Against the no-op it cost 0.33 to 0.49 processor seconds
+//! for 10,000 messages of sessions of one, 0.14 to 0.19 of sessions of 100; threads
+//! cost 0.39 to 0.80 and 0.17 to 0.34 (8 and 64 connections, 3 runs each by turns).
 
 use super::{
     Figures,
@@ -15,6 +17,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     path::PathBuf,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,6 +31,21 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) enum Address {
     Unix(PathBuf),
     Tcp(SocketAddr),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// `unix:/path` or `inet:address:port`, as [`Address`] is shown.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("unix", path)) => Ok(Self::Unix(path.into())),
+            Some(("inet", rest)) => {
+                rest.parse().map(Self::Tcp).map_err(|it| format!("{text}: {it}"))
+            }
+            _ => Err(format!("{text} is neither unix:/path nor inet:address:port")),
+        }
+    }
 }
 
 /// What is sent.

@@ -1,13 +1,16 @@
 //! The command line.
 
+use crate::load::Address;
 use std::{path::PathBuf, time::Duration};
 
 pub(crate) const USAGE: &str = "usage: cargo bench --bench milter -- [options]
   --pairs N       pairs of slices a cell, default 15
   --slice SECONDS of each slice, default 1.5
   --clients N     connectors that are known before, default 100000
-  --only TEXT     only cells whose name contains this (see the first column)
+  --only TEXT     only the cell of this name, or those whose name contains it
   --out FILE      where the section goes, default benches/RESULTS.md; none: nowhere
+  --to ADDRESS    only sends one slice of each cell to a server that runs (under a
+                  profiler): unix:/path or inet:address:port
   --quick         to try it: 3 pairs of 0.3 s, 5000 clients, no file";
 
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ pub(crate) struct Args {
     pub(crate) clients: u64,
     pub(crate) only: Option<String>,
     pub(crate) out: Option<PathBuf>,
+    pub(crate) to: Option<Address>,
 }
 
 impl Args {
@@ -29,6 +33,7 @@ impl Args {
             clients: 100_000,
             only: None,
             out: Some(file.into()),
+            to: None,
         };
         let (mut args, mut ordered) = (args, false);
         while let Some(arg) = args.next() {
@@ -44,6 +49,7 @@ impl Args {
                 "--clients" => found.clients = number(&arg, &value()?)?,
                 "--only" => found.only = Some(value()?),
                 "--out" => found.out = Some(value()?).filter(|it| it != "none").map(PathBuf::from),
+                "--to" => found.to = Some(value()?.parse()?),
                 "--quick" => {
                     (found.pairs, found.clients, found.out) = (3, 5_000, None);
                     found.slice = Duration::from_millis(300);

@@ -3,10 +3,11 @@
 use crate::{
     args::Args,
     load::{
-        Figures, Mail, Profile, Until,
+        Address, Figures, Mail, Profile, Until,
         daemon::Server,
         mail_log::MailLog,
         pairs::{Pair, alternate},
+        process::Group,
         run,
     },
 };
@@ -39,6 +40,15 @@ impl Cell {
         };
         let log = if self.logged { ", mail log" } else { "" };
         format!("{} connections, {} a session{recipients}{log}", self.connections, self.messages)
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            connections: self.connections,
+            messages_a_session: self.messages,
+            recipients: self.recipients,
+            ..Profile::default()
+        }
     }
 
     /// Whether the targets are for it.
@@ -81,6 +91,27 @@ impl Side {
     }
 }
 
+/// Sends one slice of each cell to a server that somebody else started.
+pub(crate) fn send(cells: &[Cell], args: &Args, address: &Address) -> Result<(), String> {
+    // Ids that no other run had.
+    let mail = Arc::new(Mail::new(args.clients, std::process::id().to_le_bytes()[0]));
+    for cell in cells {
+        let until = Until::Elapsed(args.slice);
+        let figures = run(address, &Group::default(), &cell.profile(), &mail, until);
+        let figures = figures.map_err(|error| error.to_string())?;
+        println!(
+            "{}: {} messages, {:.0}/s, p50 {:.0} µs, p99 {:.0} µs{}",
+            cell.name(),
+            figures.messages,
+            figures.rate(),
+            figures.latency(0.5),
+            figures.latency(0.99),
+            figures.complaint().unwrap_or_default(),
+        );
+    }
+    Ok(())
+}
+
 /// Measures these cells with one start of both servers; all are logged, or none.
 pub(crate) fn measure(cells: &[Cell], args: &Args, daemon: &Path) -> Result<Vec<Row>, String> {
     let Some(first) = cells.first() else { return Ok(Vec::new()) };
@@ -94,12 +125,7 @@ pub(crate) fn measure(cells: &[Cell], args: &Args, daemon: &Path) -> Result<Vec<
     ours.run(&known, Until::Sessions(args.clients))?;
     let rows = cells.iter().map(|cell| {
         eprintln!("{}", cell.name());
-        let profile = Profile {
-            connections: cell.connections,
-            messages_a_session: cell.messages,
-            recipients: cell.recipients,
-            ..Profile::default()
-        };
+        let profile = cell.profile();
         for side in &started {
             side.run(&profile, Until::Elapsed(args.slice.min(Duration::from_millis(500))))?;
         }

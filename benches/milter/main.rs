@@ -45,11 +45,16 @@ fn main() -> ExitCode {
 
 fn measure(args: &Args) -> Result<(), String> {
     let daemon = Path::new(env!("CARGO_BIN_EXE_connguard"));
-    let wanted =
-        |cell: &cells::Cell| args.only.as_deref().is_none_or(|it| cell.name().contains(it));
-    let cells: Vec<_> = cells::all().into_iter().filter(wanted).collect();
+    let mut cells = cells::all();
+    if let Some(name) = &args.only {
+        let exact = cells.iter().any(|cell| cell.name() == *name);
+        cells.retain(|cell| if exact { cell.name() == *name } else { cell.name().contains(name) });
+    }
     if cells.is_empty() {
         return Err("no cell has such a name".into());
+    }
+    if let Some(address) = &args.to {
+        return cells::send(&cells, args, address);
     }
     let (logged, plain): (Vec<_>, Vec<_>) = cells.into_iter().partition(|cell| cell.logged);
     let mut rows = cells::measure(&plain, args, daemon)?;
