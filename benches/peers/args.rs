@@ -6,7 +6,8 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [options]      (as root)
   --quick             a try: 2 rounds of half a second each, no file
-  --only NAME,...     noop, connguard, rspamd, postfwd, policyd-rate-limit; no file
+  --only NAME,...     noop, connguard, rspamd, postfwd, policyd-rate-limit,
+                      policyd-rate-limit-on-disk; no file
   --part PART         own: over each one's own protocol; postfix: behind Postfix;
                       no file
   --rounds N          (default 7)

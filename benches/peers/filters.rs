@@ -1,12 +1,12 @@
 //! How each filter is told to count by client, and started. All that they write
 //! is in a folder of their own; none of them asks the internet anything.
 //!
-//! Where there is a choice it is the one in which the filter is fastest:
-//! rspamd scans in the processes that take the connections (`self_scan`) with no
-//! module but its rate limit, Redis writes nothing to disk, the database of
-//! policyd-rate-limit is in memory, nobody logs messages. postfwd has the request
-//! cache of Debian's defaults. connguard is in enforce mode with everything on,
-//! and keeps its journal on disk.
+//! Where there is a choice it is the one in which the filter is fastest: rspamd
+//! scans in the processes that take the connections (`self_scan`) with no module
+//! but its rate limit, Redis writes nothing to disk, nobody logs messages. postfwd
+//! has the request cache of Debian's defaults. policyd-rate-limit is measured with
+//! its database in memory, and on disk as Debian has it. connguard is in enforce
+//! mode with everything on, and keeps its journal on disk.
 
 use crate::{
     Told,
@@ -208,10 +208,10 @@ pub(crate) fn postfwd(start: &Start<'_>) -> Told<Vec<Fence>> {
 }
 
 /// policyd-rate-limit on SQLite, which is its default. Its limit is that of a
-/// minute: the longer the time, the more rows it counts for each message. Its
-/// database is in memory: on a disk it waits for that at each message.
-pub(crate) fn policyd(start: &Start<'_>, memory: &Path) -> Told<Vec<Fence>> {
-    let database = memory.join(format!("policyd-{:?}", start.limit).to_lowercase());
+/// minute: the longer the time, the more rows it counts for each message. On a
+/// disk, its database waits for that at each message.
+pub(crate) fn policyd(start: &Start<'_>, place: &Path) -> Told<Vec<Fence>> {
+    let database = place.join(format!("policyd-{:?}", start.limit).to_lowercase());
     let run = start.folder.join("run");
     let config = format!(
         r#"debug: False

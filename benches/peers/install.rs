@@ -21,7 +21,7 @@ pub(crate) fn packages(name: Name) -> Told<()> {
         Name::Noop | Name::Connguard => Ok(()),
         Name::Rspamd => ensure(&["rspamd=rspamd", "redis-server=redis-server"]),
         Name::Postfwd => ensure(&["postfwd2=postfwd"]),
-        Name::Policyd => ensure(&["policyd-rate-limit=policyd-rate-limit"]),
+        Name::Policyd | Name::PolicydOnDisk => ensure(&["policyd-rate-limit=policyd-rate-limit"]),
     }
 }
 

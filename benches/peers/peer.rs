@@ -20,7 +20,10 @@ pub(crate) enum Name {
     Connguard,
     Rspamd,
     Postfwd,
+    /// With its database in memory.
     Policyd,
+    /// With its database on disk, as Debian configures it.
+    PolicydOnDisk,
 }
 
 /// How far a client may go.
@@ -33,8 +36,14 @@ pub(crate) enum Limit {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Noop, Self::Connguard, Self::Rspamd, Self::Postfwd, Self::Policyd];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Noop,
+        Self::Connguard,
+        Self::Rspamd,
+        Self::Postfwd,
+        Self::Policyd,
+        Self::PolicydOnDisk,
+    ];
 
     /// As it is typed.
     pub(crate) fn word(self) -> &'static str {
@@ -44,6 +53,7 @@ impl Name {
             Self::Rspamd => "rspamd",
             Self::Postfwd => "postfwd",
             Self::Policyd => "policyd-rate-limit",
+            Self::PolicydOnDisk => "policyd-rate-limit-on-disk",
         }
     }
 
@@ -64,7 +74,8 @@ impl fmt::Display for Name {
             Self::Connguard => "connguard",
             Self::Rspamd => "rspamd, ratelimit on Redis",
             Self::Postfwd => "postfwd, rate()",
-            Self::Policyd => "policyd-rate-limit, SQLite",
+            Self::Policyd => "policyd-rate-limit, SQLite in memory",
+            Self::PolicydOnDisk => "policyd-rate-limit, SQLite on disk",
         })
     }
 }
@@ -145,6 +156,7 @@ impl Peer {
             Name::Rspamd => filters::rspamd(&start, site.rspamd_workers)?,
             Name::Postfwd => filters::postfwd(&start)?,
             Name::Policyd => filters::policyd(&start, site.memory())?,
+            Name::PolicydOnDisk => filters::policyd(&start, &folder)?,
         };
         Ok(Self { name, address, fences })
     }

@@ -118,7 +118,7 @@ impl Report {
             "\n### Over its own protocol\n\n\
              Milters over a unix socket, with a body of 4,000 octets if they want one; policy \
              servers over TCP, one request a message, on connections that stay, as Postfix keeps \
-             them; the database of policyd-rate-limit is in memory. {} clients.\n\n",
+             them. {} clients.\n\n",
             thousands(CLIENTS)
         );
         self.verdict(text);
