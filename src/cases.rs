@@ -14,6 +14,8 @@
 //!   memory, is tried again every [`RETRY`], and the status says so.
 //! - A file that is damaged never stops the start: it is renamed to
 //!   `C-000017.json.damaged`, reported, and its number is not given again.
+//! - A start waits only for the cases of which nothing is restricted. The others,
+//!   which may be a hundred thousand, are read behind it by the same thread.
 //! - A case is removed [`KEEP`] after it was over, and where there are more than
 //!   [`MOST_FILES`], the oldest that are over go sooner. An open one never does.
 
@@ -28,7 +30,7 @@ use crate::{case::CaseFile, record::CaseId, text::clean_json, timestamp::Timesta
 use disk::{Disk, FileSystem};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -82,6 +84,8 @@ pub enum ReadError {
 pub struct Loaded {
     /// The cases, oldest first.
     pub files: Vec<CaseFile>,
+    /// The cases whose files are there and were left for later.
+    pub unread: Vec<CaseId>,
     /// The largest number of a file, of a damaged one too.
     pub newest: Option<CaseId>,
     /// What was wrong, in sentences that say what to do.
@@ -109,6 +113,12 @@ impl Store {
 
     /// Reads what the last run kept; makes the folder where there is none.
     pub fn load(&mut self) -> Loaded {
+        self.load_but(&HashSet::new())
+    }
+
+    /// The same, but leaves the files of these cases, which are open, for later:
+    /// whoever runs [`spawn`] reads them.
+    pub fn load_but(&mut self, later: &HashSet<CaseId>) -> Loaded {
         let mut loaded = Loaded::default();
         if let Err(error) = self.disk.folder(&self.folder) {
             loaded.warnings.push(format!(
@@ -123,6 +133,10 @@ impl Store {
                 // It was never finished.
                 Ending::Unfinished => drop(fs::remove_file(disk::unfinished(&path))),
                 Ending::Damaged => {}
+                Ending::Whole if later.contains(&case) => {
+                    self.files.insert(case, None);
+                    loaded.unread.push(case);
+                }
                 Ending::Whole => match read(&path, case) {
                     Ok(file) => {
                         self.files.insert(case, file.closed);
@@ -134,6 +148,15 @@ impl Store {
         }
         loaded.files.sort_by_key(|file| file.case);
         loaded
+    }
+
+    /// Reads one that was left for later; a sentence says why that is not possible.
+    fn read_late(&mut self, case: CaseId) -> Result<CaseFile, String> {
+        let path = self.path(case);
+        read(&path, case).map_err(|error| {
+            self.files.remove(&case);
+            set_aside(&path, &error)
+        })
     }
 
     /// Writes a case in place of what was there.

@@ -2,14 +2,16 @@
 //!
 //! Engine time is the wall clock at the start plus monotonic time, slewed
 //! towards the wall clock by at most one part in twenty: a clock that somebody
-//! sets an hour ahead expires nothing, and time never goes back.
+//! sets an hour ahead expires nothing, and time never goes back: where it is
+//! slewed back it goes on more slowly, and nobody waits for the one who slews.
 
 #![allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 
 use crate::timestamp::Timestamp;
+use arc_swap::ArcSwap;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant, SystemTime},
@@ -24,22 +26,40 @@ pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
 enum Source {
-    System(Mutex<Slewed>),
+    System(ArcSwap<Slewed>),
     Manual(AtomicU64),
 }
 
-/// Engine time at a moment of the monotonic clock.
+/// Engine time and the wall clock at a moment of the monotonic clock. From there
+/// engine time is drawn towards where the wall clock would be by now.
 #[derive(Clone, Copy, Debug)]
 struct Slewed {
     time_ms: u64,
+    wall_ms: u64,
     at: Instant,
+}
+
+impl Slewed {
+    /// Engine time when `elapsed` milliseconds have passed since.
+    fn after(&self, elapsed: u64) -> u64 {
+        let wall_ms = self.wall_ms.saturating_add(elapsed);
+        self.time_ms.saturating_add(slewed_by(self.time_ms, elapsed, wall_ms))
+    }
+
+    /// From `elapsed` milliseconds later on, when the wall clock says `wall_ms`.
+    fn anew(&self, elapsed: u64, wall_ms: u64) -> Self {
+        // By whole milliseconds, so that none is lost or counted twice.
+        let at = self.at.checked_add(Duration::from_millis(elapsed)).unwrap_or(self.at);
+        Self { time_ms: self.after(elapsed), wall_ms, at }
+    }
 }
 
 impl Clock {
     /// Engine time of this machine, beginning with the wall clock.
     pub fn system() -> Self {
-        let start = Slewed { time_ms: wall_ms(), at: Instant::now() };
-        Self(Arc::new(Source::System(Mutex::new(start))))
+        let now = wall_ms();
+        let start = Slewed { time_ms: now, wall_ms: now, at: Instant::now() };
+        Self(Arc::new(Source::System(ArcSwap::from_pointee(start))))
     }
 
     /// A clock that only [`Clock::advance`] moves.
@@ -51,8 +71,8 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millis(match &*self.0 {
             Source::System(slewed) => {
-                let slewed = *slewed.lock().unwrap_or_else(PoisonError::into_inner);
-                slewed.time_ms.saturating_add(millis(slewed.at.elapsed()))
+                let slewed = slewed.load();
+                slewed.after(millis(slewed.at.elapsed()))
             }
             Source::Manual(millis) => millis.load(SeqCst),
         })
@@ -71,12 +91,8 @@ impl Clock {
     /// once a second; does nothing to a manual clock.
     pub fn slew(&self) {
         if let Source::System(slewed) = &*self.0 {
-            let mut slewed = slewed.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let elapsed = millis(now.saturating_duration_since(slewed.at));
-            slewed.time_ms =
-                slewed.time_ms.saturating_add(slewed_by(slewed.time_ms, elapsed, wall_ms()));
-            slewed.at = now;
+            let old = slewed.load();
+            slewed.store(Arc::new(old.anew(millis(old.at.elapsed()), wall_ms())));
         }
     }
 
@@ -118,6 +134,22 @@ mod tests {
         assert_eq!(slewed_by(HOUR, 1000, 0), 950);
         assert_eq!(slewed_by(HOUR, 1000, HOUR + 1000), 1000);
         assert_eq!(slewed_by(HOUR, 1000, HOUR + 1010), 1010);
+    }
+
+    #[test]
+    fn time_never_goes_back_nor_jumps() {
+        let mut slewed = Slewed { time_ms: 1_000_000, wall_ms: 1_000_000, at: Instant::now() };
+        let mut last = slewed.time_ms;
+        // Somebody sets the wall clock an hour back, then ten seconds ahead.
+        for wall_ms in [0, 0, 1_010_000, 1_010_000] {
+            for elapsed in 0..=1000 {
+                let now = slewed.after(elapsed);
+                assert!((last..=last + 2).contains(&now), "{last} to {now}");
+                last = now;
+            }
+            slewed = slewed.anew(1000, wall_ms);
+        }
+        assert_eq!(last, 1_000_000 + 1000 + 2 * 950 + 1050);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 
 use crate::verdict::WordError;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 /// The common names of a client certificate that Postfix found trusted.
@@ -253,12 +253,14 @@ impl<'a> Escaped<'a> {
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.text.bytes() {
-            let plain = byte.is_ascii_graphic() && !matches!(byte, b'%' | b',' | b'/');
-            if plain || self.slash && byte == b'/' {
-                write!(f, "{}", char::from(byte))?;
-            } else {
-                write!(f, "%{byte:02X}")?;
+        let is_plain = |byte: u8| {
+            byte.is_ascii_graphic() && !matches!(byte, b'%' | b',' | b'/')
+                || self.slash && byte == b'/'
+        };
+        for chunk in self.text.as_bytes().chunk_by(|a, b| is_plain(*a) == is_plain(*b)) {
+            match std::str::from_utf8(chunk) {
+                Ok(text) if text.bytes().all(is_plain) => f.write_str(text)?,
+                _ => chunk.iter().try_for_each(|byte| write!(f, "%{byte:02X}"))?,
             }
         }
         Ok(())
@@ -391,8 +393,7 @@ macro_rules! serde_as_text {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
+                crate::text::parsed(deserializer)
             }
         }
     };

@@ -13,4 +13,4 @@ mod client;
 mod server;
 
 pub use client::{Answer, AskError, ask};
-pub use server::{Answers, BindError, Control, Handler, Peer};
+pub use server::{Answers, BindError, Control, Handler, Items, Peer};

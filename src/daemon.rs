@@ -3,7 +3,8 @@
 //!
 //! Start: configuration, journal (lock, recovery), engine with what was
 //! recovered, sockets, then READY: the first command of the first session
-//! already meets every restriction. Stop: no new connections, messages in
+//! already meets every restriction. Behind it come the first segment of the journal
+//! and the cases of what is restricted, which judging needs not. Stop: no new connections, messages in
 //! hand finish within a deadline, the journal is flushed, our sockets go.
 
 mod start;
@@ -24,7 +25,8 @@ use futures_util::{Stream, StreamExt};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use start::{
-    recall, recall_cases, start_alert, start_cases, start_feedback, start_history, start_journal,
+    Found, find, recall_cases, start_alert, start_cases, start_feedback, start_history,
+    start_journal,
 };
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tell::{start_log, tell_moves, tell_notices, tell_start};
@@ -120,15 +122,13 @@ pub async fn run(
     let now = clock.now();
     let system = |what| move |source| Error::System { what, source };
     let manager = Manager::start().map_err(system("start a thread"))?;
-    let (journal, recovered) = Journal::open(&config.state.directory)?;
-    for warning in &recovered.warnings {
-        tracing::warn!("journal: {warning}");
-    }
+    let locked = Journal::lock(&config.state.directory)?;
     let mut engine = Engine::new(config.settings.clone(), config.state.max_connectors, now);
-    let history = recall(&mut engine, &config.state.directory, now);
+    let Found { history, journal, recovered, cases } =
+        find(locked, &mut engine, &config.state.directory, now)?;
     let engine = Arc::new(engine);
     // What the journal says of restrictions is true: it comes after.
-    let cases = recall_cases(&engine, &config.state.directory);
+    let cases = recall_cases(&engine, cases);
     let kept = recovered.snapshot.live.len();
     let moves = engine.restore(recovered.snapshot, now);
     tell_moves(moves);

@@ -22,7 +22,7 @@ pub fn fold(name: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     if name.is_ascii() {
-        if name.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'@') {
+        if !can_be_name(name) {
             return None;
         }
         return Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -45,9 +45,44 @@ pub fn fold(name: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Puts the same behind what `folded` holds, without an allocation where `name` is
+/// ASCII and there is room; says whether there was anything to put.
+pub fn fold_into(name: &str, folded: &mut String) -> bool {
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    if !bare.is_ascii() {
+        return fold(name).map(|name| folded.push_str(&name)).is_some();
+    }
+    let is_name = !bare.is_empty() && bare.len() <= MAX_NAME && can_be_name(bare);
+    if is_name {
+        push_lower(bare, folded);
+    }
+    is_name
+}
+
+/// Puts a text behind what `lower` holds, ASCII letters in lower case.
+pub(crate) fn push_lower(text: &str, lower: &mut String) {
+    let from = lower.len();
+    lower.push_str(text);
+    if let Some(text) = lower.get_mut(from..) {
+        text.make_ascii_lowercase();
+    }
+}
+
+/// Whether all octets of an ASCII text may stand in a name.
+fn can_be_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@')
+}
+
 /// The part of an address behind its last `@`, if it has one.
 pub fn of_address(address: &str) -> Option<&str> {
-    address.rsplit_once('@').map(|(_, domain)| domain)
+    split(address).map(|(_, domain)| domain)
+}
+
+/// Both parts of an address around its last `@`, if it has one. (A message asks
+/// for this ten times; `memrchr` takes 20 instead of 100 instructions.)
+pub(crate) fn split(address: &str) -> Option<(&str, &str)> {
+    let at = memchr::memrchr(b'@', address.as_bytes())?;
+    Some((address.get(..at)?, address.get(at + 1..)?))
 }
 
 /// Whether an address was rewritten within its domain: `given` became `delivered`.
@@ -198,6 +233,19 @@ mod tests {
     fn names_that_cannot_be_are_refused() {
         for name in ["", ".", "a b.example", "exa..mple", "user@example.org", "-\u{7}.org"] {
             assert!(DomainSet::default().insert(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn folding_into_a_buffer_is_folding() {
+        for name in
+            ["Example.ORG.", "a", "", ".", "a b", "a@b", "B\u{dc}cher.example", "\u{7}", "[192.0.2.1]"]
+                .into_iter()
+                .chain([&*"a".repeat(253), &*"a".repeat(254)])
+        {
+            let mut folded = "x".to_owned();
+            assert_eq!(fold_into(name, &mut folded), fold(name).is_some(), "{name:?}");
+            assert_eq!(folded, format!("x{}", fold(name).unwrap_or_default()), "{name:?}");
         }
     }
 

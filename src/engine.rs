@@ -38,7 +38,7 @@ use operate::{ENFORCED_NOW, keys_of};
 pub use organizations::OrganizationState;
 use organizations::action_of;
 pub use reload::Moves;
-use session::{MAX_LOOKED_AT, Settled};
+use session::{MAX_DOMAINS, MAX_LOOKED_AT, Settled};
 pub use session::{Session, Transaction};
 pub use settings::{Directions, HoldLimit, ReplyText, ReplyTextError, RestrictionTerms, Settings};
 pub use still_bad::StillBad;
@@ -48,6 +48,7 @@ use crate::{
     case::Book,
     connector::ConnectorKey,
     directory::{Resolution, Terms},
+    domain,
     fingerprint::Fingerprints,
     judge::{self, Judgement},
     known::Known,
@@ -61,6 +62,7 @@ use crate::{
     restriction::Table,
     roster::Roster,
     signal::Context,
+    stripes::Count,
     tally::{Budget, Tally},
     timestamp::Timestamp,
     verdict::{Action, Class, Reply, Verdict},
@@ -71,26 +73,26 @@ use std::sync::{
     atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
-/// Totals of the whole daemon since its start.
+/// Totals of the whole daemon since its start, counted by each thread apart.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Messages that passed, in whatever direction.
-    pub messages: AtomicU64,
+    pub messages: Count,
     /// Their accepted recipients.
-    pub recipients: AtomicU64,
+    pub recipients: Count,
     /// Recipients that were refused; of a message that was refused at its
     /// end, each accepted one counts.
-    pub refused: AtomicU64,
+    pub refused: Count,
     /// Recipients that would have been refused in enforce mode.
-    pub would_refuse: AtomicU64,
+    pub would_refuse: Count,
     /// Messages that went to the hold queue.
-    pub held: AtomicU64,
+    pub held: Count,
     /// Messages relayed for clients that have no relay rights as far as the
     /// configuration knows: a sign that it lacks inbound domains or relay
     /// networks.
-    pub unattributed: AtomicU64,
+    pub unattributed: Count,
     /// Messages whose delivery results were waited for.
-    pub awaited: AtomicU64,
+    pub awaited: Count,
 }
 
 /// The engine.
@@ -197,8 +199,8 @@ impl Engine {
     /// under the present settings.
     pub fn begin(&self, session: &mut Session, sender: &Sender<'_>) -> Transaction {
         self.settle(session);
-        session.sender.set(sender);
-        Transaction::default()
+        session.sender.set(sender, &self.fingerprints);
+        std::mem::take(&mut session.spare)
     }
 
     /// Settles who the session is under the present settings. In the midst of a
@@ -228,22 +230,37 @@ impl Engine {
             }
             Fate::Refused => {}
             Fate::Accepted => {
-                self.settle(session);
-                let Some(settled) = session.settled().cloned() else {
-                    return Verdict::Pass;
-                };
-                let direction = settled.settings.directions.of(recipient);
-                let asked = Asked { recipient: recipient.address, direction, now };
-                if let Some(reply) = self.refusal(&settled, session, transaction, &asked) {
-                    return Verdict::Refuse(reply);
-                }
-                session.accepted = true;
-                transaction.accept(direction);
-                if direction == Direction::Relayed {
-                    self.look_at(recipient, &mut transaction.recipients);
-                    transaction.note_domain(recipient.domain());
-                }
+                return self.at_accepted(session, transaction, recipient, now);
             }
+        }
+        Verdict::Pass
+    }
+
+    /// The answer to a recipient that Postfix would accept.
+    fn at_accepted(
+        &self,
+        session: &mut Session,
+        transaction: &mut Transaction,
+        recipient: &Recipient<'_>,
+        now: Timestamp,
+    ) -> Verdict {
+        self.settle(session);
+        session.domain.clear();
+        let has_domain = domain::fold_into(recipient.domain(), &mut session.domain);
+        let Some(settled) = session.settled() else {
+            return Verdict::Pass;
+        };
+        let folded = Some(session.domain.as_str()).filter(|_| has_domain);
+        let direction = settled.settings.directions.of_folded(recipient, folded);
+        let asked = Asked { recipient: recipient.address, direction, now };
+        if let Some((class, text)) = self.refusal(settled, session, transaction, &asked) {
+            return Verdict::Refuse(session.refuse(class, &text));
+        }
+        session.accepted = true;
+        transaction.accept(direction);
+        if direction == Direction::Relayed {
+            self.look_at(recipient, &mut transaction.recipients);
+            transaction.domains.note(&session.domain, MAX_DOMAINS);
         }
         Verdict::Pass
     }
@@ -259,6 +276,8 @@ impl Engine {
         let recipients = transaction.relayed.saturating_add(transaction.inbound);
         let relayed = transaction.relayed > 0;
         self.settle(session);
+        session.from.clear();
+        message.from.iter().for_each(|address| session.from.add_of(address));
         let verdict = match session.settled() {
             Some(settled) => {
                 let client = session.identities.client;
@@ -271,18 +290,16 @@ impl Engine {
         if let Some(queue_id) = message.queue_id.filter(|_| enters) {
             self.enter_queue(session, queue_id, verdict != Verdict::Pass, now);
         }
-        let count = |counter: &AtomicU64, by: u32| {
-            counter.fetch_add(by.into(), Relaxed);
-        };
         match &verdict {
             Verdict::Pass if session.ignored => {}
             Verdict::Pass => {
-                count(&self.counters.messages, 1);
-                count(&self.counters.recipients, recipients);
+                self.counters.messages.add(1_u64);
+                self.counters.recipients.add(recipients);
             }
-            Verdict::Refuse(_) => count(&self.counters.refused, recipients),
-            Verdict::Hold(_) => count(&self.counters.held, 1),
+            Verdict::Refuse(_) => self.counters.refused.add(recipients),
+            Verdict::Hold(_) => self.counters.held.add(1_u64),
         }
+        session.spare = transaction.emptied();
         verdict
     }
 

@@ -1,5 +1,5 @@
 //! What connguard reads from the headers of a message: the addresses of
-//! `From` ([`from_addresses`]), the `Message-ID` ([`message_id`]), the
+//! `From` ([`from_addresses`], [`Addresses`]), the `Message-ID` ([`message_id`]), the
 //! verdict of a spam filter ([`SpamHeaders`]) and whether it is a delivery report
 //! ([`is_delivery_report`]).
 //!
@@ -14,10 +14,11 @@
 mod from;
 mod lexer;
 mod message_id;
+mod plain;
 mod report;
 mod spam;
 
-pub use from::{FromAddress, FromField, MAX_ADDRESSES, MAX_DOMAIN, MAX_LOCAL, from_addresses};
+pub use from::{Addresses, FromField, MAX_ADDRESSES, MAX_DOMAIN, MAX_LOCAL, from_addresses};
 pub use message_id::{MAX_MESSAGE_ID, message_id};
 pub use report::is_delivery_report;
 pub use spam::{DEFAULT_SPAM_HEADERS, SpamHeaderError, SpamHeaders};

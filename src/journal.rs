@@ -164,6 +164,13 @@ pub struct Recovered {
     pub set_aside: Vec<PathBuf>,
 }
 
+/// A state directory that is ours, of which nothing is read yet.
+pub struct Locked {
+    storage: Arc<dyn Storage>,
+    folder: PathBuf,
+    lock: File,
+}
+
 /// A journal that is locked and read, but not written to yet.
 pub struct Journal {
     storage: Arc<dyn Storage>,
@@ -173,6 +180,27 @@ pub struct Journal {
     seq: u64,
     /// Numbers of the segments, and when each was begun where that is known.
     segments: BTreeMap<u64, Option<Timestamp>>,
+}
+
+impl Locked {
+    /// Reads the journal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open`].
+    pub fn read(self) -> Result<(Journal, Recovered), OpenError> {
+        let Self { storage, folder, lock } = self;
+        recovery::remove_unfinished(&*storage, &folder);
+        let found = recovery::segments(&*storage, &folder)?;
+        let recovered = recovery::recover(&*storage, &folder, &found)?;
+        let begun = |path: &Path| {
+            let start = storage.read(path, Some(format::HEAD_BYTES)).ok()?;
+            format::head(&start).map(|head| head.created)
+        };
+        let segments = found.iter().map(|(number, path)| (*number, begun(path))).collect();
+        let seq = recovered.snapshot.seq;
+        Ok((Journal { storage, folder, lock, seq, segments }, recovered))
+    }
 }
 
 impl Journal {
@@ -196,22 +224,18 @@ impl Journal {
         folder: &Path,
     ) -> Result<(Self, Recovered), OpenError> {
         let lock = storage::lock(folder)?;
-        recovery::remove_unfinished(&*storage, folder);
-        let found = recovery::segments(&*storage, folder)?;
-        let recovered = recovery::recover(&*storage, folder, &found)?;
-        let begun = |path: &Path| {
-            let start = storage.read(path, Some(format::HEAD_BYTES)).ok()?;
-            format::head(&start).map(|head| head.created)
-        };
-        let segments = found.iter().map(|(number, path)| (*number, begun(path))).collect();
-        let journal = Self {
-            storage,
-            folder: folder.to_owned(),
-            lock,
-            seq: recovered.snapshot.seq,
-            segments,
-        };
-        Ok((journal, recovered))
+        Locked { storage, folder: folder.to_owned(), lock }.read()
+    }
+
+    /// Locks `folder`, making it where it is missing, and reads nothing: as long as
+    /// what this gives is kept, all in it is ours alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but for those of reading.
+    pub fn lock(folder: &Path) -> Result<Locked, OpenError> {
+        let lock = storage::lock(folder)?;
+        Ok(Locked { storage: Arc::new(Disk), folder: folder.to_owned(), lock })
     }
 
     /// Begins a segment from `table`, into which the caller has restored what

@@ -295,8 +295,8 @@ pub fn parse(line: &str) -> Result<Line<'_>, Skip> {
         return Err(Skip::Empty);
     }
     let (stamp, rest) = stamp::read(line).ok_or(Skip::NoTime)?;
-    let (host, rest) = rest.split_once(' ').ok_or(Skip::NotPostfix)?;
-    let (tag, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let (host, rest) = scan::word(rest).ok_or(Skip::NotPostfix)?;
+    let (tag, text) = scan::word(rest).unwrap_or((rest, ""));
     // Without the colon it is no tag: `last message repeated 3 times`.
     let tag = tag.strip_suffix(':').and_then(Tag::parse).ok_or(Skip::NotPostfix)?;
     let event = event(tag.program, text)?;

@@ -20,7 +20,7 @@ use crate::{
     command::{Command, Failure},
     config::Config,
     connector::Entity,
-    control::{Answers, Handler, Peer},
+    control::{Answers, Handler, Items, Peer},
     engine::{Blocked, Engine, Unblocked},
     feedback, history, journal,
     manager::{Manager, News},
@@ -132,14 +132,21 @@ impl Operator {
         answers: &mut Answers,
         now: Timestamp,
     ) -> Result<Value, Failure> {
-        for view in view::list(&self.engine, all, now) {
-            answers.item(&view).await?;
-        }
+        let engine = Arc::clone(&self.engine);
+        let list = move |items: &mut Items| {
+            view::list(&engine, all, now).try_for_each(|view| items.push(&view))
+        };
+        answers.items(list).await?;
         Ok(Value::Null)
     }
 
     async fn top(&self, answers: &mut Answers, now: Timestamp) -> Result<Value, Failure> {
-        for view in view::top(&self.engine, now) {
+        // It looks at each connector: no session must wait for this thread.
+        let engine = Arc::clone(&self.engine);
+        let top = tokio::task::spawn_blocking(move || view::top(&engine, now))
+            .await
+            .map_err(|error| Failure::refused(error.to_string()))?;
+        for view in top {
             answers.item(&view).await?;
         }
         Ok(Value::Null)
@@ -156,7 +163,8 @@ impl Operator {
         let records = self.audit_trail(Some(entity.clone())).await?;
         let case = match (case, self.engine.cases().newest_of(&entity.root())) {
             (Some(asked), _) => Some(asked),
-            (None, Some(newest)) => Some(CaseFile::clone(&newest)),
+            // Shortly after a start its file may not be read yet.
+            (None, Some(newest)) => self.case(newest.case).await?,
             (None, None) => match view::last_case(&records) {
                 Some(last) => self.case(last).await?,
                 None => None,
@@ -262,9 +270,11 @@ impl Operator {
             Some(text) => Some(self.find(text, self.clock.now())?),
             None => None,
         };
-        for record in self.audit_trail(entity).await? {
-            answers.item(&HistoryView::from(&record)).await?;
-        }
+        let records = self.audit_trail(entity).await?;
+        let send = move |items: &mut Items| {
+            records.iter().try_for_each(|record| items.push(&HistoryView::from(record)))
+        };
+        answers.items(send).await?;
         Ok(Value::Null)
     }
 

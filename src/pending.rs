@@ -17,7 +17,8 @@
 //! - ten minutes after its acceptance ([`Pending::expire`]),
 //! - Postfix has removed its queue file ([`Pending::forget`]),
 //! - its slot is taken: the table is full, its owner has a full share of it, or
-//!   Postfix uses its queue id again ([`Pending::accept`]),
+//!   Postfix uses its queue id again ([`Pending::take_in`]),
+//! - it is not waited for, because the intake is full ([`Pending::leave`]),
 //! - delivery results stop coming ([`Pending::clear`]).
 //!
 //! The slot itself stays for four hours, for late and deciding results, or until
@@ -34,9 +35,15 @@
 //! places, and [`News::listed`] tells the two apart. Strangers are remembered
 //! in the slot: they at most double what it holds.
 //!
+//! **Nobody waits at a message.** It leaves what is known of it behind an
+//! [`Intake`]. Whoever tells or asks of messages calls [`Pending::take_in`] first:
+//! then all have their slots that were left before, in the order in which they
+//! were, so that a result that comes right behind its message finds it.
+//!
 //! The slots are in a sharded map. Their order of acceptance is behind one
-//! mutex, which is held for a few look-ups, never while anything waits, and
-//! always taken before a shard: under it, map and order hold the same messages.
+//! mutex, that of the intake, which is held for a few look-ups, never while anything
+//! waits, and always taken before a shard: under it, map and order hold the same
+//! messages.
 
 mod image;
 mod order;
@@ -46,15 +53,13 @@ mod tests;
 
 pub use image::Image;
 
-use crate::{message::Outcome, timestamp::Timestamp};
+use crate::{intake::Intake, message::Outcome, short::QueueId, timestamp::Timestamp};
 use dashmap::DashMap;
 use order::{Limits, Order, Place};
 use serde::{Deserialize, Serialize};
 use slot::Slot;
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use smallvec::SmallVec;
+use std::{sync::MutexGuard, time::Duration};
 
 /// How long a message counts as in flight, at most.
 pub const IN_FLIGHT: Duration = Duration::from_secs(600);
@@ -89,7 +94,7 @@ pub trait Sharer {
 /// A delivery result, as it is given to the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
-    /// A hash of the recipient as in [`Pending::accept`].
+    /// A hash of the recipient as in [`Accepted`].
     pub recipient: u64,
     /// What became of it.
     pub outcome: Outcome,
@@ -165,11 +170,30 @@ impl<T> News<T> {
     }
 }
 
+/// Hashes of the recipients of a message. Beyond 16 they take an allocation.
+pub type Recipients = SmallVec<[u64; 16]>;
+
+/// A message that was accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted<T> {
+    /// Its queue id.
+    pub queue_id: QueueId,
+    /// Whose it is.
+    pub owner: T,
+    /// Keyed hashes of its recipients, in any order (fewer than `count` where not
+    /// all are known; one that stands twice is one recipient).
+    pub recipients: Recipients,
+    /// How many recipients it has. Without any it is over at once.
+    pub count: u32,
+    /// When it was accepted.
+    pub at: Timestamp,
+}
+
 /// The messages, each with its owner.
 #[derive(Debug)]
 pub struct Pending<T> {
-    slots: DashMap<Arc<str>, Slot<T>>,
-    order: Mutex<Order>,
+    slots: DashMap<QueueId, Slot<T>>,
+    intake: Intake<Accepted<T>, Order>,
     limits: Limits,
 }
 
@@ -181,7 +205,7 @@ impl<T> Default for Pending<T> {
 
 impl<T> Pending<T> {
     fn with_limits(limits: Limits) -> Self {
-        Self { slots: DashMap::with_shard_amount(SHARDS), order: Mutex::default(), limits }
+        Self { slots: DashMap::with_shard_amount(SHARDS), intake: Intake::default(), limits }
     }
 
     /// How many messages have a slot.
@@ -195,52 +219,60 @@ impl<T> Pending<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Order> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        self.intake.as_it_is()
     }
 }
 
 impl<T: Clone + Sharer> Pending<T> {
-    /// A message of `count` recipients was accepted under `queue_id`;
-    /// `recipients` are keyed hashes of them, in any order (fewer than `count`
-    /// where not all are known; one that stands twice is one recipient).
-    /// Gives the owners, once for each message, whose message stops to count
-    /// as in flight because it made room, or had the same queue id. A message
-    /// without recipients is over at once: its own owner is given.
+    /// A message was accepted. It has its slot after the next [`Pending::take_in`].
+    /// Gives the owners, once for each message, whose message stops to count as in
+    /// flight: this one, where it can't be waited for, or what it displaced (rarely:
+    /// see [`Intake::leave`]).
     #[must_use = "their messages no longer count as in flight"]
-    pub fn accept(
-        &self,
-        queue_id: &str,
-        owner: T,
-        recipients: Box<[u64]>,
-        count: u32,
-        now: Timestamp,
-    ) -> Vec<T> {
-        let share = owner.share();
-        let Some(slot) = Slot::new(owner.clone(), recipients, count, now) else {
-            return vec![owner];
-        };
-        let mut order = self.lock();
+    pub fn leave(&self, accepted: Accepted<T>) -> Vec<T> {
         let mut landed = Vec::new();
-        if let Some(old) = self.insert(&mut order, queue_id, share, slot) {
+        let take = |order: &mut Order, accepted| self.accept(order, accepted, &mut landed);
+        if let Some(given_back) = self.intake.leave(accepted, take) {
+            landed.push(given_back.owner);
+        }
+        landed
+    }
+
+    /// Gives their slots to all messages that were left until now. Gives the owners,
+    /// once for each message, whose message stops to count as in flight because it
+    /// made room, had the same queue id, or has no recipients.
+    #[must_use = "their messages no longer count as in flight"]
+    pub fn take_in(&self) -> Vec<T> {
+        let mut landed = Vec::new();
+        drop(self.intake.look(|order, accepted| self.accept(order, accepted, &mut landed)));
+        landed
+    }
+
+    fn accept(&self, order: &mut Order, accepted: Accepted<T>, landed: &mut Vec<T>) {
+        let Accepted { queue_id, owner, recipients, count, at } = accepted;
+        let share = owner.share();
+        let Some(slot) = Slot::new(owner.clone(), recipients, count, at) else {
+            landed.push(owner);
+            return;
+        };
+        if let Some(old) = self.insert(order, queue_id, share, slot) {
             landed.extend(old.in_flight.then_some(old.owner));
         }
         while let Some((number, place)) = order.pop_over(share, &self.limits) {
             landed.extend(self.take(number, &place).and_then(Slot::flying));
         }
-        landed
     }
 
     /// Gives the slot that had the same queue id.
     fn insert(
         &self,
         order: &mut Order,
-        queue_id: &str,
+        queue_id: QueueId,
         share: u64,
         mut slot: Slot<T>,
     ) -> Option<Slot<T>> {
-        let queue_id: Arc<str> = queue_id.into();
         let (accepted, recipients, in_flight) = (slot.accepted, slot.of, slot.in_flight);
-        let place = Place { queue_id: Arc::clone(&queue_id), accepted, recipients, share };
+        let place = Place { queue_id: queue_id.clone(), accepted, recipients, share };
         slot.number = order.next();
         let number = slot.number;
         let old = self.slots.insert(queue_id, slot);
@@ -251,20 +283,20 @@ impl<T: Clone + Sharer> Pending<T> {
         old
     }
 
-    /// Whose message has this queue id.
+    /// Whose message has this queue id, of those that have slots.
     pub fn owner(&self, queue_id: &str) -> Option<T> {
-        self.slots.get(queue_id).map(|slot| slot.owner.clone())
+        self.slots.get(queue_id.as_bytes()).map(|slot| slot.owner.clone())
     }
 
     /// Whether the message `queue_id` was accepted for this recipient, a hash as
     /// in [`Pending::accept`] (or had a result of it, where it was not).
     pub fn lists(&self, queue_id: &str, recipient: u64) -> bool {
-        self.slots.get(queue_id).is_some_and(|slot| slot.lists(recipient))
+        self.slots.get(queue_id.as_bytes()).is_some_and(|slot| slot.lists(recipient))
     }
 
     /// A result of the message `queue_id`.
     pub fn result(&self, queue_id: &str, report: &Report, now: Timestamp) -> Heard<T> {
-        let Some(mut slot) = self.slots.get_mut(queue_id) else {
+        let Some(mut slot) = self.slots.get_mut(queue_id.as_bytes()) else {
             return Heard::Unknown;
         };
         if now.since(slot.accepted) >= KEPT || slot.is_younger_than(report.logged) {
@@ -278,7 +310,7 @@ impl<T: Clone + Sharer> Pending<T> {
         if is_over {
             let mut order = self.lock();
             order.remove(number);
-            self.slots.remove_if(queue_id, |_, slot| slot.number == number);
+            self.slots.remove_if(queue_id.as_bytes(), |_, slot| slot.number == number);
         }
         Heard::News(news)
     }
@@ -289,8 +321,8 @@ impl<T: Clone + Sharer> Pending<T> {
     #[must_use = "it no longer counts as in flight"]
     pub fn forget(&self, queue_id: &str, logged: Option<Timestamp>) -> Option<Landed<T>> {
         let mut order = self.lock();
-        let is_meant = |_: &Arc<str>, slot: &Slot<T>| !slot.is_younger_than(logged);
-        let (_, mut slot) = self.slots.remove_if(queue_id, is_meant)?;
+        let is_meant = |_: &QueueId, slot: &Slot<T>| !slot.is_younger_than(logged);
+        let (_, mut slot) = self.slots.remove_if(queue_id.as_bytes(), is_meant)?;
         order.remove(slot.number);
         slot.land()
     }
@@ -345,7 +377,7 @@ impl<T: Clone + Sharer> Pending<T> {
 
     /// Removes a slot that has left the order.
     fn take(&self, number: u64, place: &Place) -> Option<Slot<T>> {
-        let same = |_: &Arc<str>, slot: &Slot<T>| slot.number == number;
+        let same = |_: &QueueId, slot: &Slot<T>| slot.number == number;
         self.slots.remove_if(&place.queue_id, same).map(|(_, slot)| slot)
     }
 }

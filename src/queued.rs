@@ -8,11 +8,16 @@
 //! quarter; the oldest make room, and what is older than [`LONGEST`] goes. (By
 //! then Postfix has given up, unless it was put on hold.) Kept in memory only:
 //! what passed before a restart is not known.
+//!
+//! A message leaves what it is behind an [`Intake`] and never waits; whoever asks,
+//! or tells of it, sees all that passed before. Where the intake is full a message
+//! is not in the list.
 
-use crate::{connector::ConnectorKey, timestamp::Timestamp};
+use crate::{connector::ConnectorKey, intake::Intake, short::QueueId, timestamp::Timestamp};
+use smallvec::{SmallVec, smallvec};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
     time::Duration,
 };
 
@@ -42,14 +47,24 @@ pub struct InQueue {
 /// Messages that may be in the queue.
 #[derive(Debug)]
 pub struct Queued {
-    state: Mutex<State>,
-    most: usize,
+    intake: Intake<Entered, State>,
+}
+
+/// What a message leaves.
+#[derive(Debug)]
+struct Entered {
+    queue_id: QueueId,
+    key: ConnectorKey,
+    sender: u64,
+    held: bool,
+    now: Timestamp,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    most: usize,
     /// Which message a queue id stands for.
-    ids: HashMap<Box<str>, u64>,
+    ids: HashMap<QueueId, u64>,
     /// Messages in the order of their coming.
     messages: BTreeMap<u64, Message>,
     /// Those of each connector, in the same order.
@@ -60,7 +75,7 @@ struct State {
 #[derive(Debug)]
 struct Message {
     /// Its queue ids, in the order in which it got them, and when.
-    ids: Vec<(Box<str>, Timestamp)>,
+    ids: SmallVec<[(QueueId, Timestamp); 1]>,
     key: ConnectorKey,
     since: Timestamp,
     held: bool,
@@ -75,7 +90,7 @@ impl Default for Queued {
 impl Queued {
     /// For at most so many messages.
     pub fn with_room_for(most: usize) -> Self {
-        Self { state: Mutex::default(), most: most.max(4) }
+        Self { intake: Intake::new(State { most: most.max(4), ..State::default() }) }
     }
 
     /// A message passed, or went to the hold queue. `sender` is a hash of its
@@ -91,22 +106,10 @@ impl Queued {
         if queue_id.is_empty() || queue_id.len() > LONGEST_ID {
             return;
         }
-        let mut state = self.lock();
-        // A queue id that comes again is another message.
-        state.remove(queue_id);
-        let share = self.most / 4;
-        while let Some(oldest) =
-            state.oldest_of(key, share).or_else(|| state.oldest(self.most, now))
-        {
-            state.forget(oldest);
-        }
-        let number = state.next;
-        state.next += 1;
-        state.ids.insert(queue_id.into(), number);
-        let message =
-            Message { ids: vec![(queue_id.into(), now)], key: key.clone(), since: now, held };
-        state.messages.insert(number, message);
-        state.of.entry(key.clone()).or_default().insert(number, sender);
+        let (queue_id, key) = (queue_id.into(), key.clone());
+        let entered = Entered { queue_id, key, sender, held, now };
+        // What finds no place is not in the list.
+        let _ = self.intake.leave(entered, State::enter);
     }
 
     /// A content filter handed the message back under another queue id. `root` is
@@ -116,9 +119,9 @@ impl Queued {
             return;
         }
         let mut state = self.lock();
-        let Some(number) = state.ids.get(root).copied() else { return };
+        let Some(number) = state.ids.get(root.as_bytes()).copied() else { return };
         // What passed under that id is another message, or this one.
-        if state.ids.contains_key(next) {
+        if state.ids.contains_key(next.as_bytes()) {
             return;
         }
         let Some(message) = state.messages.get_mut(&number) else { return };
@@ -149,8 +152,9 @@ impl Queued {
         messages
             .flat_map(|message| {
                 let held = message.held;
-                let ids = message.ids.iter().cloned();
-                ids.map(move |(queue_id, since)| InQueue { queue_id, since, held })
+                message.ids.iter().map(move |(queue_id, since)| {
+                    InQueue { queue_id: queue_id.as_str().into(), since: *since, held }
+                })
             })
             .collect()
     }
@@ -171,20 +175,36 @@ impl Queued {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.intake.look(State::enter)
     }
 }
 
 impl State {
+    fn enter(&mut self, entered: Entered) {
+        let Entered { queue_id, key, sender, held, now } = entered;
+        // A queue id that comes again is another message.
+        self.remove(queue_id.as_str());
+        let share = self.most / 4;
+        while let Some(oldest) = self.oldest_of(&key, share).or_else(|| self.oldest(now)) {
+            self.forget(oldest);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.ids.insert(queue_id.clone(), number);
+        self.of.entry(key.clone()).or_default().insert(number, sender);
+        let message = Message { ids: smallvec![(queue_id, now)], key, since: now, held };
+        self.messages.insert(number, message);
+    }
+
     fn since(&self, queue_id: &str) -> Option<Timestamp> {
-        let message = self.messages.get(self.ids.get(queue_id)?)?;
-        message.ids.iter().find(|(id, _)| **id == *queue_id).map(|(_, since)| *since)
+        let message = self.messages.get(self.ids.get(queue_id.as_bytes())?)?;
+        message.ids.iter().find(|(id, _)| id.as_str() == queue_id).map(|(_, since)| *since)
     }
 
     fn remove(&mut self, queue_id: &str) {
-        let Some(number) = self.ids.remove(queue_id) else { return };
+        let Some(number) = self.ids.remove(queue_id.as_bytes()) else { return };
         let Some(message) = self.messages.get_mut(&number) else { return };
-        message.ids.retain(|(id, _)| **id != *queue_id);
+        message.ids.retain(|(id, _)| id.as_str() != queue_id);
         if message.ids.is_empty() {
             self.forget(number);
         }
@@ -210,9 +230,9 @@ impl State {
     }
 
     /// The oldest of all, where it is too old or they are too many.
-    fn oldest(&self, most: usize, now: Timestamp) -> Option<u64> {
+    fn oldest(&self, now: Timestamp) -> Option<u64> {
         let (number, message) = self.messages.first_key_value()?;
-        let goes = self.messages.len() >= most || now.since(message.since) >= LONGEST;
+        let goes = self.messages.len() >= self.most || now.since(message.since) >= LONGEST;
         goes.then_some(*number)
     }
 }

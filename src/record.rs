@@ -10,7 +10,7 @@ use crate::{
     timestamp::Timestamp,
     verdict::{Action, Scope},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 /// Number of a case, written `C-000017`.
@@ -50,8 +50,7 @@ impl Serialize for CaseId {
 
 impl<'de> Deserialize<'de> for CaseId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        crate::text::parsed(deserializer)
     }
 }
 
@@ -84,13 +83,25 @@ impl Serialize for Actor {
 
 impl<'de> Deserialize<'de> for Actor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        match text.as_ref() {
+        crate::text::parsed(deserializer)
+    }
+}
+
+/// A text that names no actor.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is no actor")]
+pub struct ActorError(String);
+
+impl FromStr for Actor {
+    type Err = ActorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
             "judgement" => Ok(Self::Judgement),
             "connguard" => Ok(Self::Daemon),
             other => match other.strip_prefix("operator:") {
                 Some(name) => Ok(Self::Operator(name.into())),
-                None => Err(de::Error::custom(format!("{other:?} is no actor"))),
+                None => Err(ActorError(other.to_owned())),
             },
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     maillog::{self, Attempt, Status},
     message::Outcome,
 };
+use memchr::memchr2_iter;
 
 /// Why a delivery failed, as far as it matters to the judgement.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -172,7 +173,9 @@ pub fn outcome(attempt: &Attempt<'_>, class: Option<Class>) -> Outcome {
 /// speak for the client.
 fn was_discarded(attempt: &Attempt<'_>) -> bool {
     const WORD: &[u8] = b"discarded";
-    attempt.text.as_bytes().windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
+    let text = attempt.text.as_bytes();
+    memchr2_iter(b'd', b'D', text)
+        .any(|at| text.get(at..at + WORD.len()).is_some_and(|part| part.eq_ignore_ascii_case(WORD)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod assemble;
 mod input;
+mod kept;
 mod lane;
 mod mail;
 mod order;
@@ -17,6 +18,7 @@ mod report;
 
 pub use assemble::{Assembler, Tidings};
 pub use input::{Counts, Input, InputError, Next};
+pub use kept::Kept;
 pub use lane::{Case, Lane, NearMiss, Outcomes, Params, Slowed, Suspicion};
 pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
 pub use order::Order;

@@ -11,6 +11,8 @@
 //! (/24, /48; these hold another quarter at the most), and what finds no room
 //! there either under one overflow tally that warns and restricts nobody.
 
+mod newcomers;
+
 use crate::{
     connector::{ConnectorKey, Entity, parent_network},
     fingerprint::Fingerprints,
@@ -19,12 +21,10 @@ use crate::{
     timestamp::Timestamp,
 };
 use dashmap::{DashMap, mapref::entry::Entry};
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+use newcomers::Newcomers;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 const SHARDS: usize = 1024;
@@ -37,8 +37,7 @@ pub struct Roster {
     tallies: DashMap<ConnectorKey, Arc<Tally>>,
     len: AtomicUsize,
     cap: usize,
-    /// Newcomers in the order of their coming. Some have settled since.
-    newcomers: Mutex<VecDeque<ConnectorKey>>,
+    newcomers: Newcomers,
     parents: AtomicUsize,
     overflow: Arc<Tally>,
 }
@@ -46,11 +45,12 @@ pub struct Roster {
 impl Roster {
     /// An empty roster for at most `cap` connectors.
     pub fn new(cap: usize, now: Timestamp) -> Self {
+        let cap = cap.max(4);
         Self {
             tallies: DashMap::with_shard_amount(SHARDS),
             len: AtomicUsize::new(0),
-            cap: cap.max(4),
-            newcomers: Mutex::new(VecDeque::new()),
+            cap,
+            newcomers: Newcomers::new(cap / 4),
             parents: AtomicUsize::new(0),
             overflow: Arc::new(Tally::new(id_of(&ConnectorKey::Overflow), now)),
         }
@@ -116,7 +116,7 @@ impl Roster {
         if parent {
             self.parents.fetch_add(1, SeqCst);
         } else if is_newcomer {
-            self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push_back(key.clone());
+            self.newcomers.push(key.clone());
         }
         true
     }
@@ -140,7 +140,7 @@ impl Roster {
         self.len.fetch_add(1, SeqCst);
         // Without its name it can be evicted again.
         if !is_configured(to) {
-            self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push_back(to.clone());
+            self.newcomers.push(to.clone());
         }
     }
 
@@ -197,37 +197,30 @@ impl Roster {
         if is_configured(key) {
             return true;
         }
-        let mut newcomers = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut looks = 0;
-        while newcomers.len() >= self.cap / 4 || self.len() >= self.cap {
+        while self.len() >= self.cap || !self.newcomers.join(key) {
             looks += 1;
-            if looks > LOOK {
+            let looked = looks <= LOOK && self.newcomers.look_at_oldest(|key| self.send(key, held));
+            if !looked {
                 return false;
-            }
-            let Some(oldest) = newcomers.pop_front() else {
-                return false;
-            };
-            let is_newcomer = |tally: &Tally| tally.days_learned() == 0;
-            let may_go = |key: &ConnectorKey, tally: &Tally| {
-                tally.judgement() == Judgement::Normal && !held(&Entity::from(key.clone()))
-            };
-            let Some(tally) = self.get(&oldest) else {
-                continue;
-            };
-            if !is_newcomer(&tally) {
-                continue;
-            }
-            if may_go(&oldest, &tally) {
-                if self.tallies.remove(&oldest).is_some() {
-                    self.len.fetch_sub(1, SeqCst);
-                }
-            } else {
-                // It stays a newcomer; look at it again last.
-                newcomers.push_back(oldest);
             }
         }
-        newcomers.push_back(key.clone());
         true
+    }
+
+    /// Sends a newcomer away if it may go; says whether it is one no more.
+    fn send(&self, key: &ConnectorKey, held: &dyn Fn(&Entity) -> bool) -> bool {
+        let Some(tally) = self.get(key) else {
+            return true;
+        };
+        if tally.days_learned() > 0 {
+            return true;
+        }
+        let may_go = tally.judgement() == Judgement::Normal && !held(&Entity::from(key.clone()));
+        if may_go && self.tallies.remove(key).is_some() {
+            self.len.fetch_sub(1, SeqCst);
+        }
+        may_go
     }
 }
 

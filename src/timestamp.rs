@@ -5,7 +5,9 @@
 //! seconds) and is written as RFC 3339, in UTC in files and in the local zone
 //! for people.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+mod plain;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr, time::Duration};
 
 /// Length of a day in milliseconds.
@@ -72,9 +74,12 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_jiff() {
-            Some(at) => write!(f, "{}", at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ")),
-            None => write!(f, "{} ms", self.0),
+        match plain::write(self.0) {
+            Some(text) => f.write_str(text.as_str()),
+            None => match self.to_jiff() {
+                Some(at) => write!(f, "{}", at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ")),
+                None => write!(f, "{} ms", self.0),
+            },
         }
     }
 }
@@ -88,6 +93,9 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(millis) = plain::read(text.as_bytes()) {
+            return Ok(Self(millis));
+        }
         let at: jiff::Timestamp = text.parse().map_err(|_| TimestampError(text.into()))?;
         u64::try_from(at.as_millisecond()).map(Self).map_err(|_| TimestampError(text.into()))
     }
@@ -101,8 +109,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        crate::text::parsed(deserializer)
     }
 }
 
@@ -161,6 +168,9 @@ mod tests {
             assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
         }
         assert_eq!(Timestamp::from_seconds(86_400).to_string(), "1970-01-02T00:00:00.000Z");
+        for text in ["2026-11-22T08:30:00.000+01:00", "2026-11-22 08:30:00Z", "20261122T083000Z"] {
+            assert!(text.parse::<Timestamp>().is_ok(), "{text}");
+        }
         assert!("yesterday".parse::<Timestamp>().is_err());
         assert!("1969-12-31T23:59:59Z".parse::<Timestamp>().is_err());
     }

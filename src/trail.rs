@@ -30,6 +30,7 @@
 //! nobody then.
 
 use crate::{connector::fold_address, maillog, maillog::Attempt, timestamp::Timestamp};
+use foldhash::fast::RandomState;
 use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
@@ -44,10 +45,14 @@ const AFTER_REMOVAL: Duration = Duration::from_secs(600);
 /// Hops that are followed: more than any mail system has.
 const MOST_HOPS: usize = 16;
 
+/// Files by queue id. Postfix of this host made those, so a quick hash will do:
+/// they are asked for six times a message.
+type Files = HashMap<Arc<str>, File, RandomState>;
+
 /// The queue files of a log.
 #[derive(Debug)]
 pub struct Trail {
-    files: HashMap<Arc<str>, File>,
+    files: Files,
     /// All, and those that are gone; with entries that no longer hold.
     came: VecDeque<Place>,
     gone: VecDeque<Place>,
@@ -115,7 +120,7 @@ impl Trail {
     /// A trail of at most so many files.
     pub fn with_room_for(most: usize) -> Self {
         Self {
-            files: HashMap::new(),
+            files: Files::default(),
             came: VecDeque::new(),
             gone: VecDeque::new(),
             next: 0,
@@ -125,19 +130,21 @@ impl Trail {
 
     /// A message came in: from a client at `client`, or from nobody with an
     /// address; `original` is the queue id that it had before a content filter,
-    /// where that is logged (XFORWARD), or that it had until it was requeued.
+    /// where that is logged (XFORWARD), or that it had until it was requeued. Gives
+    /// the queue id to keep.
     pub fn came(
         &mut self,
         queue_id: &str,
         client: Option<IpAddr>,
         original: Option<&str>,
         at: Timestamp,
-    ) {
+    ) -> Arc<str> {
         self.make_room(at);
         let queue_id = self.put(queue_id, client.map(fold_address), false, at);
         if let Some(original) = original {
             self.tie(&queue_id, original);
         }
+        queue_id
     }
 
     /// An attempt to deliver was logged.
@@ -178,14 +185,19 @@ impl Trail {
     /// Under which queue id the client's message was accepted of which `queue_id`
     /// is the latest form.
     pub fn root(&self, queue_id: &str) -> Arc<str> {
-        let mut root: Arc<str> = queue_id.into();
+        let Some((mut root, mut file)) = self.files.get_key_value(queue_id) else {
+            return queue_id.into();
+        };
         for _ in 0..MOST_HOPS {
-            match self.files.get(&root).and_then(|file| file.parent.clone()) {
-                Some((parent, number)) if self.is_still(&parent, number) => root = parent,
-                _ => break,
+            let Some((parent, number)) = &file.parent else { break };
+            match self.files.get(parent) {
+                Some(above) if above.number == *number => (root, file) = (parent, above),
+                Some(_) => break,
+                // It is forgotten, and nobody else got its queue id since.
+                None => return Arc::clone(parent),
             }
         }
-        root
+        Arc::clone(root)
     }
 
     /// Whether this file is not the client's own: a filter handed it back, or an
@@ -232,11 +244,6 @@ impl Trail {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
-    }
-
-    /// Whether nobody else got this queue id since.
-    fn is_still(&self, queue_id: &str, number: u64) -> bool {
-        self.files.get(queue_id).is_none_or(|file| file.number == number)
     }
 
     /// Whether `file` may be what became of `before`, which went to `relay`.
@@ -340,7 +347,7 @@ impl Trail {
     }
 }
 
-fn is_held(files: &HashMap<Arc<str>, File>, place: &Place) -> bool {
+fn is_held(files: &Files, place: &Place) -> bool {
     files.get(&place.queue_id).is_some_and(|file| file.number == place.number)
 }
 

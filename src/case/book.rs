@@ -9,9 +9,15 @@
 //! (the oldest end first), and [`MOST_CLOSED`] that are over (the oldest are then on
 //! disk only). What is restricted is bounded by the connectors. A case takes 10 to
 //! 50 KB, and 100 KB where all texts are as long as they may be.
+//!
+//! Cases of which something is restricted are there at once after a start, and their
+//! files are read while it runs: until [`Book::is_read`], such a case tells only what
+//! happened since the start.
 
 mod hear;
 mod state;
+mod unread;
+
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +29,7 @@ use crate::{
 };
 use state::State;
 use std::{
+    ops::Bound,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -36,6 +43,8 @@ pub const QUIET: Duration = Duration::from_secs(24 * 3600);
 /// How often cases are looked at that may be over, and counts are given to the
 /// disk.
 const LOOK: Duration = Duration::from_secs(60);
+/// Cases that are looked at under one lock.
+const SLICE: usize = 512;
 /// Files that are given to the disk at a time.
 const BATCH: usize = 64;
 
@@ -116,7 +125,7 @@ impl Book {
             None => material,
         };
         Arc::make_mut(&mut kept.file).material = all;
-        kept.counted = true;
+        state.counted.insert(case);
     }
 
     /// Recipients that were refused and messages that were held since the last
@@ -134,7 +143,7 @@ impl Book {
         file.held = file.held.saturating_add(held);
         file.last_attempt = file.last_attempt.max(Some(at));
         file.material.timeline.note(0, more, at);
-        kept.counted = true;
+        state.counted.insert(case);
     }
 
     /// Ends the cases of which nothing was restricted or suspicious for [`QUIET`].
@@ -181,7 +190,18 @@ impl Book {
 
     /// All cases in memory as they are now, oldest first.
     pub fn all(&self) -> Vec<Arc<CaseFile>> {
-        self.lock().files.values().map(|kept| Arc::clone(&kept.file)).collect()
+        let mut all: Vec<Arc<CaseFile>> = Vec::new();
+        loop {
+            // A slice at a time: whoever changes a case must not wait for all of them.
+            let state = self.lock();
+            let after = all.last().map_or(Bound::Unbounded, |last| Bound::Excluded(last.case));
+            let rest = state.files.range((after, Bound::Unbounded)).take(SLICE);
+            let before = all.len();
+            all.extend(rest.map(|(_, kept)| Arc::clone(&kept.file)));
+            if all.len() == before {
+                return all;
+            }
+        }
     }
 
     /// Looks at all cases in memory, oldest first. Takes the lock only to find
@@ -254,7 +274,7 @@ impl Book {
 
     /// Says that a case is still to be written.
     pub fn give_back(&self, case: CaseId) {
-        self.lock().dirty.insert(case);
+        self.lock().mark(case);
     }
 
     /// Says that no more changes will come.

@@ -17,6 +17,8 @@ use std::{
 
 /// How often it is looked for files that are too old.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// Files that are read late, between two looks at what is to be written.
+const READ: usize = 64;
 /// How long it waits for a change before it looks at the time.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -79,13 +81,15 @@ pub(super) fn spawn_with(
         Keeper { store, book: Arc::clone(&book), state: shared, pruned: Timestamp::default() };
     let run = move || {
         loop {
-            let (error, last) = keeper.turn(now());
+            let is_reading = keeper.read_some();
+            let (error, last) = keeper.turn(now(), is_reading);
             let failed = error.is_some();
             keeper.note(error, retry);
-            if last {
-                return;
+            match (last, is_reading) {
+                (true, false) => return,
+                (false, false) => keeper.book.pause(if failed { retry } else { pause }),
+                (_, true) => {}
             }
-            keeper.book.pause(if failed { retry } else { pause });
         }
     };
     let thread = std::thread::Builder::new().name("cases".into()).spawn(run)?;
@@ -100,11 +104,23 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Waits for changes and writes all there are. Gives the first error, and
-    /// whether no more will come.
-    fn turn(&mut self, now: Timestamp) -> (Option<io::Error>, bool) {
+    /// Reads some of the files that were left for later; says whether there were any.
+    fn read_some(&mut self) -> bool {
+        let cases = self.book.unread(READ);
+        for case in &cases {
+            let file = self.store.read_late(*case);
+            let file = file.inspect_err(|error| tracing::warn!("cases: {error}")).ok();
+            self.book.supply(*case, file);
+        }
+        !cases.is_empty()
+    }
+
+    /// Waits for changes, unless it `is_reading`, and writes all there are. Gives the
+    /// first error, and whether no more will come.
+    fn turn(&mut self, now: Timestamp, is_reading: bool) -> (Option<io::Error>, bool) {
         let mut error = None;
-        let (mut files, mut last) = self.book.take_changed(IDLE);
+        let longest = if is_reading { Duration::ZERO } else { IDLE };
+        let (mut files, mut last) = self.book.take_changed(longest);
         if !files.is_empty() {
             error = self.store.prepare().err();
         }
@@ -126,7 +142,8 @@ impl Keeper {
         if !files.is_empty() {
             error = error.or_else(|| self.store.sync().err());
         }
-        if now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES {
+        let is_due = now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES;
+        if is_due && !is_reading {
             self.pruned = now;
             self.store.prune(now);
         }
@@ -182,6 +199,11 @@ impl Handle {
     /// # Errors
     /// Where its file can't be read.
     pub fn find(&self, case: CaseId) -> Result<Option<CaseFile>, ReadError> {
+        if self.book.is_unread(case)
+            && let Ok(file) = read(&path(&self.folder, case), case)
+        {
+            self.book.supply(case, Some(file));
+        }
         if let Some(file) = self.book.get(case) {
             return Ok(Some(file));
         }

@@ -39,7 +39,7 @@ fn start(state: &Path, disk: Option<Box<dyn Disk>>) -> Site {
         store.disk = disk;
     }
     let book = Arc::new(Book::default());
-    let Loaded { files, newest, warnings } = store.load();
+    let Loaded { files, newest, warnings, .. } = store.load();
     book.restore(files);
     book.skip(newest);
     let handle = keeper::spawn_with(store, Arc::clone(&book), || NOW, SOON, SOON).unwrap();

@@ -8,7 +8,7 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-    io::{BufWriter, Write, stdout},
+    io::{BufWriter, stdout},
     path::Path,
 };
 
@@ -47,7 +47,7 @@ pub(super) fn history(socket: &Path, entity: Option<String>, options: Output) ->
     rows(socket, Command::History { entity }, options, &head, "nothing happened yet", row)
 }
 
-/// Prints items as the rows of a table, or `none` where there are none.
+/// Prints items as the rows of a table as they come, or `none` where there are none.
 pub(super) fn rows(
     socket: &Path,
     command: Command,
@@ -56,23 +56,15 @@ pub(super) fn rows(
     none: &str,
     row: impl Fn(Value) -> Result<Vec<String>, serde_json::Error>,
 ) -> Result<(), Error> {
-    let mut out = BufWriter::new(stdout().lock());
+    let out = BufWriter::new(stdout().lock());
     if options.json {
         let mut array = output::JsonArray::new(out);
         control::ask(socket, command, |item| array.push(&item))?;
         return Ok(array.finish()?);
     }
-    let mut rows = Vec::new();
-    control::ask(socket, command, |item| {
-        rows.push(row(item)?);
-        Ok(())
-    })?;
-    if rows.is_empty() {
-        writeln!(out, "{none}")?;
-    } else {
-        out.write_all(output::table(head, rows).as_bytes())?;
-    }
-    Ok(out.flush()?)
+    let mut rows = output::Rows::new(head, out);
+    control::ask(socket, command, |item| rows.push(row(item)?))?;
+    Ok(rows.finish(none)?)
 }
 
 fn list_row(view: &ListView) -> Vec<String> {

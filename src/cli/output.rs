@@ -5,7 +5,7 @@
 
 pub(super) use crate::text::{clean, clean_lines};
 
-use crate::text::clean_json;
+use crate::text::{clean_json, columns};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -22,6 +22,11 @@ pub(super) fn json(mut out: impl Write, value: &impl Serialize) -> io::Result<()
 
 /// A table without lines around it, in columns.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    render(head, rows).0
+}
+
+/// The same, and how wide its columns became.
+fn render(head: &[&str], rows: Vec<Vec<String>>) -> (String, Vec<u16>) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -37,6 +42,64 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
+    (text, table.column_max_content_widths())
+}
+
+/// Rows that are printed while more are coming. The first [`MEASURED`] settle how wide
+/// the columns are; where a later cell is wider, the rest of its line moves.
+pub(super) struct Rows<'a, W> {
+    out: W,
+    head: &'a [&'a str],
+    measured: Vec<Vec<String>>,
+    widths: Option<Vec<u16>>,
+}
+
+/// Rows that are looked at before the first is printed. A list that is not longer is
+/// printed as a table.
+const MEASURED: usize = 200;
+
+impl<'a, W: Write> Rows<'a, W> {
+    pub(super) fn new(head: &'a [&'a str], out: W) -> Self {
+        Self { out, head, measured: Vec::new(), widths: None }
+    }
+
+    pub(super) fn push(&mut self, row: Vec<String>) -> io::Result<()> {
+        if let Some(widths) = &self.widths {
+            return self.out.write_all(line(&row, widths).as_bytes());
+        }
+        self.measured.push(row);
+        if self.measured.len() < MEASURED { Ok(()) } else { self.print_measured() }
+    }
+
+    /// Prints what is left, or `none` where there was nothing.
+    pub(super) fn finish(mut self, none: &str) -> io::Result<()> {
+        if self.widths.is_none() && self.measured.is_empty() {
+            writeln!(self.out, "{none}")?;
+        } else if self.widths.is_none() {
+            self.print_measured()?;
+        }
+        self.out.flush()
+    }
+
+    fn print_measured(&mut self) -> io::Result<()> {
+        let (text, widths) = render(self.head, std::mem::take(&mut self.measured));
+        self.widths = Some(widths);
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// A row under columns of these widths.
+fn line(row: &[String], widths: &[u16]) -> String {
+    let mut text = String::new();
+    for (cell, width) in row.iter().zip(widths) {
+        let cell = clean(cell);
+        let missing = usize::from(*width).saturating_sub(columns(&cell));
+        text.push_str(&cell);
+        text.extend(std::iter::repeat_n(' ', missing + 2));
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
     text
 }
 
@@ -66,6 +129,26 @@ impl<W: Write> JsonArray<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_looks_as_a_short_one_and_wider_cells_move_their_line() {
+        let head = ["ENTITY", "WHY"];
+        let row = |n: usize| vec![format!("client:192.0.2.{}", n % 250), format!("reason {n}")];
+        for length in [0, 1, MEASURED - 1, MEASURED, MEASURED + 1, 3 * MEASURED] {
+            let mut out = Vec::new();
+            let mut rows = Rows::new(&head, &mut out);
+            assert!((0..length).all(|n| rows.push(row(n)).is_ok()));
+            assert!(rows.finish("nothing").is_ok());
+            let expected = match length {
+                0 => "nothing\n".to_owned(),
+                _ => table(&head, (0..length).map(row).collect()),
+            };
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{length}");
+        }
+        let wide = ["login:a-very-long-one@example.org".to_owned(), "why".to_owned()];
+        assert_eq!(line(&wide, &[15, 10]), "login:a-very-long-one@example.org  why\n");
+        assert_eq!(line(&wide, &[40, 10]), format!("{:<42}why\n", wide[0]));
+    }
 
     #[test]
     fn an_array_is_json_at_every_length() {

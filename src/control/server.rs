@@ -20,7 +20,7 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 
@@ -29,6 +29,12 @@ const CLIENTS: usize = 64;
 /// How long a client may take to write its request, or to read a part of the
 /// answer.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Octets of items that are sent at a time ...
+const CHUNK: usize = 64 * 1024;
+/// ... and the first time, since somebody waits for the first line.
+const FIRST_CHUNK: usize = 4 * 1024;
+/// Chunks that are made before the client has read the one before.
+const AHEAD: usize = 2;
 /// The group of those who may ask.
 const GROUP: &str = "connguard-admin";
 
@@ -83,16 +89,42 @@ pub struct Answers {
 impl Answers {
     /// Sends one item. Fails when the client is gone or does not read.
     pub async fn item(&mut self, item: &impl Serialize) -> Result<(), Failure> {
-        let item =
-            serde_json::to_value(item).map_err(|error| Failure::refused(error.to_string()))?;
-        let gone = |_: io::Error| Failure::refused("the client does not read its answer");
-        self.line(&Line::Item(item)).await.map_err(gone)
+        let mut line = Vec::new();
+        write_item(&mut line, item).map_err(|error| Failure::refused(error.to_string()))?;
+        self.write(&line).await.map_err(|_| unread())
+    }
+
+    /// Sends the items that `produce` pushes. It runs on a thread of its own, where
+    /// it may block and take its time, and no further ahead of the client than
+    /// [`AHEAD`] chunks: very many items need little memory, and nobody who serves
+    /// mail works on them.
+    pub async fn items(
+        &mut self,
+        produce: impl FnOnce(&mut Items) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let (sender, mut chunks) = mpsc::channel(AHEAD);
+        let producing = tokio::task::spawn_blocking(move || {
+            let mut items = Items { chunk: Vec::new(), sender, longest: FIRST_CHUNK };
+            produce(&mut items)?;
+            items.flush()
+        });
+        while let Some(chunk) = chunks.recv().await {
+            // What is not received any more stops the other side.
+            self.write(&chunk).await.map_err(|_| unread())?;
+            let flushed = timeout(DEADLINE, self.writer.flush()).await;
+            flushed.map_err(|_| unread())?.map_err(|_| unread())?;
+        }
+        producing.await.map_err(|error| Failure::refused(error.to_string()))?
+    }
+
+    async fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        timeout(DEADLINE, self.writer.write_all(text)).await?
     }
 
     async fn line(&mut self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        timeout(DEADLINE, self.writer.write_all(&text)).await?
+        self.write(&text).await
     }
 
     async fn finish(mut self, result: Result<Value, Failure>) -> io::Result<()> {
@@ -103,6 +135,45 @@ impl Answers {
         self.line(&line).await?;
         timeout(DEADLINE, self.writer.flush()).await?
     }
+}
+
+/// Where [`Answers::items`] takes its items from.
+#[derive(Debug)]
+pub struct Items {
+    chunk: Vec<u8>,
+    sender: mpsc::Sender<Vec<u8>>,
+    longest: usize,
+}
+
+impl Items {
+    /// Gives one item. Fails when the client is gone or does not read.
+    pub fn push(&mut self, item: &impl Serialize) -> Result<(), Failure> {
+        write_item(&mut self.chunk, item).map_err(|error| Failure::refused(error.to_string()))?;
+        if self.chunk.len() < self.longest { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.longest = CHUNK;
+        let chunk = std::mem::take(&mut self.chunk);
+        self.sender.blocking_send(chunk).map_err(|_| unread())
+    }
+}
+
+/// Appends the line of one item, without a tree of values in between: that took as
+/// long again as the text.
+fn write_item(out: &mut Vec<u8>, item: &impl Serialize) -> serde_json::Result<()> {
+    let before = out.len();
+    out.extend_from_slice(b"{\"item\":");
+    let written = serde_json::to_writer(&mut *out, item);
+    match &written {
+        Ok(()) => out.extend_from_slice(b"}\n"),
+        Err(_) => out.truncate(before),
+    }
+    written
+}
+
+fn unread() -> Failure {
+    Failure::refused("the client does not read its answer")
 }
 
 /// The open socket.

@@ -43,6 +43,34 @@ pub(super) fn start_journal(
         .map_err(|source| Error::System { what: "start the journal", source })
 }
 
+/// What the last run left.
+pub(super) struct Found {
+    pub(super) history: Kept,
+    pub(super) journal: Journal,
+    pub(super) recovered: journal::Recovered,
+    pub(super) cases: Cases,
+}
+
+/// Reads it all, the history beside the rest: each of the two may take most of a
+/// second, and neither needs the other.
+pub(super) fn find(
+    locked: journal::Locked,
+    engine: &mut Engine,
+    directory: &Path,
+    now: Timestamp,
+) -> Result<Found, Error> {
+    std::thread::scope(|scope| {
+        let history = scope.spawn(|| recall(engine, directory, now));
+        let (journal, recovered) = locked.read()?;
+        for warning in &recovered.warnings {
+            tracing::warn!("journal: {warning}");
+        }
+        let cases = find_cases(&recovered, directory);
+        let history = history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(Found { history, journal, recovered, cases })
+    })
+}
+
 /// What the last run kept, beside what the engine was given of it.
 pub(super) struct Kept {
     store: history::Store,
@@ -52,7 +80,7 @@ pub(super) struct Kept {
 }
 
 /// Gives the engine the history that the last run kept.
-pub(super) fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
+fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> Kept {
     let store = history::Store::open(directory, HISTORY_SCHEMA);
     let loaded = store.load::<tally::Image, engine::Filters, engine::Waiting>();
     for loss in &loaded.losses {
@@ -94,15 +122,31 @@ pub(super) fn recall(engine: &mut Engine, directory: &Path, now: Timestamp) -> K
     Kept { store, saved_at, place: loaded.place }
 }
 
-/// Gives the engine the cases that the last run kept.
-pub(super) fn recall_cases(engine: &Engine, directory: &Path) -> cases::Store {
+/// The cases of the last run.
+pub(super) struct Cases {
+    store: cases::Store,
+    loaded: cases::Loaded,
+}
+
+/// Reads the cases of the last run, but for those of what is restricted, of which the
+/// journal tells what is needed first.
+fn find_cases(recovered: &journal::Recovered, directory: &Path) -> Cases {
     let mut store = cases::Store::open(directory);
-    let loaded = store.load();
+    let live = recovered.snapshot.live.iter();
+    let in_force = live.filter_map(|live| live.standing.restriction.as_ref());
+    let loaded = store.load_but(&in_force.map(|restriction| restriction.case).collect());
     for warning in &loaded.warnings {
         tracing::warn!("cases: {warning}");
     }
+    Cases { store, loaded }
+}
+
+/// Gives the engine the cases that the last run kept.
+pub(super) fn recall_cases(engine: &Engine, cases: Cases) -> cases::Store {
+    let Cases { store, loaded } = cases;
     engine.cases().skip(loaded.newest);
     engine.cases().restore(loaded.files);
+    engine.cases().read_later(loaded.unread);
     store
 }
 

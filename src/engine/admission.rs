@@ -11,23 +11,20 @@ use crate::{
     restriction::InForce,
     tally::Tally,
     timestamp::Timestamp,
-    verdict::{Action, Class, Mode, Reply, Scope, Throttle},
+    verdict::{Action, Class, Mode, Scope, Throttle},
 };
-use std::sync::atomic::Ordering::Relaxed;
-
-/// Refusals in a session without an accepted recipient, after which it is
-/// ended: a client that only retries must not occupy an smtpd process.
-const REFUSALS_BEFORE_DISCONNECT: u32 = 8;
+use std::borrow::Cow;
 
 impl Engine {
-    /// Whether a recipient is refused before it is accepted, and how.
+    /// Whether a recipient is refused before it is accepted, and how: with which
+    /// class of reply, and what the client reads.
     pub(super) fn refusal(
         &self,
         settled: &Settled,
-        session: &mut Session,
+        session: &Session,
         transaction: &Transaction,
         asked: &Asked<'_>,
-    ) -> Option<Reply> {
+    ) -> Option<(Class, Cow<'static, str>)> {
         let Settled { settings, resolution } = settled;
         let Asked { recipient, direction, now } = *asked;
         let relayed = direction == Direction::Relayed;
@@ -48,7 +45,7 @@ impl Engine {
                 held.attempts.refuse(1, now);
                 let hash = self.fingerprints.of_recipient(recipient);
                 self.note_attempts(settled, session, (&held, true), &[hash], now);
-                (class, settings.restriction.reply.of(held.restriction.case))
+                (class, settings.restriction.reply.of(held.restriction.case).into())
             }
             None => {
                 let counted = resolution.counted.as_ref().filter(|_| relayed)?;
@@ -69,14 +66,12 @@ impl Engine {
                 let text = text.filter(|_| terms.mode == Mode::Enforce)?;
                 let attempts = if over { tally.over_limit() } else { tally.throttled() };
                 attempts.refuse(1, now);
-                (Class::Tempfail, text.to_owned())
+                (Class::Tempfail, text.into())
             }
         };
-        self.counters.refused.fetch_add(1, Relaxed);
+        self.counters.refused.add(1_u64);
         self.count(resolution, |tally| &tally.counters.refused, 1);
-        session.refusals = session.refusals.saturating_add(1);
-        let only_refused = !session.accepted && session.refusals > REFUSALS_BEFORE_DISCONNECT;
-        Some(Reply::new(if only_refused { Class::Disconnect } else { class }, &text))
+        Some((class, text))
     }
 
     /// What the session meets. The mode that counts is that of the entity that

@@ -65,6 +65,7 @@ impl Engine {
     pub fn set_feedback(&self, feedback: Feedback) {
         let before = self.feedback.swap(feedback as u8, Relaxed);
         if before != Feedback::Off as u8 && feedback == Feedback::Off {
+            self.take_in_deliveries();
             for owner in self.pending.clear() {
                 owner.tally.landed();
             }
@@ -87,6 +88,7 @@ impl Engine {
     /// makes no trial.
     pub fn on_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) -> bool {
         let Delivery { queue_id, outcome, by, logged, .. } = *delivery;
+        self.take_in_deliveries();
         let recipient = self.fingerprints.of_recipient(delivery.recipient);
         let by = by.map(|by| self.answer(&by, outcome));
         let weight = self.weight(queue_id, by, now);
@@ -102,11 +104,13 @@ impl Engine {
     /// Whether a message with this queue id passed here, and results of it may
     /// still come.
     pub fn awaits(&self, queue_id: &str) -> bool {
+        self.take_in_deliveries();
         self.pending.owner(queue_id).is_some()
     }
 
     /// Whether that message passed for this recipient, in any spelling.
     pub fn awaits_result_of(&self, queue_id: &str, recipient: &str) -> bool {
+        self.take_in_deliveries();
         self.pending.lists(queue_id, self.fingerprints.of_recipient(recipient))
     }
 
@@ -130,6 +134,7 @@ impl Engine {
     /// that was logged, in engine time, where known: another message may have the
     /// id by now.
     pub fn forget_delivery(&self, queue_id: &str, logged: Option<Timestamp>, now: Timestamp) {
+        self.take_in_deliveries();
         if let Some(landed) = self.pending.forget(queue_id, logged) {
             self.land(landed, now);
         }
@@ -242,8 +247,17 @@ impl Engine {
         transaction.unknown.saturating_sub(known)
     }
 
+    /// All messages that passed until now are waited for, before anybody tells or
+    /// asks of them.
+    pub(super) fn take_in_deliveries(&self) {
+        for owner in self.pending.take_in() {
+            owner.tally.landed();
+        }
+    }
+
     /// Messages whose fate counts as known since their time is over.
     pub(super) fn expire_deliveries(&self, now: Timestamp) {
+        self.take_in_deliveries();
         for landed in self.pending.expire(now) {
             self.land(landed, now);
         }

@@ -12,7 +12,7 @@ use crate::{
     judge::Judgement,
     known,
     message::{Message, Sender},
-    pending::Feedback,
+    pending::{Accepted, Feedback, Recipients},
     record::Sample,
     restriction::{Attempts, InForce},
     senders::{Trial, Who},
@@ -21,10 +21,7 @@ use crate::{
     timestamp::Timestamp,
     verdict::{Action, Class, Mode, Reply, Scope, Throttle, Verdict},
 };
-use std::{
-    borrow::Cow,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// What a message counts against the limit of the hold queue, in octets,
 /// whose client did not declare its size.
@@ -48,6 +45,8 @@ pub(super) struct Counted<'a> {
     pub(super) key: ConnectorKey,
     pub(super) tally: Arc<Tally>,
     pub(super) context: Context<'a>,
+    /// What the domain of its sender is.
+    origin: Origin,
     /// Its sender, where senders are told apart.
     who: Option<Who<'a>>,
 }
@@ -77,7 +76,7 @@ impl End<'_> {
         }
         let Some(key) = &resolution.counted else {
             if !exempt {
-                engine.counters.unattributed.fetch_add(1, Relaxed);
+                engine.counters.unattributed.add(1_u64);
             }
             return Verdict::Pass;
         };
@@ -88,8 +87,9 @@ impl End<'_> {
             engine.notices.push(Notice::NewConnector(key.clone()));
         }
         let context = engine.context(settings, &key, terms, now);
-        let who = engine.who(session, &tally, self.sender(), &context);
-        let counted = Counted { key, tally, context, who };
+        let origin = self.sender();
+        let who = engine.who(session, &tally, origin, &context);
+        let counted = Counted { key, tally, context, origin, who };
         let tally = &counted.tally;
         tally.touch(&context);
         if exempt {
@@ -138,7 +138,7 @@ impl End<'_> {
     fn judge(&self, counted: &Counted<'_>, over: bool) -> Verdict {
         let Self { engine, session, settled, transaction, now, .. } = *self;
         let Settled { settings, resolution } = settled;
-        let (terms, Counted { key, tally, context, who }) = (&*resolution.terms, counted);
+        let (terms, Counted { key, tally, context, who, .. }) = (&*resolution.terms, counted);
         let seen = self.observation(counted);
         let (context, who) = (*context, *who);
         let judging = Judging { engine, settings, terms, key, tally, context, who };
@@ -199,12 +199,14 @@ impl End<'_> {
         sample: Option<Sample>,
     ) {
         let Self { engine, session, transaction, now, .. } = *self;
+        let domains: Vec<(Box<str>, u32)> =
+            transaction.domains.iter().map(|(name, count)| (name.into(), count)).collect();
         let seen = case::Seen {
             sender: &session.sender.folded,
             sender_domain: &session.sender.domain,
             client: self.client,
             helo: &session.helo,
-            recipient_domains: &transaction.domains,
+            recipient_domains: &domains,
             relayed: transaction.relayed,
             inbound: transaction.inbound,
             bad,
@@ -232,7 +234,7 @@ impl End<'_> {
         };
         let pair = |recipient| known::pair(counted.tally.id(), recipient);
         Observation {
-            sender: self.sender(),
+            sender: counted.origin,
             from: self.from(counted),
             network: self.network(&counted.key),
             recipients: transaction.relayed,
@@ -264,17 +266,16 @@ impl End<'_> {
             return Origin::Own;
         }
         // A domain that can't be one is nobody's.
-        self.registered(&self.message.sender.domain().unwrap_or_default())
+        self.registered(&self.session.sender.domain)
     }
 
     /// What the From header is to the signal of foreign ones.
     fn from(&self, counted: &Counted<'_>) -> Origin {
-        let from = self.message.from.iter().filter_map(|address| domain_of(address));
-        let origins = from.map(|from| {
+        let origins = self.session.from.iter().map(|(from, _)| {
             if self.settled.resolution.terms.registered.is_empty() {
-                self.compared(&from, counted)
+                self.compared(from, counted)
             } else {
-                self.registered(&from)
+                self.registered(from)
             }
         });
         // One foreign address among several is enough.
@@ -304,8 +305,8 @@ impl End<'_> {
             Sender::Null => Origin::Unjudged,
             Sender::Address { qualified: false, .. } => Origin::Own,
             Sender::Address { .. } => {
-                let sender = self.message.sender.domain().unwrap_or_default();
-                if self.owner(&sender) == from { Origin::Own } else { Origin::Odd(from) }
+                let sender = self.owner(&self.session.sender.domain);
+                if sender == from { Origin::Own } else { Origin::Odd(from) }
             }
         }
     }
@@ -320,9 +321,9 @@ impl End<'_> {
         if !self.settled.resolution.terms.registered.is_empty() {
             return;
         }
-        let from = self.message.from.iter().filter_map(|address| domain_of(address));
-        for folded in from.chain(self.message.sender.domain()) {
-            tally.own_domains().note(self.owner(&folded));
+        let sender = Some(&*self.session.sender.domain).filter(|domain| !domain.is_empty());
+        for folded in self.session.from.iter().map(|(from, _)| from).chain(sender) {
+            tally.own_domains().note(self.owner(folded));
         }
     }
 
@@ -337,11 +338,11 @@ impl End<'_> {
         if matches!(held, Held::Nothing) {
             return held;
         }
-        let is_own = |address: &String| {
-            domain_of(address).is_some_and(|from| self.registered(&from) == Origin::Own)
-        };
+        let is_own = |(from, _)| self.registered(from) == Origin::Own;
         let single = transaction.relayed.saturating_add(transaction.inbound) == 1;
-        let all_own = !message.from.is_empty() && message.from.iter().all(is_own);
+        let all_own = !message.from.is_empty()
+            && session.from.len() == message.from.len()
+            && session.from.iter().all(is_own);
         if message.report && single || all_own { Held::Nothing } else { held }
     }
 
@@ -411,14 +412,14 @@ impl End<'_> {
     fn would_refuse(&self, tally: &Tally) {
         let relayed = self.transaction.relayed.into();
         tally.counters.would_refuse.fetch_add(relayed, Relaxed);
-        self.engine.counters.would_refuse.fetch_add(relayed, Relaxed);
+        self.engine.counters.would_refuse.add(self.transaction.relayed);
     }
 
     /// The message passes, and becomes part of the connector's history.
     fn pass(&self, counted: &Counted<'_>, seen: &Observation) {
         let Self { engine, transaction, now, .. } = *self;
         let Counted { tally, context, .. } = counted;
-        self.count_sender(tally, seen.sender);
+        self.count_sender(counted);
         tally.pass(seen, context);
         if let Some(who) = &counted.who {
             engine.meet(who, tally, now);
@@ -440,12 +441,13 @@ impl End<'_> {
         let Some(queue_id) = self.message.queue_id.filter(|_| is_read) else {
             return;
         };
-        engine.counters.awaited.fetch_add(1, Relaxed);
+        engine.counters.awaited.add(1_u64);
         counted.tally.took_off();
         let owner = Owner { by: self.sent_by(counted), ..Owner::of(&counted.key, &counted.tally) };
-        let recipients = transaction.recipients.clone().into_boxed_slice();
-        let count = transaction.relayed;
-        for owner in engine.pending.accept(queue_id, owner, recipients, count, now) {
+        let recipients = Recipients::from_slice(&transaction.recipients);
+        let (queue_id, count) = (queue_id.into(), transaction.relayed);
+        let accepted = Accepted { queue_id, owner, recipients, count, at: now };
+        for owner in engine.pending.leave(accepted) {
             owner.tally.landed();
         }
     }
@@ -459,13 +461,13 @@ impl End<'_> {
     /// The message passes while a mark is in force: nothing is learned.
     fn pass_unlearned(&self, counted: &Counted<'_>) {
         let tally = &counted.tally;
-        self.count_sender(tally, self.sender());
+        self.count_sender(counted);
         tally.count(self.transaction.relayed, self.now);
     }
 
-    fn count_sender(&self, tally: &Tally, origin: Origin) {
-        let counters = &tally.counters;
-        match (self.message.sender, origin) {
+    fn count_sender(&self, counted: &Counted<'_>) {
+        let counters = &counted.tally.counters;
+        match (self.message.sender, counted.origin) {
             (Sender::Null, _) => counters.null_senders.fetch_add(1, Relaxed),
             (_, Origin::Odd(_)) => counters.unregistered.fetch_add(1, Relaxed),
             _ => 0,
@@ -489,9 +491,4 @@ impl End<'_> {
 /// The first [`SAMPLE_TEXT`] octets of a text, cut between characters.
 fn cut(text: &str) -> Box<str> {
     text.get(..text.floor_char_boundary(SAMPLE_TEXT)).unwrap_or("").into()
-}
-
-/// The domain of an address, in the spelling in which domains are compared.
-fn domain_of(address: &str) -> Option<Cow<'_, str>> {
-    domain::of_address(address).and_then(domain::fold)
 }

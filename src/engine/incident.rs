@@ -79,6 +79,10 @@ impl Engine {
         }
         let settings = self.settings.load();
         self.roster.for_each(|key, tally| {
+            // Most have none: their terms are not looked for.
+            if !tally.has_evidence() {
+                return;
+            }
             let terms = settings.directory.terms(key);
             tally.give_up_evidence(&self.evidence, &self.context(&settings, key, terms, now));
         });

@@ -139,6 +139,7 @@ impl Engine {
     /// The messages whose fate is not known, to be kept, one at a time: as each
     /// is when it is its turn.
     pub fn waiting(self: &Arc<Self>) -> impl Iterator<Item = Waiting> + use<> {
+        self.take_in_deliveries();
         let engine = Arc::clone(self);
         let (mut number, end) = (0, engine.pending.end());
         std::iter::from_fn(move || {
@@ -174,6 +175,7 @@ impl Engine {
         waiting: impl IntoIterator<Item = Waiting>,
         now: Timestamp,
     ) -> usize {
+        self.take_in_deliveries();
         let mut recalled = 0;
         for image in waiting {
             let in_flight = image.in_flight;

@@ -24,6 +24,7 @@ use crate::{
     restriction::InForce,
     sender,
     senders::{MOST_SUSPECTS, Pardon, Senders, Standing, Suspect, Trial, Who},
+    short::Address,
     signal::{Context, Origin},
     tally::Tally,
     timestamp::Timestamp,
@@ -39,7 +40,7 @@ const RECENT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug)]
 pub(super) struct SentBy {
     /// Its folded address.
-    pub(super) address: Arc<str>,
+    pub(super) address: Address,
     /// As in [`Who`].
     pub(super) known: bool,
     /// As in [`Who`].
@@ -78,7 +79,7 @@ impl Engine {
         if address.is_empty() || !tells_apart(context) {
             return None;
         }
-        let hash = self.fingerprints.of_text(address);
+        let hash = session.sender.hash;
         let pair = known::trait_pair(tally.id(), KIND, hash);
         let known = context.muted || self.known.recipients.contains(pair, context.now);
         let made_up = !known && matches!(origin, Origin::Odd(_));
@@ -87,13 +88,13 @@ impl Engine {
 
     /// A hash of the sender of a session; nothing for the null sender.
     pub(super) fn hash_of(&self, session: &Session) -> Option<u64> {
-        let address = session.sender.folded.as_str();
-        (!address.is_empty()).then(|| self.fingerprints.of_text(address))
+        (!session.sender.folded.is_empty()).then_some(session.sender.hash)
     }
 
     /// The sender of a message whose results are told.
     pub(super) fn who_sent<'a>(&self, by: &'a SentBy) -> Who<'a> {
         let SentBy { address, known, made_up } = by;
+        let address = address.as_str();
         let hash = self.fingerprints.of_text(address);
         Who { address, hash, known: *known, made_up: *made_up }
     }
@@ -148,9 +149,9 @@ impl Engine {
         if !self.table.has_senders() || session.sender.folded.is_empty() {
             return None;
         }
-        let address: Arc<str> = session.sender.folded.as_str().into();
+        let address = session.sender.shared();
         via.into_iter().filter_map(Entity::as_connector).find_map(|via| {
-            look(&Entity::Sender { address: Arc::clone(&address), via: via.clone() })
+            look(&Entity::Sender { address: Arc::clone(address), via: via.clone() })
         })
     }
 

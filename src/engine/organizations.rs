@@ -189,9 +189,8 @@ impl Engine {
         let directory = &settings.directory;
         let mut keys: Vec<ConnectorKey> = self
             .table
-            .restrictions(now)
+            .judged_since(from, now)
             .iter()
-            .filter(|held| held.by == Actor::Judgement && from <= held.since)
             .filter(|held| marks || !held.mark)
             .filter_map(|held| held.entity.connector().map(|key| directory.current(key)))
             .filter(|key| *directory.terms(key).organization == *organization)

@@ -20,8 +20,7 @@ impl Engine {
         let resolution = &settled.resolution;
         let meant = resolution.enforced.iter().find_map(Entity::as_connector);
         if let Some(key) = resolution.counted.as_ref().or(meant) {
-            let sender = self.fingerprint_of_sender(&session.sender.folded);
-            self.queued.enter(queue_id, key, sender, held, now);
+            self.queued.enter(queue_id, key, session.sender.hash, held, now);
         }
     }
 

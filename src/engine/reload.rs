@@ -85,16 +85,16 @@ impl Engine {
     /// What has to move between two directories, of which the old one is not
     /// known after a restart.
     fn plan(&self, old: Option<&Directory>, new: &Directory, now: Timestamp) -> Vec<Move> {
-        let mut seen = self.roster.keys();
-        let listed = self.table.list(now);
-        seen.extend(listed.iter().filter_map(|listed| listed.entity.as_connector().cloned()));
-        seen.sort();
-        seen.dedup();
-        let connectors = seen.iter().map(|key| Entity::from(key.clone()));
+        let connectors = self.roster.keys().into_iter().map(Entity::from);
         // What holds for a sender goes where its connector goes.
-        let is_sender = |entity: &Entity| matches!(entity, Entity::Sender { .. });
-        let senders = listed.iter().map(|listed| listed.entity.clone()).filter(is_sender);
-        connectors.chain(senders).filter_map(|from| self.step(from, old, new, now)).collect()
+        let listed = self.table.all(now).into_iter().map(|listed| listed.entity);
+        let seen = connectors.chain(listed);
+        let mut plan: Vec<Move> = seen.filter_map(|from| self.step(from, old, new, now)).collect();
+        // Next to nothing of what was seen moves: only that is put in order, the
+        // connectors before their senders.
+        plan.sort_by(|a, b| a.from.cmp(&b.from));
+        plan.dedup_by(|a, b| a.from == b.from);
+        plan
     }
 
     fn step(
@@ -105,25 +105,28 @@ impl Engine {
         now: Timestamp,
     ) -> Option<Move> {
         let key = from.connector()?;
-        let held = self.table.in_force(&from, now).map(|held| held.restriction);
+        let held = || self.table.in_force(&from, now).map(|held| held.restriction);
         let ConnectorKey::Named(name) = key else {
             // A restriction of one key of a connector stays one, whatever the
             // name of that connector.
             let heir = new.heir(key);
+            if heir == *key {
+                return None;
+            }
             // After a restart the old configuration is unknown. The judgement
             // restricts under the key by which it counts, so that this one had
             // no name; an operator may have meant just this key.
             let had_none = match old {
                 Some(old) => old.heir(key) == *key,
-                None => match &held {
+                None => match held() {
                     Some(held) => held.by == Actor::Judgement,
                     None => self.roster.get(key).is_some(),
                 },
             };
-            let got_a_name = heir != *key && had_none;
             let to = vec![from.with_connector(heir)];
-            return got_a_name.then_some(Move { from, to, keeps: false, freed: Vec::new() });
+            return had_none.then_some(Move { from, to, keeps: false, freed: Vec::new() });
         };
+        let held = held();
         let named = old.and_then(|old| old.named(name));
         let (had, had_networks) = match (named, &held) {
             (Some(named), _) => named.keys(),
@@ -216,7 +219,7 @@ impl Engine {
     /// evidence for which somebody is restricted by now, or trusted. (Of a sender
     /// only if it is older indeed: there the connector goes on.)
     fn forget_what_was_dealt_with(&self, now: Timestamp) {
-        for Listed { entity, standing, .. } in self.table.list(now) {
+        for Listed { entity, standing, .. } in self.table.all(now) {
             let Some(tally) = entity.connector().and_then(|key| self.roster.get(key)) else {
                 continue;
             };
@@ -249,16 +252,14 @@ impl Engine {
     /// What must hold under new settings: no mark where there is enforcement,
     /// and nobody restricted for what was observed before.
     fn after_change(&self, directory: &Directory, moves: &mut Moves, now: Timestamp) {
-        for listed in self.table.list(now) {
-            let Some(restriction) = &listed.standing.restriction else {
-                continue;
-            };
-            let keys = keys_of(directory, &listed.entity);
+        for restriction in self.table.restrictions(now) {
+            let held = &restriction.entity;
+            let keys = keys_of(directory, held);
             if !keys.is_empty() {
-                self.table.note_keys(&listed.entity, &keys, now);
+                self.table.note_keys(held, &keys, now);
             }
-            let mode = directory.terms_of(&listed.entity).mode;
-            let is_gone = match &listed.entity {
+            let mode = directory.terms_of(held).mode;
+            let is_gone = match held {
                 Entity::Organization(name) => !directory.has_organization(name),
                 entity => matches!(
                     entity.connector(),
@@ -266,14 +267,17 @@ impl Engine {
                 ),
             };
             if is_gone {
-                moves.lost.push(listed.entity.clone());
+                moves.lost.push(held.clone());
             } else if restriction.mark && mode == Mode::Enforce {
-                self.table.lift_mark(&listed.entity, now, ENFORCED_NOW);
-                self.forget_evidence(&listed.entity, now);
-                moves.unmarked.push(listed.entity.clone());
-            } else if !restriction.mark && !directory.refuses(restriction) {
-                moves.idle.push(listed.entity.clone());
+                self.table.lift_mark(held, now, ENFORCED_NOW);
+                self.forget_evidence(held, now);
+                moves.unmarked.push(held.clone());
+            } else if !restriction.mark && !directory.refuses(&restriction) {
+                moves.idle.push(held.clone());
             }
+        }
+        for list in [&mut moves.lost, &mut moves.unmarked, &mut moves.idle] {
+            list.sort();
         }
     }
 }

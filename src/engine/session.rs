@@ -6,10 +6,16 @@ use crate::{
     connector::Identities,
     directory::Resolution,
     domain,
+    fingerprint::Fingerprints,
     message::{Direction, Sender},
     sender,
+    verdict::{Class, Reply},
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// Refusals in a session without an accepted recipient, after which it is
+/// ended: a client that only retries must not occupy an smtpd process.
+const REFUSALS_BEFORE_DISCONNECT: u32 = 8;
 
 /// Who a session is, with the settings by which that was found out.
 #[derive(Debug)]
@@ -34,6 +40,12 @@ pub struct Session {
     pub(super) host: String,
     /// The sender of the transaction.
     pub(super) sender: Envelope,
+    /// The domains of its From header, at its end.
+    pub(super) from: Names,
+    /// The domain of a recipient while it is looked at.
+    pub(super) domain: String,
+    /// The buffers of the last transaction for the next one, empty.
+    pub(super) spare: Transaction,
 }
 
 /// The envelope sender of a transaction, in the buffers of its session.
@@ -45,15 +57,77 @@ pub(super) struct Envelope {
     pub(super) domain: String,
     /// It is an address, and the client gave a domain.
     pub(super) qualified: bool,
+    /// A hash of [`Envelope::folded`].
+    pub(super) hash: u64,
+    /// The same as [`Envelope::folded`] for look-ups among restricted senders, made
+    /// at the first one.
+    shared: OnceLock<Arc<str>>,
 }
 
 impl Envelope {
-    pub(super) fn set(&mut self, sender: &Sender<'_>) {
-        self.folded.clear();
+    pub(super) fn set(&mut self, sender: &Sender<'_>, fingerprints: &Fingerprints) {
+        sender::fold_into(sender.as_str(), &mut self.folded);
         self.domain.clear();
-        self.folded.push_str(&sender::fold(sender.as_str()));
-        self.domain.push_str(&sender.domain().unwrap_or_default());
+        if let Sender::Address { address, .. } = sender {
+            domain::fold_into(domain::of_address(address).unwrap_or(""), &mut self.domain);
+        }
         self.qualified = matches!(sender, Sender::Address { qualified: true, .. });
+        self.hash = fingerprints.of_text(&self.folded);
+        if self.shared.get().is_some_and(|shared| **shared != *self.folded) {
+            self.shared = OnceLock::new();
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<str> {
+        self.shared.get_or_init(|| self.folded.as_str().into())
+    }
+}
+
+/// Folded domains in one buffer, which goes from one transaction to the next.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Names {
+    text: String,
+    /// Where each ends, and how often it was noted.
+    ends: Vec<(usize, u32)>,
+}
+
+impl Names {
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Each, with how often it was noted.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        let mut from = 0;
+        self.ends.iter().map(move |(end, count)| {
+            let name = self.text.get(from..*end).unwrap_or("");
+            from = *end;
+            (name, *count)
+        })
+    }
+
+    /// Adds the domain of an address, if it has one.
+    pub(super) fn add_of(&mut self, address: &str) {
+        let domain = domain::of_address(address);
+        if domain.is_some_and(|domain| domain::fold_into(domain, &mut self.text)) {
+            self.ends.push((self.text.len(), 1));
+        }
+    }
+
+    /// Counts a folded name, as one of `most` at the most.
+    pub(super) fn note(&mut self, folded: &str, most: usize) {
+        let found = self.iter().position(|(name, _)| name == folded);
+        if let Some((_, count)) = found.and_then(|at| self.ends.get_mut(at)) {
+            *count = count.saturating_add(1);
+        } else if self.ends.len() < most {
+            self.text.push_str(folded);
+            self.ends.push((self.text.len(), 1));
+        }
     }
 }
 
@@ -82,6 +156,13 @@ impl Session {
     /// Who it is, unless it is left alone or was never settled.
     pub(super) fn settled(&self) -> Option<&Arc<Settled>> {
         self.settled.as_ref().filter(|_| !self.ignored)
+    }
+
+    /// Counts a refusal of ours; a client that only retries is sent away.
+    pub(super) fn refuse(&mut self, class: Class, text: &str) -> Reply {
+        self.refusals = self.refusals.saturating_add(1);
+        let only_refused = !self.accepted && self.refusals > REFUSALS_BEFORE_DISCONNECT;
+        Reply::new(if only_refused { Class::Disconnect } else { class }, text)
     }
 
     /// What it has shown of itself.
@@ -116,7 +197,7 @@ pub struct Transaction {
     pub(super) unknown_recipients: Vec<u64>,
     /// The domains of the accepted relayed recipients, folded, of
     /// [`MAX_DOMAINS`] at the most, with how many there are of each.
-    pub(super) domains: Vec<(Box<str>, u32)>,
+    pub(super) domains: Names,
 }
 
 /// So many recipients of a message are looked at one by one.
@@ -125,14 +206,13 @@ pub(super) const MAX_LOOKED_AT: usize = 1024;
 pub(super) const MAX_DOMAINS: usize = 16;
 
 impl Transaction {
-    /// Counts a recipient of this domain.
-    pub(super) fn note_domain(&mut self, domain: &str) {
-        let folded = domain::fold(domain).unwrap_or_default();
-        if let Some((_, count)) = self.domains.iter_mut().find(|(known, _)| **known == *folded) {
-            *count = count.saturating_add(1);
-        } else if self.domains.len() < MAX_DOMAINS {
-            self.domains.push(((*folded).into(), 1));
-        }
+    /// Its buffers, empty.
+    pub(super) fn emptied(mut self) -> Self {
+        let Self { recipients, unknown_recipients, domains, .. } = &mut self;
+        recipients.clear();
+        unknown_recipients.clear();
+        domains.clear();
+        Self { inbound: 0, relayed: 0, unknown: 0, ..self }
     }
 
     pub(super) fn accept(&mut self, direction: Direction) {

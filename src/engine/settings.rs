@@ -113,10 +113,15 @@ pub struct Directions {
 impl Directions {
     /// Where a recipient is. One without a domain is on this host.
     pub fn of(&self, recipient: &Recipient<'_>) -> Direction {
+        self.of_folded(recipient, domain::fold(recipient.domain()).as_deref())
+    }
+
+    /// The same with the domain as [`domain::fold`] gives it.
+    pub(super) fn of_folded(&self, recipient: &Recipient<'_>, folded: Option<&str>) -> Direction {
         let local =
             recipient.transport.is_some_and(|transport| self.local_transports.contains(transport));
-        let inbound = || match domain::fold(recipient.domain()) {
-            Some(domain) => self.inbound_domains.contains_folded(&domain),
+        let inbound = || match folded {
+            Some(domain) => self.inbound_domains.contains_folded(domain),
             None => recipient.domain().is_empty(),
         };
         if local || inbound() { Direction::Inbound } else { Direction::Relayed }

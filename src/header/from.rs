@@ -26,11 +26,13 @@
 //! white space and routes inside the address. For a mail program that is a
 //! choice; here each of them would let the sender hide a foreign address.
 
-use std::fmt;
+use super::{
+    lexer::{Kind, Lexer, Token, is_special},
+    plain::{self, plain},
+};
+use smallvec::SmallVec;
 
-use super::lexer::{Kind, Lexer, Token, is_special};
-
-/// Addresses kept of one header. What a reader sees stands first.
+/// Addresses kept of one message. What a reader sees stands first.
 pub const MAX_ADDRESSES: usize = 32;
 /// Bytes kept of a local part; a longer one is cut, so that its length can't
 /// hide the domain.
@@ -39,12 +41,19 @@ pub const MAX_LOCAL: usize = 256;
 /// none.
 pub const MAX_DOMAIN: usize = 255;
 
+/// Words of a display name, or of an address, that are looked at without an
+/// allocation.
+const WORDS: usize = 32;
+
+/// Words in a row.
+type Run<'a> = SmallVec<[Token<'a>; WORDS]>;
+
 /// What a From header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromField {
     /// The addresses in the order of the header: at least one, at most
-    /// [`MAX_ADDRESSES`].
-    Addresses(Vec<FromAddress>),
+    /// [`MAX_ADDRESSES`]. What an address is: see [`Addresses`].
+    Addresses(Vec<String>),
     /// Well-formed and without an address: nothing but white space, comments,
     /// `<>`, or a group without members.
     Empty,
@@ -54,7 +63,7 @@ pub enum FromField {
 
 impl FromField {
     /// The addresses; none if empty or broken.
-    pub fn addresses(&self) -> &[FromAddress] {
+    pub fn addresses(&self) -> &[String] {
         match self {
             Self::Addresses(addresses) => addresses,
             Self::Empty | Self::Broken => &[],
@@ -62,75 +71,97 @@ impl FromField {
     }
 }
 
-/// One address of a From header, without comments, folds and white space
-/// around its parts. Holds no control characters. The case is as written.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct FromAddress {
-    text: String,
-    at: usize,
-}
-
-impl FromAddress {
-    /// The whole address, `local@domain`.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// What stands before the last `@` that is not quoted, with its quotes.
-    /// Never empty, at most [`MAX_LOCAL`] bytes.
-    pub fn local(&self) -> &str {
-        self.text.get(..self.at).unwrap_or_default()
-    }
-
-    /// The domain as written, without trailing dots and otherwise not
-    /// normalized or checked; a domain literal has its brackets. Never empty,
-    /// at most [`MAX_DOMAIN`] bytes.
-    pub fn domain(&self) -> &str {
-        self.text.get(self.at + 1..).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for FromAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for FromAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
-    }
-}
-
 /// Reads the addresses from the value of a From header: the bytes after the
 /// colon, folds included.
 pub fn from_addresses(value: &[u8]) -> FromField {
-    let mut reader = Reader::default();
-    for token in Lexer::new(value) {
-        if reader.found.len() >= MAX_ADDRESSES {
-            break;
-        }
-        reader.token(token);
-    }
-    reader.flush();
-    let mut found = reader.found;
-    if found.is_empty() && reader.words {
-        found = anywhere(value);
-    }
-    found.truncate(MAX_ADDRESSES);
-    match (found.is_empty(), reader.words) {
-        (false, _) => FromField::Addresses(found),
+    let mut found = Addresses::default();
+    let words = found.read(value);
+    found.texts.truncate(found.used);
+    match (found.texts.is_empty(), words) {
+        (false, _) => FromField::Addresses(found.texts),
         (true, false) => FromField::Empty,
         (true, true) => FromField::Broken,
     }
 }
 
+/// The addresses of the From headers of one message, in buffers that serve for
+/// the next one too: where these are large enough, nothing is allocated for an
+/// ordinary header.
+///
+/// Each is whole, `local@domain`, without comments, folds and white space around
+/// its parts and without control characters; the case is as written. The local
+/// part, of at most [`MAX_LOCAL`] bytes, has its quotes. The domain, of at most
+/// [`MAX_DOMAIN`] bytes, has no trailing dots and no `@`, and is otherwise not
+/// normalized or checked; a domain literal has its brackets. Neither is empty.
+#[derive(Debug, Default)]
+pub struct Addresses {
+    /// Those found, then buffers that are free.
+    texts: Vec<String>,
+    used: usize,
+}
+
+impl Addresses {
+    /// Forgets the addresses, and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// Adds those in the value of a From header, as [`from_addresses`] finds
+    /// them, up to [`MAX_ADDRESSES`] in all.
+    pub fn add(&mut self, value: &[u8]) {
+        self.read(value);
+    }
+
+    /// The addresses.
+    pub fn as_slice(&self) -> &[String] {
+        self.texts.get(..self.used).unwrap_or_default()
+    }
+
+    /// The same; says whether there was any text that is neither a comment nor
+    /// the name of a group.
+    fn read(&mut self, value: &[u8]) -> bool {
+        let before = self.used;
+        let mut reader = Reader::new(self);
+        for token in Lexer::new(value) {
+            if reader.found.is_full() {
+                break;
+            }
+            reader.token(token);
+        }
+        reader.flush();
+        let words = reader.words;
+        if self.used == before && words {
+            anywhere(value, self);
+        }
+        words
+    }
+
+    fn is_full(&self) -> bool {
+        self.used >= MAX_ADDRESSES
+    }
+
+    /// Adds the addresses in a run of words, as long as there is room.
+    fn collect(&mut self, run: &[Token<'_>]) {
+        for chunk in run.chunk_by(|left, right| joined(*left, *right)) {
+            if self.is_full() {
+                return;
+            }
+            if self.used == self.texts.len() {
+                self.texts.push(String::new());
+            }
+            if let Some(text) = self.texts.get_mut(self.used) {
+                text.clear();
+                self.used += usize::from(address(chunk, text).is_some());
+            }
+        }
+    }
+}
+
 /// The state between two tokens of an address list.
-#[derive(Default)]
-struct Reader<'a> {
-    found: Vec<FromAddress>,
+struct Reader<'a, 'f> {
+    found: &'f mut Addresses,
     /// The words since the last mark.
-    run: Vec<Token<'a>>,
+    run: Run<'a>,
     /// Between `<` and `>`.
     angle: bool,
     /// This mailbox has had its address between `<` and `>`: what follows up to
@@ -140,7 +171,11 @@ struct Reader<'a> {
     words: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a, 'f> Reader<'a, 'f> {
+    fn new(found: &'f mut Addresses) -> Self {
+        Self { found, run: Run::new(), angle: false, done: false, words: false }
+    }
+
     fn token(&mut self, token: Token<'a>) {
         match token.kind {
             Kind::Mark(b'<') => self.open(),
@@ -179,9 +214,9 @@ impl<'a> Reader<'a> {
     fn flush(&mut self) {
         self.words |= !self.run.is_empty();
         if self.angle || !self.done {
-            let before = self.found.len();
-            collect(&self.run, &mut self.found);
-            self.done |= self.angle && self.found.len() > before;
+            let before = self.found.used;
+            self.found.collect(&self.run);
+            self.done |= self.angle && self.found.used > before;
         }
         self.run.clear();
     }
@@ -189,29 +224,21 @@ impl<'a> Reader<'a> {
 
 /// The last resort: whatever looks like an address in text that a mail program
 /// shows as a name; inside quotes only if nothing is found outside them.
-fn anywhere(value: &[u8]) -> Vec<FromAddress> {
-    let mut found = Vec::new();
-    let tokens: Vec<Token<'_>> = Lexer::new(value).collect();
+fn anywhere(value: &[u8], found: &mut Addresses) {
+    let before = found.used;
+    let tokens: Run<'_> = Lexer::new(value).collect();
     for run in tokens.split(|token| matches!(token.kind, Kind::Mark(_))) {
-        collect(run, &mut found);
+        found.collect(run);
     }
-    if found.is_empty() {
+    if found.used == before {
         let quoted = tokens.iter().filter(|token| token.kind == Kind::Quoted);
         for token in quoted {
-            let tokens: Vec<Token<'_>> = Lexer::inside_quotes(token.text).collect();
+            let tokens: Run<'_> = Lexer::inside_quotes(token.text).collect();
             for run in tokens.split(|token| matches!(token.kind, Kind::Mark(_))) {
-                collect(run, &mut found);
+                found.collect(run);
             }
         }
     }
-    found
-}
-
-/// Adds the addresses in a run of words; stops at [`MAX_ADDRESSES`].
-fn collect(run: &[Token<'_>], found: &mut Vec<FromAddress>) {
-    let chunks = run.chunk_by(|left, right| joined(*left, *right));
-    let room = MAX_ADDRESSES.saturating_sub(found.len());
-    found.extend(chunks.filter_map(address).take(room));
 }
 
 /// Whether two neighbours belong to one address. Around `.` and `@` the
@@ -222,7 +249,9 @@ fn joined(left: Token<'_>, right: Token<'_>) -> bool {
     glue(left) || glue(right) || (!right.gap && word(left) && word(right))
 }
 
-fn address(chunk: &[Token<'_>]) -> Option<FromAddress> {
+/// Writes the address that a chunk of words is; nothing where it is none, and
+/// then what was written means nothing.
+fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
     let at = chunk.iter().rposition(|token| token.kind == Kind::At)?;
     let (local, domain) = (chunk.get(..at)?, chunk.get(at + 1..)?);
     // In an address an encoded word is plain text; one that isn't even plain
@@ -234,51 +263,58 @@ fn address(chunk: &[Token<'_>]) -> Option<FromAddress> {
     if local.iter().any(hidden) || domain.iter().any(foreign) {
         return None;
     }
-    let mut local = text(local, MAX_LOCAL);
-    let domain = text(domain, MAX_DOMAIN + 1);
+    write(local, MAX_LOCAL, text);
+    let at = text.len();
+    text.push('@');
+    write(domain, MAX_DOMAIN + 1, text);
+    let domain = text.get(at + 1..)?;
     if domain.len() > MAX_DOMAIN {
         return None;
     }
     // 'jane@x.test': quotes that no standard knows and people type.
-    let domain = match domain.strip_suffix('\'') {
-        Some(domain) => {
-            if local.len() > 1 && local.starts_with('\'') {
-                local.remove(0);
-            }
-            domain
-        }
-        None => &domain,
+    let (domain, quoted) = match domain.strip_suffix('\'') {
+        Some(domain) => (domain, true),
+        None => (domain, false),
     };
     let domain = domain.trim_end_matches(|char: char| char == '.' || char.is_whitespace());
     let unclosed = domain.starts_with('[') && !domain.ends_with(']');
-    if local.is_empty() || domain.is_empty() || unclosed {
+    if at == 0 || domain.is_empty() || unclosed {
         return None;
     }
-    let at = local.len();
-    Some(FromAddress { text: local + "@" + domain, at })
+    let end = at + 1 + domain.len();
+    text.truncate(end);
+    if quoted && at > 1 && text.starts_with('\'') {
+        text.remove(0);
+    }
+    Some(())
 }
 
-/// The text of the tokens as UTF-8 without folds and control characters, cut
+/// Adds what the tokens say as UTF-8 without folds and control characters, cut
 /// after at most `limit` bytes.
-fn text(tokens: &[Token<'_>], limit: usize) -> String {
-    let mut text = String::new();
+fn write(tokens: &[Token<'_>], limit: usize, text: &mut String) {
+    let end = text.len() + limit;
     for token in tokens {
         // Bytes beyond the limit can't matter, and would be decoded in vain.
         let bytes = token.text.get(..=limit).unwrap_or(token.text);
-        for char in String::from_utf8_lossy(bytes).chars() {
+        if let Some(plain) = plain(bytes)
+            && text.len() + plain.len() <= end
+        {
+            text.push_str(plain);
+            continue;
+        }
+        for char in plain::chars(bytes) {
             let char = match char {
                 '\r' | '\n' => continue,
                 '\t' => ' ',
                 char if char.is_control() => char::REPLACEMENT_CHARACTER,
                 char => char,
             };
-            if text.len() + char.len_utf8() > limit {
-                return text;
+            if text.len() + char.len_utf8() > end {
+                return;
             }
             text.push(char);
         }
     }
-    text
 }
 
 #[cfg(test)]

@@ -1,29 +1,38 @@
 //! The Message-ID of a message.
 
+use super::plain::{self, plain};
+
 /// Characters kept of a Message-ID.
 pub const MAX_MESSAGE_ID: usize = 250;
 
-/// The Message-ID in the value of its header, without the angle brackets, so
-/// that it is the same whether the sending program wrote them or not. Comments
-/// before it and whatever follows it are dropped, a fold inside it is closed,
-/// and it is cut after [`MAX_MESSAGE_ID`] characters: it serves people who look
-/// for a message, not as a key.
+/// Writes the Message-ID in the value of its header to `id`, without the angle
+/// brackets, so that it is the same whether the sending program wrote them or
+/// not. Comments before it and whatever follows it are dropped, a fold inside it
+/// is closed, and it is cut after [`MAX_MESSAGE_ID`] characters: it serves people
+/// who look for a message, not as a key.
 ///
-/// `None` if there is none, or if it holds control characters.
-pub fn message_id(value: &[u8]) -> Option<String> {
+/// Leaves `id` empty if there is none, or if it holds control characters.
+pub fn message_id(value: &[u8], id: &mut String) {
+    id.clear();
     let value = skip_comments(value.trim_ascii_start());
     let bytes = match value.strip_prefix(b"<") {
         Some(inner) => until(inner, |byte| byte == b'>'),
         None => until(value, |byte| byte.is_ascii_whitespace()),
     };
     let bytes = bytes.trim_ascii();
+    match plain(bytes) {
+        Some(plain) => id.push_str(plain.get(..MAX_MESSAGE_ID).unwrap_or(plain)),
+        None => unusual(bytes, id),
+    }
+}
+
+/// Writes an id of which each character has to be looked at.
+fn unusual(bytes: &[u8], id: &mut String) {
     // A character takes at most four bytes; a fold adds to that, and then the
     // id is cut a little earlier.
     let bytes = bytes.get(..4 * MAX_MESSAGE_ID).unwrap_or(bytes);
-    let text = String::from_utf8_lossy(bytes);
-    let mut id = String::new();
     let mut left = MAX_MESSAGE_ID;
-    let mut chars = text.chars().peekable();
+    let mut chars = plain::chars(bytes).peekable();
     while left > 0
         && let Some(char) = chars.next()
     {
@@ -33,12 +42,12 @@ pub fn message_id(value: &[u8]) -> Option<String> {
             continue;
         }
         if char.is_control() {
-            return None;
+            id.clear();
+            return;
         }
         id.push(char);
         left -= 1;
     }
-    (!id.is_empty()).then_some(id)
 }
 
 fn is_newline(char: char) -> bool {
@@ -105,16 +114,25 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes(value in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            if let Some(id) = message_id(&value) {
-                let length = id.chars().count();
-                prop_assert!(length > 0 && length <= MAX_MESSAGE_ID);
-                prop_assert!(!id.contains(char::is_control));
-            }
+            let mut id = "of the last message".to_owned();
+            message_id(&value, &mut id);
+            prop_assert!(id.chars().count() <= MAX_MESSAGE_ID);
+            prop_assert!(!id.contains(char::is_control));
+        }
+
+        #[test]
+        fn plain_ids_are_read_as_others(value in "[ -~]{0,300}") {
+            let (mut id, mut expected) = (String::new(), String::new());
+            message_id(format!("<{value}>").as_bytes(), &mut id);
+            unusual(value.split('>').next().unwrap_or("").trim().as_bytes(), &mut expected);
+            prop_assert_eq!(id, expected);
         }
     }
 
     #[track_caller]
     fn check(value: &str, expected: Option<&str>) {
-        assert_eq!(message_id(value.as_bytes()).as_deref(), expected, "{value:?}");
+        let mut id = String::new();
+        message_id(value.as_bytes(), &mut id);
+        assert_eq!(id, expected.unwrap_or(""), "{value:?}");
     }
 }

@@ -19,10 +19,7 @@ pub fn is_delivery_report(value: &[u8]) -> bool {
         if !(is_type && rest.mark(b'=')) {
             continue;
         }
-        let found = rest.value();
-        let is = [&b"delivery-status"[..], b"disposition-notification"]
-            .iter()
-            .any(|wanted| found.eq_ignore_ascii_case(wanted));
+        let is = rest.value_is_one_of(&[b"delivery-status", b"disposition-notification"]);
         report = Some(is && report != Some(false));
     }
     report == Some(true)
@@ -46,15 +43,21 @@ impl<'a> Rest<'a> {
         self.take(end)
     }
 
-    /// A token, or a quoted string without its quotes.
-    fn value(&mut self) -> Vec<u8> {
+    /// Takes a token, or a quoted string without its quotes; says whether it is
+    /// one of these, in any case.
+    fn value_is_one_of(&mut self, wanted: &[&[u8]]) -> bool {
         self.skip_gap();
         if self.0.first() != Some(&b'"') {
-            return self.word().to_vec();
+            let word = self.word();
+            return wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted));
         }
-        let (length, text) = quoted(self.0);
-        self.take(length);
-        text
+        let text = self.take(quoted(self.0));
+        let is = |wanted: &[u8]| {
+            inside(text)
+                .map(|byte| byte.to_ascii_lowercase())
+                .eq(wanted.iter().map(u8::to_ascii_lowercase))
+        };
+        wanted.iter().any(|wanted| is(wanted))
     }
 
     /// Takes this mark, if it is next.
@@ -77,10 +80,7 @@ impl<'a> Rest<'a> {
                     self.take(1);
                     return true;
                 }
-                Some(b'"') => {
-                    let (length, _) = quoted(self.0);
-                    self.take(length);
-                }
+                Some(b'"') => drop(self.take(quoted(self.0))),
                 Some(_) => drop(self.take(1)),
             }
         }
@@ -124,20 +124,32 @@ fn comment(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Length of the quoted string that begins here, and its text; one without an end
-/// takes all. Folds in it are closed.
-fn quoted(text: &[u8]) -> (usize, Vec<u8>) {
-    let mut inner = Vec::new();
+/// Length of the quoted string that begins here; one without an end takes all.
+fn quoted(text: &[u8]) -> usize {
     let mut bytes = text.iter().enumerate().skip(1);
     while let Some((at, &byte)) = bytes.next() {
         match byte {
-            b'"' => return (at + 1, inner),
-            b'\\' => inner.extend(bytes.next().map(|(_, &byte)| byte)),
-            b'\r' | b'\n' => {}
-            byte => inner.push(byte),
+            b'"' => return at + 1,
+            b'\\' => drop(bytes.next()),
+            _ => {}
         }
     }
-    (text.len(), inner)
+    text.len()
+}
+
+/// What a quoted string says: folds in it are closed.
+fn inside(quoted: &[u8]) -> impl Iterator<Item = u8> {
+    let mut bytes = quoted.iter().copied().skip(1);
+    std::iter::from_fn(move || {
+        loop {
+            match bytes.next()? {
+                b'"' => return None,
+                b'\\' => return bytes.next(),
+                b'\r' | b'\n' => {}
+                byte => return Some(byte),
+            }
+        }
+    })
 }
 
 #[cfg(test)]

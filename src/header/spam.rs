@@ -9,9 +9,8 @@
 //! the open end fits all of them, and none has a word that begins with the one
 //! for spam and means something else. Who wants the end too writes `YES$`.
 
-use std::borrow::Cow;
-
 use regex::bytes::{Regex, RegexBuilder};
+use smallvec::SmallVec;
 use thiserror::Error;
 
 /// The verdict headers of SpamAssassin, amavis and rspamd.
@@ -25,6 +24,10 @@ pub const DEFAULT_SPAM_HEADERS: [&str; 4] = [
 /// Bytes that a compiled expression may take, so that a mistake such as
 /// `.{1000}{1000}` is an error and not a daemon without memory.
 const MAX_EXPRESSION: usize = 1 << 20;
+
+/// Bytes of a folded value that are unfolded without an allocation: X-Spam-Status
+/// lists the names of the tests, and has some hundreds.
+const UNFOLDED: usize = 1024;
 
 /// The headers that say that a message is spam. By default none.
 #[derive(Debug, Clone, Default)]
@@ -93,8 +96,9 @@ impl SpamHeaders {
         let Some(first) = wanted.next() else {
             return false;
         };
-        let value = unfold(value.trim_ascii());
-        first.value.is_match(&value) || wanted.any(|entry| entry.value.is_match(&value))
+        let mut unfolded = SmallVec::new();
+        let value = unfold(value.trim_ascii(), &mut unfolded);
+        first.value.is_match(value) || wanted.any(|entry| entry.value.is_match(value))
     }
 }
 
@@ -130,14 +134,19 @@ fn expression(text: &str) -> Result<Regex, regex::Error> {
 }
 
 /// Each line end becomes one space, together with the white space after it.
-fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
+fn unfold<'a>(value: &'a [u8], unfolded: &'a mut SmallVec<[u8; UNFOLDED]>) -> &'a [u8] {
     let is_newline = |byte: &u8| matches!(byte, b'\r' | b'\n');
     if !value.iter().any(is_newline) {
-        return Cow::Borrowed(value);
+        return value;
     }
-    let lines: Vec<&[u8]> =
-        value.split(is_newline).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
-    Cow::Owned(lines.join(&b' '))
+    let lines = value.split(is_newline).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    for line in lines {
+        if !unfolded.is_empty() {
+            unfolded.push(b' ');
+        }
+        unfolded.extend_from_slice(line);
+    }
+    unfolded
 }
 
 #[cfg(test)]

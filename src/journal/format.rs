@@ -6,13 +6,22 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    num::NonZero,
+    thread,
+};
 
 /// The newest format that is understood, and the one that is written.
 pub(super) const VERSION: u32 = 1;
 
 /// A head is never longer, in bytes.
 pub(super) const HEAD_BYTES: u64 = 1024;
+
+/// What is shorter is read by one core, in bytes.
+const LEAST_PIECE: usize = 1 << 20;
+/// More cores than that only wait for the memory.
+const MOST_READERS: usize = 8;
 
 /// The first line.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -95,9 +104,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Segment, Newer> {
     let mut segment = Segment::default();
     let mut bad = Vec::new();
     let mut torn = 0;
-    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+    for (index, (line, entry)) in decoded(bytes).into_iter().flatten().enumerate() {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let good = if index == 0 { segment.first_line(text)? } else { segment.line(text) };
+        let good = if index == 0 { segment.first_line(text)? } else { segment.take(entry) };
         if !good {
             bad.push(index + 1);
             torn += line.len();
@@ -142,13 +151,17 @@ impl Segment {
         Ok(self.head.is_some())
     }
 
-    fn line(&mut self, text: &[u8]) -> bool {
-        match payload(text).map(serde_json::from_slice) {
-            Some(Ok(Entry::Live(live))) => self.live.push(*live),
-            Some(Ok(Entry::Change(record))) => self.records.push(*record),
-            _ => return false,
+    fn take(&mut self, entry: Option<Entry>) -> bool {
+        match entry {
+            Some(Entry::Live(live)) => self.live.push(*live),
+            Some(Entry::Change(record)) => self.records.push(*record),
+            None => return false,
         }
         true
+    }
+
+    fn line(&mut self, text: &[u8]) -> bool {
+        self.take(entry(text))
     }
 
     /// Reads what is good of a bad line in which a line feed was overwritten,
@@ -169,6 +182,47 @@ impl Segment {
         }
         found
     }
+}
+
+/// All lines with what they say, in pieces one after the other. Each core reads a
+/// piece: a hundred thousand restrictions are most of what a start has to do.
+fn decoded(bytes: &[u8]) -> Vec<Vec<(&[u8], Option<Entry>)>> {
+    let decode = |piece| {
+        let lines = <[u8]>::split_inclusive(piece, |byte| *byte == b'\n');
+        let text = |line| <[u8]>::strip_suffix(line, b"\n").unwrap_or(line);
+        lines.map(|line| (line, entry(text(line)))).collect()
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_READERS);
+    if bytes.len() < LEAST_PIECE || cores == 1 {
+        return vec![decode(bytes)];
+    }
+    thread::scope(|scope| {
+        let readers: Vec<_> = pieces(bytes, bytes.len().div_ceil(cores))
+            .into_iter()
+            .map(|piece| (piece, scope.spawn(move || decode(piece))))
+            .collect();
+        // A reader that panics did so on a line that would do it again here.
+        readers.into_iter().map(|(piece, it)| it.join().unwrap_or_else(|_| decode(piece))).collect()
+    })
+}
+
+/// Cuts after the first line end from each `length` on.
+fn pieces(mut bytes: &[u8], length: usize) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        let (_, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
+        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+        let (piece, rest) =
+            bytes.split_at_checked(bytes.len() - rest.len() + end).unwrap_or((bytes, &[]));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}
+
+/// What a line says, if it is whole.
+fn entry(text: &[u8]) -> Option<Entry> {
+    serde_json::from_slice(payload(text)?).ok()
 }
 
 /// The JSON of a line whose checksum is right.

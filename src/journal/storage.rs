@@ -54,8 +54,12 @@ impl Storage for Disk {
 
     fn read(&self, path: &Path, longest: Option<u64>) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        let file = File::open(path)?;
-        file.take(longest.unwrap_or(u64::MAX)).read_to_end(&mut content)?;
+        let mut file = File::open(path)?;
+        match longest {
+            Some(longest) => file.take(longest).read_to_end(&mut content)?,
+            // A file tells how long it is: room is made once.
+            None => file.read_to_end(&mut content)?,
+        };
         Ok(content)
     }
 

@@ -126,7 +126,7 @@ impl Daemon {
 
 fn in_force(table: &Table) -> Vec<(Entity, Standing)> {
     let list = table.list(at(3)).into_iter();
-    list.map(|it| (it.entity, it.standing)).collect()
+    list.map(|it| (it.entity, *it.standing)).collect()
 }
 
 /// What a start on the files of `folder` would restore, as after a crash:

@@ -10,7 +10,7 @@
 //! line that can be read in two ways is not read at all.
 
 use super::{Attempt, Peer, Skip, Status, scan};
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter};
 
 /// An attempt; `text` begins behind `to=`.
 pub(super) fn read<'a>(queue_id: &'a str, text: &'a str) -> Result<Attempt<'a>, Skip> {
@@ -22,12 +22,12 @@ pub(super) fn read<'a>(queue_id: &'a str, text: &'a str) -> Result<Attempt<'a>, 
         }
         None => (None, rest, true),
     };
-    if !(to_quoted && original_quoted) && memmem::find(rest.as_bytes(), b">, relay=").is_some() {
+    if !(to_quoted && original_quoted) && scan::split_once(rest, ">, relay=", 0).is_some() {
         return Err(Skip::Unknown);
     }
     let (relay, rest) = part(rest.strip_prefix("relay=").ok_or(Skip::Unknown)?)?;
     let (dsn, rest) = measures(rest)?;
-    let (word, text) = rest.split_once(" (").ok_or(Skip::Cut)?;
+    let (word, text) = scan::split_once(rest, " (", 1).ok_or(Skip::Cut)?;
     Ok(Attempt {
         queue_id,
         to,
@@ -120,18 +120,15 @@ impl<'a> Attempt<'a> {
     /// whose delivery was suspended because of it, and was never tried.
     pub fn said(&self) -> Option<&'a str> {
         let (_, reply) = self.answer()?;
-        Some(match reply.rfind(REPLY_TO) {
-            Some(end) => reply.get(..end).unwrap_or(reply),
-            None => reply,
-        })
+        Some(scan::rsplit_once(reply, REPLY_TO, 1).map_or(reply, |(said, _)| said))
     }
 
     /// Which command the other host answered: `RCPT TO`, `end of DATA`; empty
     /// where it answered the connection, or where the text was cut.
     pub fn in_reply_to(&self) -> Option<&'a str> {
         let (_, reply) = self.answer()?;
-        let command = reply.rfind(REPLY_TO).and_then(|at| reply.get(at + REPLY_TO.len()..));
-        Some(command.and_then(|text| text.strip_suffix(" command)")).unwrap_or(""))
+        let command = scan::rsplit_once(reply, REPLY_TO, 1);
+        Some(command.and_then(|(_, text)| text.strip_suffix(" command)")).unwrap_or(""))
     }
 
     /// Whether the other host refused the connection itself.
@@ -155,8 +152,7 @@ impl<'a> Attempt<'a> {
         if self.status != Status::Sent {
             return None;
         }
-        let at = memmem::rfind(self.text.as_bytes(), WORDS.as_bytes())?;
-        let rest = self.text.get(at + WORDS.len()..)?;
+        let (_, rest) = scan::rsplit_once(self.text, WORDS, 0)?;
         let end = rest.bytes().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(rest.len());
         rest.get(..end).filter(|id| scan::is_queue_id(id))
     }

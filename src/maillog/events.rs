@@ -5,6 +5,7 @@
 //! form; what they don't tell, or end before, is a reason to skip.
 
 use super::{Accepted, Certificate, Event, Peer, Skip, delivery, judged, quiet, scan};
+use memchr::memchr_iter;
 
 /// What the text of a line of `program` says.
 pub(super) fn read<'a>(program: &str, text: &'a str) -> Result<Event<'a>, Skip> {
@@ -74,9 +75,12 @@ fn accepted<'a>(queue_id: &'a str, text: &'a str) -> Result<Accepted<'a>, Skip> 
     if let Some(behind) = rest.strip_prefix(", sasl_username=") {
         // A login may hold anything: it ends where the next field begins.
         const NEXT: [&str; 3] = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
-        let ends = NEXT.iter().filter_map(|next| behind.find(next));
-        let (login, behind) =
-            behind.split_at_checked(ends.min().unwrap_or(behind.len())).ok_or(Skip::Unknown)?;
+        let is_next = |at: &usize| {
+            let rest = behind.get(*at..).unwrap_or("");
+            NEXT.iter().any(|next| rest.starts_with(next))
+        };
+        let end = memchr_iter(b',', behind.as_bytes()).find(is_next).unwrap_or(behind.len());
+        let (login, behind) = behind.split_at_checked(end).ok_or(Skip::Unknown)?;
         accepted.login = Some(login);
         rest = behind;
     }
@@ -119,9 +123,9 @@ fn from_queue<'a>(queue_id: &'a str, text: &'a str) -> Result<Event<'a>, Skip> {
     if text.ends_with("expired, returned to sender") {
         return Ok(Event::Expired { queue_id });
     }
-    let (text, _) = text.rsplit_once(" (queue ").ok_or(Skip::Cut)?;
-    let (from, numbers) = text.rsplit_once(">, size=").ok_or(Skip::Unknown)?;
-    let (size, nrcpt) = numbers.split_once(", nrcpt=").ok_or(Skip::Unknown)?;
+    let (text, _) = scan::rsplit_once(text, " (queue ", 1).ok_or(Skip::Cut)?;
+    let (from, numbers) = scan::rsplit_once(text, ">, size=", 0).ok_or(Skip::Unknown)?;
+    let (size, nrcpt) = scan::split_once(numbers, ", nrcpt=", 0).ok_or(Skip::Unknown)?;
     let (Ok(size), Ok(nrcpt)) = (size.parse(), nrcpt.parse()) else { return Err(Skip::Unknown) };
     Ok(Event::Queued { queue_id, from, size, nrcpt })
 }
@@ -163,7 +167,7 @@ fn of_session<'a>(program: &str, text: &'a str) -> Result<Event<'a>, Skip> {
     if let Some(rest) = text.strip_prefix("disconnect from ") {
         return alone(rest).map(Event::Disconnected);
     }
-    if let Some((level, rest)) = text.split_once(" TLS connection established from ") {
+    if let Some((level, rest)) = scan::split_once(text, " TLS connection established from ", 1) {
         return encrypted(level, rest);
     }
     if text.starts_with("proxy-") {

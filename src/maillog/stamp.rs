@@ -6,6 +6,7 @@
 //! A leading priority as `<22>` is passed over. Written by hand because every
 //! line has one.
 
+use super::scan;
 use crate::timestamp::Timestamp;
 
 /// The time of a line, as it stands there.
@@ -81,7 +82,7 @@ fn second_of_day(text: &[u8]) -> Option<u32> {
 }
 
 fn full(line: &str) -> Option<(Stamp, &str)> {
-    let (stamp, rest) = line.split_once(' ')?;
+    let (stamp, rest) = scan::word(line)?;
     let (date, rest_of_stamp) = stamp.as_bytes().split_at_checked(19)?;
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', ref time @ ..] = date else {
         return None;

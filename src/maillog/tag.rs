@@ -7,68 +7,80 @@
 
 use super::Tag;
 
-/// Programs of Postfix, as they name themselves in the log.
-const PROGRAMS: [&str; 43] = [
-    "anvil",
-    "bounce",
-    "cleanup",
-    "discard",
-    "dnsblog",
-    "error",
-    "flush",
-    "fsstone",
-    "lmtp",
-    "local",
-    "master",
-    "nqmgr",
-    "oqmgr",
-    "pickup",
-    "pipe",
-    "postalias",
-    "postcat",
-    "postconf",
-    "postdrop",
-    "postfix-script",
-    "postkick",
-    "postlock",
-    "postlog",
-    "postlogd",
-    "postmap",
-    "postmulti",
-    "postqueue",
-    "postscreen",
-    "postsuper",
-    "proxymap",
-    "qmgr",
-    "qmqpd",
-    "scache",
-    "sendmail",
-    "showq",
-    "smtp",
-    "smtpd",
-    "spawn",
-    "tlsmgr",
-    "tlsproxy",
-    "trivial-rewrite",
-    "verify",
-    "virtual",
-];
+/// Whether Postfix has a program that names itself so in the log. Those that log
+/// most stand first: the comparisons are made in this order.
+fn is_program(name: &str) -> bool {
+    matches!(
+        name,
+        "smtpd"
+            | "qmgr"
+            | "smtp"
+            | "cleanup"
+            | "lmtp"
+            | "postscreen"
+            | "local"
+            | "pipe"
+            | "virtual"
+            | "pickup"
+            | "bounce"
+            | "anvil"
+            // The others.
+            | "discard"
+            | "dnsblog"
+            | "error"
+            | "flush"
+            | "fsstone"
+            | "master"
+            | "nqmgr"
+            | "oqmgr"
+            | "postalias"
+            | "postcat"
+            | "postconf"
+            | "postdrop"
+            | "postfix-script"
+            | "postkick"
+            | "postlock"
+            | "postlog"
+            | "postlogd"
+            | "postmap"
+            | "postmulti"
+            | "postqueue"
+            | "postsuper"
+            | "proxymap"
+            | "qmqpd"
+            | "scache"
+            | "sendmail"
+            | "showq"
+            | "spawn"
+            | "tlsmgr"
+            | "tlsproxy"
+            | "trivial-rewrite"
+            | "verify"
+    )
+}
 
 impl<'a> Tag<'a> {
     /// A tag as `postfix/submission/smtpd` or `postfix/smtpd[714]`; none where it
     /// is of another program.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (name, pid) = match text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) {
+        let inner = text.strip_suffix(']');
+        // Both are near the end: a loop is quicker than a search with vectors.
+        let (name, pid) = match inner.and_then(|text| split_at_last(text, b'[')) {
             Some((name, pid)) => (name, pid.parse().ok()?),
             None => (text, 0),
         };
-        let (syslog_name, program) = name.rsplit_once('/')?;
+        let (syslog_name, program) = split_at_last(name, b'/')?;
         // Cyrus IMAP has a `cyrus/master` and a `cyrus/lmtp` of its own.
-        let ours = PROGRAMS.contains(&program)
-            && !syslog_name.is_empty()
-            && !syslog_name.starts_with("cyrus");
+        let ours =
+            is_program(program) && !syslog_name.is_empty() && !syslog_name.starts_with("cyrus");
         ours.then_some(Self { syslog_name, program, pid })
     }
+}
+
+/// What stands before and behind the last such octet, an ASCII character.
+fn split_at_last(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().rposition(|byte| byte == octet)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 #[cfg(test)]

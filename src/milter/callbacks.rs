@@ -47,8 +47,7 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Dialogue> {
         })
         .on_helo(move |cx, name| {
             let dialogue = dialogue(&mut cx.data, &third);
-            let macros = &cx.macros;
-            ready(dialogue.tell(ProtoOpts::NOREPLY_HELO, |it| it.helo(&name, macros)))
+            ready(dialogue.tell(ProtoOpts::NOREPLY_HELO, |it| it.helo(&name)))
         })
         .on_mail(move |cx, arguments| {
             let dialogue = dialogue(&mut cx.data, &fourth);

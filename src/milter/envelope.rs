@@ -76,17 +76,20 @@ fn size(argument: &CStr) -> Option<u64> {
         .find_map(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
-/// What Postfix made of a recipient, from `{rcpt_mailer}` and `{rcpt_host}`.
+/// What Postfix made of a recipient, from `{rcpt_mailer}` and, where that
+/// matters, `{rcpt_host}`.
 ///
 /// A refused one has the mailer `error` and a bare enhanced status code as
 /// host. An accepted one can have that mailer too (a virtual alias domain has
 /// no transport of its own): there a text follows the code.
-pub(super) fn fate(mailer: Option<&str>, host: Option<&str>) -> Fate {
-    let code = host.map(str::trim).filter(|host| is_enhanced_code(host));
-    match (mailer, code) {
-        (Some("error"), Some(code)) if code.starts_with("5.1.") => Fate::Unknown,
-        (Some("error"), Some(_)) => Fate::Refused,
-        _ => Fate::Accepted,
+pub(super) fn fate<'a>(mailer: Option<&str>, host: impl FnOnce() -> Option<Cow<'a, str>>) -> Fate {
+    if mailer != Some("error") {
+        return Fate::Accepted;
+    }
+    match host().as_deref().map(str::trim).filter(|host| is_enhanced_code(host)) {
+        Some(code) if code.starts_with("5.1.") => Fate::Unknown,
+        Some(_) => Fate::Refused,
+        None => Fate::Accepted,
     }
 }
 
@@ -196,7 +199,7 @@ mod tests {
             (Some("error"), Some("5.1.1.1"), Fate::Accepted),
             (Some("error"), Some("5..1"), Fate::Accepted),
         ] {
-            assert_eq!(fate(mailer, host), expected, "{mailer:?} {host:?}");
+            assert_eq!(fate(mailer, || host.map(Cow::Borrowed)), expected, "{mailer:?} {host:?}");
         }
     }
 

@@ -32,6 +32,12 @@ impl Quiet {
     }
 }
 
+/// Runs `step`; gives nothing where it panics. What `step` may leave half done is
+/// read by nobody afterwards but by the fallback.
+pub(super) fn attempt<T>(step: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(step)).ok()
+}
+
 /// See the head of this module.
 pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
@@ -84,7 +90,11 @@ impl Shared {
     /// The time. Panics where the clock does: for use under [`Self::guard`].
     pub(super) fn now(&self) -> Timestamp {
         let now = (self.clock)();
-        self.last.store(now.as_millis(), Relaxed);
+        // All threads share it: it is written once in a millisecond, not with
+        // every recipient and every end of a message.
+        if self.last.load(Relaxed) != now.as_millis() {
+            self.last.store(now.as_millis(), Relaxed);
+        }
         now
     }
 
@@ -98,21 +108,25 @@ impl Shared {
         self.guard(|| self.now()).unwrap_or_else(|| self.last_time())
     }
 
-    /// Runs `step`; gives nothing where it panics, which is counted and, once
-    /// in a minute, logged. What `step` may leave half done is read by nobody
-    /// afterwards but by the fallback.
+    /// Runs `step` as [`attempt`] does, and counts a panic.
     pub(super) fn guard<T>(&self, step: impl FnOnce() -> T) -> Option<T> {
-        let result = catch_unwind(AssertUnwindSafe(step)).ok();
+        let result = attempt(step);
         if result.is_none() {
-            let panics = self.panics.fetch_add(1, Relaxed) + 1;
-            if self.quiet_panic.allows(self.last_time()) {
-                tracing::error!(
-                    panics,
-                    "milter callback panicked: restricted mail is tempfailed, other mail passes; please report this"
-                );
-            }
+            self.panicked();
         }
         result
+    }
+
+    /// Counts a callback that panicked; once in a minute it is logged.
+    #[cold]
+    pub(super) fn panicked(&self) {
+        let panics = self.panics.fetch_add(1, Relaxed) + 1;
+        if self.quiet_panic.allows(self.last_time()) {
+            tracing::error!(
+                panics,
+                "milter callback panicked: restricted mail is tempfailed, other mail passes; please report this"
+            );
+        }
     }
 
     /// Begins the shutdown of connections.

@@ -16,7 +16,7 @@ use std::{
     io,
     io::IoSlice,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -52,6 +52,8 @@ pub(super) struct Stream<S> {
     inner: S,
     frames: Frames,
     drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Whom `drained` wakes.
+    woken: Option<Waker>,
     place: Place,
 }
 
@@ -61,8 +63,22 @@ impl<S> Stream<S> {
             inner,
             frames: Frames::default(),
             drained: Box::pin(place.shared().drained()),
+            woken: None,
             place,
         }
+    }
+
+    /// Waits for the shutdown. Once it is known whom to wake there is nothing
+    /// more to ask: whoever is woken finds that we are draining. To ask each
+    /// time anew would take a lock that all connections share, with every
+    /// message.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let drained = self.drained.as_mut().poll(cx);
+        self.woken = Some(cx.waker().clone());
+        drained
     }
 }
 
@@ -83,7 +99,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                 this.frames.read(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending if idle => this.drained.as_mut().poll(cx).map(Ok),
+            Poll::Pending if idle => this.poll_drained(cx).map(Ok),
             Poll::Pending => Poll::Pending,
         }
     }

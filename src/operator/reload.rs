@@ -92,7 +92,11 @@ impl Reloader {
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
         let old = current.load_full();
         let restart_needed = restart_needed(&old, &new);
-        let moves = engine.reload(new.settings.clone(), now);
+        // A million connectors take seconds, in which no session must wait for this thread.
+        let (settings, changed) = (new.settings.clone(), Arc::clone(engine));
+        let moves = tokio::task::spawn_blocking(move || changed.reload(settings, now))
+            .await
+            .map_err(|error| format!("the configuration stays as it was: {error}"))?;
         milter.reconfigure(new.milter.clone());
         feedback.reconfigure(new.mail_log.clone());
         alert.reconfigure(new.alert.clone());

@@ -51,13 +51,13 @@ impl<T: Clone + Sharer> Pending<T> {
             let slot = self.slots.get(&queue_id).filter(|slot| slot.number == found);
             if let Some(slot) = slot {
                 let image = Image {
-                    queue_id: queue_id.to_string(),
+                    queue_id: queue_id.as_str().to_owned(),
                     owner: slot.owner.clone(),
                     in_flight: slot.in_flight,
                     accepted: slot.accepted.as_millis(),
                     of: slot.of,
                     open: slot.open,
-                    recipients: slot.recipients.clone(),
+                    recipients: slot.recipients.to_vec(),
                     so_far: slot.so_far,
                 };
                 return Some((found, image));
@@ -84,14 +84,15 @@ impl<T: Clone + Sharer> Pending<T> {
         recipients.sort_unstable();
         let share = owner.share();
         let undecided = recipients.iter().filter(|hash| *hash & FLAGS != FLAGS).count();
+        let recipients = recipients.into();
         let slot =
             Slot { owner, number: 0, accepted, in_flight, of, open, undecided, recipients, so_far };
         let mut order = self.lock();
         let has_room = order.has_room(of, &self.limits);
-        if slot.is_over() || !has_room || self.slots.contains_key(queue_id.as_str()) {
+        if slot.is_over() || !has_room || self.slots.contains_key(queue_id.as_bytes()) {
             return false;
         }
-        self.insert(&mut order, &queue_id, share, slot);
+        self.insert(&mut order, queue_id.as_str().into(), share, slot);
         true
     }
 }

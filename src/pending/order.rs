@@ -1,10 +1,7 @@
 //! In which order messages were accepted, and who has how many of them.
 
-use crate::timestamp::Timestamp;
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use crate::{short::QueueId, timestamp::Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How much there may be: messages, and recipients of them.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +30,7 @@ pub(super) struct Order {
 /// Where a slot is.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) queue_id: Arc<str>,
+    pub(super) queue_id: QueueId,
     pub(super) accepted: Timestamp,
     pub(super) recipients: u32,
     /// Whose it is.
@@ -116,10 +113,10 @@ impl Order {
     }
 
     /// The first slot from `number` on.
-    pub(super) fn first_from(&self, number: u64) -> Option<(u64, Arc<str>)> {
+    pub(super) fn first_from(&self, number: u64) -> Option<(u64, QueueId)> {
         let first = |places: &BTreeMap<u64, Place>| {
             let (number, place) = places.range(number..).next()?;
-            Some((*number, Arc::clone(&place.queue_id)))
+            Some((*number, place.queue_id.clone()))
         };
         match (first(&self.late), first(&self.in_flight)) {
             (Some(late), Some(in_flight)) => Some(late.min(in_flight)),
@@ -128,13 +125,13 @@ impl Order {
     }
 
     /// The oldest that is in flight counts as late from now on, if it is due.
-    pub(super) fn pop_in_flight(&mut self, is_due: impl Fn(&Place) -> bool) -> Option<Arc<str>> {
+    pub(super) fn pop_in_flight(&mut self, is_due: impl Fn(&Place) -> bool) -> Option<QueueId> {
         let entry = self.in_flight.first_entry()?;
         if !is_due(entry.get()) {
             return None;
         }
         let (number, place) = entry.remove_entry();
-        let queue_id = Arc::clone(&place.queue_id);
+        let queue_id = place.queue_id.clone();
         self.late.insert(number, place);
         Some(queue_id)
     }

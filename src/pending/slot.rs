@@ -1,7 +1,8 @@
 //! One message: whose it is, and what its recipients have had.
 
-use super::{Landed, News, Report, Results, SLACK};
+use super::{Landed, News, Recipients, Report, Results, SLACK};
 use crate::{message::Outcome, timestamp::Timestamp};
+use smallvec::SmallVec;
 
 /// Set in a hash: its first result has come.
 pub(super) const HEARD: u64 = 1;
@@ -25,7 +26,7 @@ pub(super) struct Slot<T> {
     pub(super) undecided: usize,
     /// Hashes of the listed recipients and of strangers that were heard of,
     /// sorted, with [`FLAGS`] in place of their lowest bits. Strangers have both.
-    pub(super) recipients: Vec<u64>,
+    pub(super) recipients: SmallVec<[u64; 4]>,
     pub(super) so_far: Results,
 }
 
@@ -33,7 +34,7 @@ impl<T> Slot<T> {
     /// A message of which nothing was heard; none without recipients.
     pub(super) fn new(
         owner: T,
-        recipients: Box<[u64]>,
+        recipients: Recipients,
         count: u32,
         accepted: Timestamp,
     ) -> Option<Self> {
@@ -127,8 +128,7 @@ impl<T: Clone> Slot<T> {
 
 /// Sorted hashes without repetitions, and how many recipients there are, if
 /// any.
-fn distinct(recipients: Box<[u64]>, count: u32) -> Option<(Vec<u64>, u32)> {
-    let mut hashes = recipients.into_vec();
+fn distinct(mut hashes: Recipients, count: u32) -> Option<(SmallVec<[u64; 4]>, u32)> {
     let listed = hashes.len();
     for hash in &mut hashes {
         *hash &= !FLAGS;
@@ -138,5 +138,5 @@ fn distinct(recipients: Box<[u64]>, count: u32) -> Option<(Vec<u64>, u32)> {
     let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let repeated = small(listed - hashes.len());
     let of = count.saturating_sub(repeated).max(small(hashes.len()));
-    (of > 0).then_some((hashes, of))
+    (of > 0).then(|| (SmallVec::from_slice(&hashes), of))
 }

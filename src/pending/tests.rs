@@ -23,8 +23,23 @@ fn hash(recipient: u64) -> u64 {
     recipient << 2
 }
 
-fn list(recipients: &[u64]) -> Box<[u64]> {
+fn list(recipients: &[u64]) -> Recipients {
     recipients.iter().map(|it| hash(*it)).collect()
+}
+
+/// A message that has its slot at once.
+fn take<T: Clone + Sharer>(
+    pending: &Pending<T>,
+    queue_id: &str,
+    owner: T,
+    recipients: Recipients,
+    count: u32,
+    at: Timestamp,
+) -> Vec<T> {
+    let queue_id = queue_id.into();
+    let mut landed = pending.leave(Accepted { queue_id, owner, recipients, count, at });
+    landed.extend(pending.take_in());
+    landed
 }
 
 /// A message of `owner` under `queue_id` to some recipients at `seconds`.
@@ -36,7 +51,7 @@ fn accept(
     seconds: u64,
 ) -> Vec<&'static str> {
     let count = u32::try_from(recipients.len()).unwrap();
-    pending.accept(queue_id, owner, list(recipients), count, at(seconds))
+    take(pending, queue_id, owner, list(recipients), count, at(seconds))
 }
 
 impl Sharer for &'static str {
@@ -77,9 +92,7 @@ fn owners<T>(landed: Vec<Landed<T>>) -> Vec<T> {
 #[test]
 fn what_recipients_have_had_is_told_with_each_result_and_when_time_is_over() {
     let pending = Pending::default();
-    assert!(
-        pending.accept("A1", "erp", Box::new([hash(1), hash(2), hash(3)]), 3, at(0)).is_empty()
-    );
+    assert!(take(&pending, "A1", "erp", list(&[1, 2, 3]), 3, at(0)).is_empty());
     let so_far = |refused: u8, delivered| Results { refused: refused.into(), delivered };
     let first = hear(&pending, "A1", 1, Outcome::Refused, at(1)).unwrap();
     assert_eq!(first.so_far, so_far(1, 0));
@@ -284,10 +297,10 @@ fn a_recipient_that_stands_twice_is_one() {
 #[test]
 fn recipients_need_not_all_be_listed() {
     let pending = Pending::default();
-    assert!(pending.accept("A1", "erp", list(&[]), 2, at(0)).is_empty());
+    assert!(take(&pending, "A1", "erp", list(&[]), 2, at(0)).is_empty());
     assert!(!hear(&pending, "A1", 1, Outcome::Deferred, at(1)).unwrap().last);
     assert!(hear(&pending, "A1", 2, Outcome::Deferred, at(1)).unwrap().landed());
-    assert_eq!(pending.accept("A2", "erp", list(&[]), 0, at(0)), ["erp"]);
+    assert_eq!(take(&pending, "A2", "erp", list(&[]), 0, at(0)), ["erp"]);
     assert!(pending.is_empty());
 }
 
@@ -353,7 +366,7 @@ fn threads_land_every_message_once() {
                     let queue_id = format!("Q{}", number % 70);
                     let count = number % 4;
                     let recipients: Vec<u64> = (0..count.into()).collect();
-                    land(pending.accept(&queue_id, owner, list(&recipients), count, now));
+                    land(take(&pending, &queue_id, owner, list(&recipients), count, now));
                     for recipient in recipients.iter().chain(&[9]) {
                         let id = format!("Q{}", number.wrapping_sub(thread) % 70);
                         let outcome =

@@ -42,7 +42,12 @@ use drafts::Drafts;
 use events::{Events, What};
 use hosts::{Host, Hosts, Names};
 use session::{Session, Transaction};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+/// What is known by numbers and names of this log. Whoever could choose names so
+/// that they collide does not see the key: a quick hash will do, and saved a
+/// tenth of all instructions of a replay.
+type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// What can't be told from mail itself.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -67,8 +72,9 @@ pub struct Assembler {
     hosts: Hosts,
     names: Names,
     drafts: Drafts,
-    transactions: HashMap<u64, Transaction>,
+    transactions: Map<u64, Transaction>,
     events: Events,
+    providers: result::Providers,
     tidings: Tidings,
 }
 
@@ -127,12 +133,12 @@ impl Assembler {
             Event::Accepted(accepted) => self.accepted(place, accepted),
             Event::Submitted { queue_id, uid, from, original } => {
                 let who = Who { local: Some(*uid), ..Who::default() };
-                let mut draft = self.draft(place, queue_id, Arc::new(who));
+                let kept = self.come(place, queue_id, None, *original);
+                let mut draft = self.draft(place, kept, Arc::new(who));
                 draft.given_from = Some((*from).into());
                 // Put through the queue once more: the client's, or nobody's.
                 draft.is_nobodys = original.is_some();
-                self.come(place, queue_id, None, *original);
-                let number = self.keep(place, queue_id, draft);
+                let number = self.keep(place, draft);
                 self.tie_to_root(place, queue_id, number);
             }
             Event::MessageId { queue_id, id } => {
@@ -160,18 +166,19 @@ impl Assembler {
     /// smtpd gave a transaction its queue id.
     fn accepted(&mut self, place: &Place<'_>, accepted: &Accepted<'_>) {
         let queue_id = accepted.queue_id;
-        self.come(place, queue_id, accepted.client.address, accepted.original_queue_id);
+        let (client, original) = (accepted.client.address, accepted.original_queue_id);
+        let kept = self.come(place, queue_id, client, original);
         let session = self.session(place, &accepted.client);
         let who = session.who(accepted);
         let transaction = session.transaction.take();
-        let mut draft = self.draft(place, queue_id, who);
+        let mut draft = self.draft(place, kept, who);
         // Its first recipients were refused before it had a queue id.
         if let Some(before) = transaction.and_then(|number| self.transactions.get_mut(&number)) {
             draft.unknown = std::mem::take(&mut before.unknown);
             draft.attempts = std::mem::take(&mut before.attempts);
             // Its sender may be that of another transaction, given up since.
         }
-        let number = self.keep(place, queue_id, draft);
+        let number = self.keep(place, draft);
         let before = self.session(place, &accepted.client).file.replace(number);
         self.given_up(place, before);
         self.tie_to_root(place, queue_id, number);
@@ -228,7 +235,7 @@ impl Assembler {
                 }
             }
             (Step::Result { .. }, _) => {
-                let answered = result::Answered::of(number, attempt);
+                let answered = result::Answered::of(number, attempt, &mut self.providers);
                 self.events.push(place.at, What::Answer(answered));
             }
         }

@@ -13,6 +13,7 @@ mod patient;
 mod source;
 mod years;
 
+use super::Kept;
 use crate::{
     maillog::{Calendar, Skip},
     timestamp::Timestamp,
@@ -35,6 +36,8 @@ use std::{
 /// Lines that are read in one turn; the first time of a file is looked for among
 /// so many.
 const TURN: u64 = 10_000;
+/// Texts whose room is kept: as many as leave at once, as a rule.
+const MOST_SPARE: usize = 1000;
 
 /// Lines that were read and those of them that say nothing, by why.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -105,10 +108,10 @@ struct Waiting {
 }
 
 /// What [`Input::next_line`] gives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Next<'a> {
+#[derive(Debug)]
+pub enum Next {
     /// A line that is understood, with its time.
-    Line(Timestamp, &'a str),
+    Line(Timestamp, Kept),
     /// None among the many that were just read. Look after other things and ask
     /// again.
     NotYet,
@@ -128,6 +131,8 @@ pub struct Input {
     warnings: Vec<String>,
     read: Arc<AtomicU64>,
     total: Option<u64>,
+    /// Texts whose room is used again.
+    spare: Vec<String>,
 }
 
 impl Input {
@@ -192,11 +197,12 @@ impl Input {
             warnings: Vec::new(),
             read: Arc::new(AtomicU64::new(0)),
             total: None,
+            spare: Vec::new(),
         }
     }
 
     /// The next line, of whatever log.
-    pub fn next_line(&mut self) -> Next<'_> {
+    pub fn next_line(&mut self) -> Next {
         loop {
             if let Some(at) = self.moves.take()
                 && !self.advance(at)
@@ -211,10 +217,19 @@ impl Input {
                 continue;
             }
             self.moves = oldest.map(|(at, _)| at);
-            return match self.moves.and_then(|at| self.open.get(at)) {
-                Some(source) => Next::Line(source.at(), source.text()),
-                None => Next::End,
+            let Some(source) = self.moves.and_then(|at| self.open.get_mut(at)) else {
+                return Next::End;
             };
+            if let Some(line) = source.take() {
+                return Next::Line(source.at(), line);
+            }
+        }
+    }
+
+    /// Takes back a line that is needed no more: its room is used again.
+    pub fn give_back(&mut self, line: Kept) {
+        if self.spare.len() < MOST_SPARE {
+            self.spare.push(line.into_owner());
         }
     }
 
@@ -259,7 +274,7 @@ impl Input {
     /// whether it came to either.
     fn advance(&mut self, at: usize) -> bool {
         let Some(source) = self.open.get_mut(at) else { return true };
-        match source.advance(TURN, &mut self.counts) {
+        match source.advance(TURN, &mut self.counts, &mut self.spare) {
             Ok(Step::Line) => return true,
             Ok(Step::NotYet) => {
                 self.moves = Some(at);
@@ -320,7 +335,7 @@ fn look_at(
     }
     let mut source = Source::open(path, Calendar::new(anchor), None).map_err(unreadable)?;
     // These lines are counted when they are read for good.
-    let first = match source.advance(TURN, &mut Counts::default()) {
+    let first = match source.advance(TURN, &mut Counts::default(), &mut Vec::new()) {
         Ok(Step::Line) => source.at(),
         Ok(_) => Timestamp::default(),
         // What is whole before the fault counts.

@@ -12,7 +12,7 @@ pub use watch::{Case, NearMiss, Outcomes, Slowed, Suspicion};
 
 use super::mail::{Abandoned, Answer, End, Mail, Provider, Sink, Who};
 use crate::{
-    connector::{ConnectorKey, Entity},
+    connector::{ConnectorKey, Entity, Identities},
     directory::Resolution,
     engine::{Engine, Memory, Session, Settings, Transaction},
     message::{Delivery, Fate, Message, Recipient, Sender},
@@ -21,7 +21,8 @@ use crate::{
     timestamp::Timestamp,
     verdict::Verdict,
 };
-use std::{borrow::Cow, sync::Arc};
+use foldhash::fast::RandomState;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use watch::{Lost, Watch};
 
 /// Under which everything is hashed where nothing is kept: the same logs give
@@ -49,8 +50,21 @@ pub struct Lane {
     realm: Option<Arc<str>>,
     /// The host whose queue ids are written without its name.
     first_host: Option<Arc<str>>,
+    /// Senders of the last time, by what their sessions showed.
+    known: HashMap<Arc<Who>, Arc<Known>, RandomState>,
     watch: Watch,
 }
+
+/// A sender as the engine knows it. Most come again and again, and with each of
+/// their results.
+#[derive(Debug)]
+struct Known {
+    identities: Identities,
+    resolution: Resolution,
+}
+
+/// Senders that are remembered.
+const MOST_KNOWN: usize = 4096;
 
 /// What became of recipients at RCPT.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +86,14 @@ impl Lane {
         let watch = Watch::new(params.max_connectors, now);
         let settings = engine.settings();
         let engine = Arc::new(engine);
-        Self { engine, settings, realm: params.login_realm, first_host: None, watch }
+        Self {
+            engine,
+            settings,
+            realm: params.login_realm,
+            first_host: None,
+            known: HashMap::default(),
+            watch,
+        }
     }
 
     /// The engine, with what it learned.
@@ -91,12 +112,25 @@ impl Lane {
         self.watch.pass_time(&self.engine, now);
     }
 
-    fn session(&self, who: &Who) -> (Session, Resolution) {
+    fn session(&mut self, who: &Arc<Who>) -> (Session, Arc<Known>) {
+        let known = self.known(who);
+        let mut session = Session::default();
+        session.identify(known.identities.clone());
+        (session, known)
+    }
+
+    fn known(&mut self, who: &Arc<Who>) -> Arc<Known> {
+        if let Some(known) = self.known.get(who) {
+            return Arc::clone(known);
+        }
         let identities = who.identities(self.realm.as_deref());
         let resolution = self.settings.directory.resolve(&identities);
-        let mut session = Session::default();
-        session.identify(identities);
-        (session, resolution)
+        let known = Arc::new(Known { identities, resolution });
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(Arc::clone(who), Arc::clone(&known));
+        known
     }
 
     /// Recipients that were refused when the log was written: by Postfix as
@@ -181,7 +215,8 @@ impl Sink for Lane {
     fn mail(&mut self, mail: &Mail) {
         let now = mail.at;
         self.pass_time(now);
-        let (mut session, resolution) = self.session(&mail.who);
+        let (mut session, known) = self.session(&mail.who);
+        let resolution = &known.resolution;
         let queue_id = self.queue_id(&mail.host, &mail.queue_id);
         let sender = mail.sender();
         let mut transaction = self.engine.begin(&mut session, &sender);
@@ -192,7 +227,7 @@ impl Sink for Lane {
             // What is left of the message is counted at its end.
             let messages = u32::from(asked.accepted == 0);
             let lost = Lost { messages, recipients: asked.refused + tried, held: false };
-            self.keep_back(&resolution, lost, now);
+            self.keep_back(resolution, lost, now);
         }
         if asked.accepted == 0 {
             self.engine.at_abandon(&session, &transaction, now);
@@ -214,7 +249,7 @@ impl Sink for Lane {
                 verdict => {
                     let held = matches!(verdict, Verdict::Hold(_));
                     let lost = Lost { messages: 1, recipients: asked.accepted, held };
-                    self.keep_back(&resolution, lost, now);
+                    self.keep_back(resolution, lost, now);
                 }
             }
         }
@@ -224,14 +259,15 @@ impl Sink for Lane {
     fn abandoned(&mut self, abandoned: &Abandoned) {
         let now = abandoned.at;
         self.pass_time(now);
-        let (mut session, resolution) = self.session(&abandoned.who);
+        let (mut session, known) = self.session(&abandoned.who);
+        let resolution = &known.resolution;
         let sender = abandoned.sender();
         let mut transaction = self.engine.begin(&mut session, &sender);
         let before = (&*abandoned.unknown, &*abandoned.attempts);
         let tried = self.refused((&mut session, &sender), &mut transaction, before, now);
         if tried > 0 {
             let lost = Lost { messages: 1, recipients: tried, held: false };
-            self.keep_back(&resolution, lost, now);
+            self.keep_back(resolution, lost, now);
         }
         self.engine.at_abandon(&session, &transaction, now);
         self.note_peak(resolution.counted.as_ref(), now);
@@ -250,9 +286,8 @@ impl Sink for Lane {
         };
         // Of what was refused here there is nothing to know.
         if self.engine.on_delivery(&delivery, now) {
-            let identities = answer.who.identities(self.realm.as_deref());
-            let key = self.settings.directory.resolve(&identities).counted;
-            self.note_peak(key.as_ref(), now);
+            let known = self.known(&answer.who);
+            self.note_peak(known.resolution.counted.as_ref(), now);
         }
     }
 

@@ -116,7 +116,7 @@ pub struct Abandoned {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Provider {
     /// Its organizational domain, or its address where it has no name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// See [`message::Provider::may_mean_us`].
     pub may_mean_us: bool,
 }

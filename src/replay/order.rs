@@ -6,6 +6,7 @@
 //! of reading. At most 20,000 wait: a busy log is put in order over a shorter
 //! time.
 
+use super::Kept;
 use crate::timestamp::Timestamp;
 use std::{collections::VecDeque, time::Duration};
 
@@ -17,45 +18,32 @@ const MOST: usize = 20_000;
 /// See the head of this module.
 #[derive(Debug, Default)]
 pub struct Order {
-    waiting: VecDeque<(Timestamp, String)>,
+    waiting: VecDeque<(Timestamp, Kept)>,
     youngest: Timestamp,
-    /// Texts whose room is used again.
-    spare: Vec<String>,
 }
 
 impl Order {
     /// Takes a line.
-    pub fn push(&mut self, at: Timestamp, line: &str) {
-        let mut text = self.spare.pop().unwrap_or_default();
-        text.clear();
-        text.push_str(line);
+    pub fn push(&mut self, at: Timestamp, line: Kept) {
         self.youngest = self.youngest.max(at);
         if self.waiting.back().is_none_or(|(last, _)| *last <= at) {
-            self.waiting.push_back((at, text));
+            self.waiting.push_back((at, line));
         } else {
             let place = self.waiting.partition_point(|(other, _)| *other <= at);
-            self.waiting.insert(place, (at, text));
+            self.waiting.insert(place, (at, line));
         }
     }
 
-    /// The next line whose time has come; after [`Order::give_back`] its room is
-    /// used again.
-    pub fn pop(&mut self) -> Option<(Timestamp, String)> {
+    /// The next line whose time has come.
+    pub fn pop(&mut self) -> Option<(Timestamp, Kept)> {
         let is_full = self.waiting.len() > MOST;
         let youngest = self.youngest;
         self.waiting.pop_front_if(|(at, _)| is_full || youngest.since(*at) >= LATE)
     }
 
     /// The next line, whether or not others may still come before it.
-    pub fn flush(&mut self) -> Option<(Timestamp, String)> {
+    pub fn flush(&mut self) -> Option<(Timestamp, Kept)> {
         self.waiting.pop_front()
-    }
-
-    /// Takes back a line that was read.
-    pub fn give_back(&mut self, text: String) {
-        if self.spare.len() < MOST {
-            self.spare.push(text);
-        }
     }
 
     /// Lines that wait.
@@ -71,27 +59,38 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_seconds(second)
     }
 
+    /// A line with a word that tells it from others.
+    fn line(word: &str) -> Kept {
+        let text = format!("Nov 22 06:25:01 mx postfix/pickup[7]: 4F4F4F4F: uid=0 from=<{word}>");
+        Kept::read(text).unwrap()
+    }
+
+    fn word((at, line): (Timestamp, Kept)) -> (Timestamp, String) {
+        (at, line.text().split(['<', '>']).nth(1).unwrap().to_owned())
+    }
+
     fn rest(order: &mut Order) -> Vec<String> {
-        std::iter::from_fn(|| order.flush().map(|(_, text)| text)).collect()
+        std::iter::from_fn(|| order.flush().map(|line| word(line).1)).collect()
     }
 
     #[test]
     fn late_lines_find_their_place_and_those_of_one_second_stay() {
         let mut order = Order::default();
         for (second, text) in [(10, "a"), (12, "d"), (11, "b"), (11, "c"), (12, "e"), (9, "0")] {
-            order.push(at(second), text);
+            order.push(at(second), line(text));
         }
-        assert_eq!(order.pop(), None);
-        order.push(at(40), "f");
-        assert_eq!(order.pop(), Some((at(9), "0".into())));
-        assert_eq!(order.pop(), Some((at(10), "a".into())));
-        assert_eq!(order.pop(), None);
+        assert!(order.pop().is_none());
+        order.push(at(40), line("f"));
+        assert_eq!(order.pop().map(word), Some((at(9), "0".into())));
+        assert_eq!(order.pop().map(word), Some((at(10), "a".into())));
+        assert!(order.pop().is_none());
         assert_eq!(rest(&mut order), ["b", "c", "d", "e", "f"]);
     }
 
@@ -100,9 +99,8 @@ mod tests {
         let mut order = Order::default();
         let mut left = 0;
         for n in 0..3 * MOST {
-            order.push(at(7), "x");
-            while let Some((_, text)) = order.pop() {
-                order.give_back(text);
+            order.push(at(7), line("x"));
+            while order.pop().is_some() {
                 left += 1;
             }
             assert!(order.len() <= MOST, "{n}");

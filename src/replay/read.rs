@@ -1,7 +1,7 @@
 //! Logs into a sink: the loop around input, order and assembler.
 
 use super::{Assembler, Input, Next, Order, Tidings, mail::Sink};
-use crate::{maillog, timestamp::Timestamp};
+use crate::timestamp::Timestamp;
 
 /// Lines between two looks at whether somebody wants it to stop.
 const LOOK: u64 = 1024;
@@ -42,10 +42,10 @@ pub fn read(
     let mut next_look = 0;
     loop {
         match input.next_line() {
-            Next::Line(at, text) => {
+            Next::Line(at, line) => {
                 let (from, to) = ended.span.unwrap_or((at, at));
                 ended.span = Some((from.min(at), to.max(at)));
-                order.push(at, text);
+                order.push(at, line);
             }
             Next::NotYet => {}
             Next::End => {
@@ -54,9 +54,9 @@ pub fn read(
                 break;
             }
         }
-        while let Some((at, text)) = order.pop() {
-            take(&mut assembler, at, &text, sink);
-            order.give_back(text);
+        while let Some((at, line)) = order.pop() {
+            assembler.take(at, line.line(), sink);
+            input.give_back(line);
         }
         let lines = input.counts().lines;
         if lines >= next_look {
@@ -67,8 +67,8 @@ pub fn read(
             }
         }
     }
-    while let Some((at, text)) = order.flush() {
-        take(&mut assembler, at, &text, sink);
+    while let Some((at, line)) = order.flush() {
+        assembler.take(at, line.line(), sink);
     }
     assembler.finish(sink);
     ended.tidings = assembler.tidings();
@@ -79,11 +79,4 @@ fn progress(input: &Input, ended: &Ended) -> Progress {
     let (octets, total) = input.octets();
     let at = ended.span.map(|(_, to)| to);
     Progress { lines: input.counts().lines, octets, total, at }
-}
-
-fn take(assembler: &mut Assembler, at: Timestamp, text: &str, sink: &mut dyn Sink) {
-    // It was understood a moment ago.
-    if let Ok(line) = maillog::parse(text) {
-        assembler.take(at, &line, sink);
-    }
 }

@@ -4,7 +4,7 @@ use crate::{
     connector::Entity,
     record::{Event, Live, Record, Snapshot, Standing},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Brings a snapshot up to date with records, in the order of their numbers:
 /// what [`Table::restore`](super::Table::restore) is then given. Records that
@@ -12,8 +12,13 @@ use std::collections::HashMap;
 /// change nothing.
 pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
     records.sort_by_key(|record| record.seq);
-    let mut live: HashMap<Entity, Live> =
-        snapshot.live.drain(..).map(|live| (live.entity.clone(), live)).collect();
+    // Most of what is in force did not change: that need not be found again.
+    let changed: HashSet<&Entity> = records.iter().map(|record| record.event.entity()).collect();
+    let is_changed = |live: &mut Live| changed.contains(&live.entity);
+    let mut live: HashMap<Entity, Live> = (snapshot.live)
+        .extract_if(.., is_changed)
+        .map(|live| (live.entity.clone(), live))
+        .collect();
     let contained = snapshot.seq;
     for record in records {
         // A case number is never given twice, whatever became of the rest.
@@ -34,8 +39,9 @@ pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
             apply(&mut entry.standing, record.event);
         }
     }
-    snapshot.live = live.into_values().filter(|live| !live.standing.is_empty()).collect();
-    snapshot.live.sort_by(|a, b| a.entity.cmp(&b.entity));
+    snapshot.live.extend(live.into_values());
+    snapshot.live.retain(|live| !live.standing.is_empty());
+    snapshot.live.sort_unstable_by(|a, b| a.entity.cmp(&b.entity));
     snapshot
 }
 

@@ -342,7 +342,7 @@ fn perform(table: &Table, operation: &Operation, now: Timestamp) {
 
 fn in_force(table: &Table, now: Timestamp) -> Vec<(Entity, Standing)> {
     let list = table.list(now).into_iter();
-    list.map(|it| (it.entity, it.standing)).collect()
+    list.map(|it| (it.entity, *it.standing)).collect()
 }
 
 fn restored(snapshot: Snapshot, records: &[Record]) -> Table {

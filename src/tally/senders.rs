@@ -181,6 +181,11 @@ impl Tally {
         self.drop_idle_evidence();
     }
 
+    /// Whether it has any evidence.
+    pub fn has_evidence(&self) -> bool {
+        self.has_evidence.load(SeqCst)
+    }
+
     /// Gives back the room of evidence that nobody will miss: what has faded, or,
     /// where room is scarce, what is no suspicion and of which nothing came for
     /// [`SILENT`]. To be called from time to time: who sends nothing any more does

@@ -205,7 +205,7 @@ proptest! {
             let (this, other) = (format!("ABCDE{this}"), format!("ABCDE{other}"));
             let from = if near { LOOPBACK } else { FAR };
             match what {
-                0 => trail.came(&this, ip(from), near.then_some(other.as_str()), now),
+                0 => { trail.came(&this, ip(from), near.then_some(other.as_str()), now); }
                 1 => { trail.removed(&this, now); }
                 2 => { trail.attempt(&sent(&this, from, &format!("250 2.0.0 Ok: queued as {other}")), now); }
                 _ => { trail.attempt(&sent(&this, from, &format!("forwarded as {other}")), now); }

@@ -2,7 +2,7 @@
 
 use super::{FindingView, largest, raised_sentence, sentence, why};
 use crate::{
-    connector::Entity,
+    connector::{ConnectorKey, Entity},
     engine::Engine,
     judge::Judgement,
     record::{Actor, CaseId, Finding, Raised},
@@ -12,10 +12,7 @@ use crate::{
     verdict::{Action, Scope},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// What an entity is, for a list.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -172,6 +169,14 @@ impl ListView {
         }
     }
 
+    /// Says of who is in grace or has a raised bar that it is suspicious, too.
+    fn add_suspicion(&mut self, findings: &[Finding]) {
+        if let Some(finding) = findings.first() {
+            self.reason = format!("{}; suspicious: {}", self.reason, sentence(finding));
+            self.findings = findings.iter().map(FindingView::from).collect();
+        }
+    }
+
     fn suspicious_sender(
         engine: &Engine,
         entity: Entity,
@@ -215,40 +220,53 @@ impl ListView {
     }
 }
 
-/// Restricted and marked entities; with `all` also those that are trusted, in
-/// grace or suspicious.
-pub fn list(engine: &Engine, all: bool, now: Timestamp) -> Vec<ListView> {
-    let entries = engine.table().list(now);
-    let mut list: Vec<ListView> = entries
-        .iter()
-        .filter(|entry| all || entry.standing.restriction.is_some())
-        .map(|entry| ListView::of_entry(engine, entry, now))
-        .collect();
-    if !all {
-        return list;
-    }
-    let at: HashMap<Entity, usize> =
-        list.iter().enumerate().map(|(at, view)| (view.entity.clone(), at)).collect();
+/// Restricted and marked entities by their names; with `all` also those that are
+/// trusted, in grace or suspicious. Each is looked at when it is its turn: of a hundred
+/// thousand, the first need not wait for the last.
+pub fn list(engine: &Engine, all: bool, now: Timestamp) -> impl Iterator<Item = ListView> {
+    let mut entries = engine.table().list(now);
+    entries.retain(|entry| all || entry.standing.restriction.is_some());
+    let shown: Vec<Entity> =
+        entries.iter().filter(|_| all).map(|entry| entry.entity.clone()).collect();
+    let of_entry = move |entry: Entry| {
+        let mut view = ListView::of_entry(engine, &entry, now);
+        if let (true, Some(key)) = (all, view.entity.as_connector()) {
+            let findings = suspicions(engine, key, view.state, now);
+            view.add_suspicion(&findings);
+        }
+        view
+    };
+    let others = move || if all { suspicious(engine, &shown, now) } else { Vec::new() };
+    entries.into_iter().map(of_entry).chain(std::iter::once_with(others).flatten())
+}
+
+/// What speaks against a connector that is in grace or has a raised bar, if it is
+/// suspicious.
+fn suspicions(engine: &Engine, key: &ConnectorKey, state: State, now: Timestamp) -> Vec<Finding> {
+    let tally = match state {
+        State::Grace | State::Raised => engine.roster().get(key),
+        _ => None,
+    };
+    let is_suspicious =
+        |tally: &Arc<Tally>| engine.judgement(key, tally, now) == Judgement::Suspicious;
+    let tally = tally.filter(is_suspicious);
+    tally.map(|tally| engine.findings(key, &tally, now)).unwrap_or_default()
+}
+
+/// Suspicious connectors and senders that are not among those shown already, which
+/// are in order.
+fn suspicious(engine: &Engine, shown: &[Entity], now: Timestamp) -> Vec<ListView> {
+    let is_new = |entity: &Entity| shown.binary_search(entity).is_err();
+    let mut list = Vec::new();
     engine.roster().for_each(|key, tally| {
         for (sender, findings) in engine.suspicious_senders(key, tally, now) {
-            if !at.contains_key(&sender) {
+            if is_new(&sender) {
                 list.push(ListView::suspicious_sender(engine, sender, &findings, now));
             }
         }
-        if engine.judgement(key, tally, now) != Judgement::Suspicious {
-            return;
-        }
         let entity = Entity::from(key.clone());
-        match at.get(&entity).and_then(|at| list.get_mut(*at)) {
-            None => list.push(ListView::suspicious(engine, entity, tally, now)),
-            Some(view) if matches!(view.state, State::Grace | State::Raised) => {
-                let findings = engine.findings(key, tally, now);
-                if let Some(finding) = findings.first() {
-                    view.reason = format!("{}; suspicious: {}", view.reason, sentence(finding));
-                }
-                view.findings = findings.iter().map(FindingView::from).collect();
-            }
-            Some(_) => {}
+        if engine.judgement(key, tally, now) == Judgement::Suspicious && is_new(&entity) {
+            list.push(ListView::suspicious(engine, entity, tally, now));
         }
     });
     list

@@ -18,6 +18,9 @@ use std::{
 
 /// Connectors that are shown.
 const MOST: usize = 500;
+/// So many are kept while all connectors are looked at: of a million, all at once
+/// would take 200 MB.
+const KEPT: usize = 4 * MOST;
 /// What was tried by then counts.
 const RECENT: Duration = Duration::from_secs(3600);
 
@@ -79,13 +82,20 @@ pub fn top(engine: &Engine, now: Timestamp) -> Vec<TopView> {
         if messages > 0 || tried.is_some() {
             all.push(candidate(key, Some(tally), messages, tried, now));
         }
+        if all.len() >= KEPT {
+            keep_busiest(&mut all);
+        }
     });
     for (key, held) in held.iter().filter(|(key, _)| engine.roster().get(key).is_none()) {
         all.push(candidate(key, None, 0, Some(&held.attempts), now));
     }
+    keep_busiest(&mut all);
+    all.into_iter().map(|one| view(engine, one, &held, now)).collect()
+}
+
+fn keep_busiest(all: &mut Vec<Candidate>) {
     all.sort_by(|a, b| b.busy.cmp(&a.busy).then_with(|| a.key.cmp(&b.key)));
     all.truncate(MOST);
-    all.into_iter().map(|one| view(engine, one, &held, now)).collect()
 }
 
 fn candidate(

@@ -74,9 +74,11 @@ impl Book {
         let mut state = self.lock();
         for held in in_force {
             let known = state.files.get(&held.case).is_some_and(|kept| {
-                kept.file.is_open() && kept.file.restricted.contains(&held.entity)
+                kept.unread.is_none()
+                    && kept.file.is_open()
+                    && kept.file.restricted.contains(&held.entity)
             });
-            if !known {
+            if !known && !state.expect(held) {
                 state.restrict(held, held.since);
             }
         }
@@ -85,22 +87,14 @@ impl Book {
         let gone: Vec<(CaseId, Entity)> = state
             .files
             .values()
+            .filter(|kept| kept.unread.is_none())
             .flat_map(|kept| kept.file.restricted.iter().map(|entity| (kept.file.case, entity)))
             .filter(|gone| !held.contains(gone))
             .map(|(case, entity)| (case, entity.clone()))
             .collect();
         for (case, entity) in gone {
             state.free(case, &entity);
-            state.change(case, |file| {
-                file.step(Step {
-                    at: file.active,
-                    by: Actor::Daemon,
-                    what: What::Lifted,
-                    entity,
-                    reason: ENDED_UNSEEN.to_owned(),
-                    findings: Vec::new(),
-                });
-            });
+            state.change(case, |file| file.step(ended_unseen(entity, file.active)));
         }
         let newest = state.newest;
         self.ring(state);
@@ -114,20 +108,7 @@ impl State {
             self.put(CaseFile::new(held.case, held.entity.root(), at), at);
         }
         self.hold(held.case, &held.entity);
-        self.change(held.case, |file| {
-            if file.material.samples.is_empty() {
-                file.material.samples.clone_from(&held.samples);
-            }
-            let findings: Vec<Finding> = held.findings.clone();
-            file.step(Step {
-                at,
-                by: held.by.clone(),
-                what: if held.mark { What::Marked } else { What::Restricted },
-                entity: held.entity.clone(),
-                reason: held.reason.clone(),
-                findings,
-            });
-        });
+        self.change(held.case, |file| file.restricted_by(held, at));
     }
 
     /// A step that changes nothing of what is restricted, of the open case of its
@@ -180,6 +161,36 @@ impl State {
             });
             self.index(case);
         }
+    }
+}
+
+impl CaseFile {
+    /// The step with which a restriction began.
+    pub(super) fn restricted_by(&mut self, held: &Restriction, at: Timestamp) {
+        if self.material.samples.is_empty() {
+            self.material.samples.clone_from(&held.samples);
+        }
+        let findings: Vec<Finding> = held.findings.clone();
+        self.step(Step {
+            at,
+            by: held.by.clone(),
+            what: if held.mark { What::Marked } else { What::Restricted },
+            entity: held.entity.clone(),
+            reason: held.reason.clone(),
+            findings,
+        });
+    }
+}
+
+/// The step of an end that nobody saw.
+pub(super) fn ended_unseen(entity: Entity, at: Timestamp) -> Step {
+    Step {
+        at,
+        by: Actor::Daemon,
+        what: What::Lifted,
+        entity,
+        reason: ENDED_UNSEEN.to_owned(),
+        findings: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the book holds, and by what a case is found.
 
-use super::{MOST_CLOSED, MOST_SUSPICIOUS};
+use super::{MOST_CLOSED, MOST_SUSPICIOUS, unread::Unread};
 use crate::{
     case::{CaseFile, Material, Step, What},
     connector::Entity,
@@ -20,13 +20,14 @@ pub(super) struct Kept {
     pub(super) earlier: Option<Box<Material>>,
     /// When the present evidence began, as far as there is some.
     pub(super) collected: Option<Timestamp>,
-    /// It was counted up since it was given to the disk; that can wait.
-    pub(super) counted: bool,
+    /// Its file is not read yet.
+    pub(super) unread: Option<Box<Unread>>,
 }
 
 impl Kept {
-    fn new(file: CaseFile) -> Self {
-        Self { file: Arc::new(file), earlier: None, collected: None, counted: false }
+    pub(super) fn new(file: CaseFile) -> Self {
+        let file = Arc::new(file);
+        Self { file, earlier: None, collected: None, unread: None }
     }
 }
 
@@ -41,7 +42,13 @@ pub(super) struct State {
     pub(super) over: BTreeSet<CaseId>,
     /// The newest number among all that there ever were here.
     pub(super) newest: Option<CaseId>,
+    /// Counted up since they were given to the disk; that can wait.
+    pub(super) counted: BTreeSet<CaseId>,
+    /// To be written.
     pub(super) dirty: BTreeSet<CaseId>,
+    /// Cases whose files are still to be read, and whether something of them changed
+    /// since the start. None of them is to be written before.
+    pub(super) unread: BTreeMap<CaseId, bool>,
     pub(super) looked: Timestamp,
     pub(super) closed: bool,
 }
@@ -57,16 +64,24 @@ impl State {
         self.newest = self.newest.max(Some(case));
         self.files.insert(case, Kept::new(file));
         self.index(case);
-        self.dirty.insert(case);
+        self.mark(case);
         self.make_room(now);
+    }
+
+    /// A case is to be written.
+    pub(super) fn mark(&mut self, case: CaseId) {
+        match self.unread.get_mut(&case) {
+            Some(changed) => *changed = true,
+            None => drop(self.dirty.insert(case)),
+        }
     }
 
     /// Changes a case, but nothing by which it is found; says whether it is there.
     pub(super) fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
         let Some(kept) = self.files.get_mut(&case) else { return false };
         change(Arc::make_mut(&mut kept.file));
-        kept.counted = false;
-        self.dirty.insert(case);
+        self.counted.remove(&case);
+        self.mark(case);
         true
     }
 
@@ -79,7 +94,7 @@ impl State {
         let is_new = file.restricted.insert(entity.clone());
         self.over.remove(&case);
         self.suspicious.remove(&case);
-        self.dirty.insert(case);
+        self.mark(case);
         for root in root.into_iter().chain([entity.root()]) {
             self.open.entry(root).or_default().insert(case);
         }
@@ -93,7 +108,6 @@ impl State {
         if !file.restricted.remove(entity) {
             return;
         }
-        self.dirty.insert(case);
         let root = entity.root();
         if file.restricted.is_empty() && file.is_open() {
             self.suspicious.insert(case);
@@ -101,6 +115,7 @@ impl State {
         if root != file.root && !file.restricted.iter().any(|other| other.root() == root) {
             self.forget(&root, case);
         }
+        self.mark(case);
     }
 
     /// Ends a case.
@@ -132,16 +147,15 @@ impl State {
             let Some(oldest) = self.over.pop_first() else { return };
             self.files.remove(&oldest);
             self.dirty.remove(&oldest);
+            self.counted.remove(&oldest);
+            self.unread.remove(&oldest);
         }
     }
 
     /// Counts are given to the disk now.
     pub(super) fn give_counts(&mut self) {
-        for (case, kept) in &mut self.files {
-            if std::mem::take(&mut kept.counted) {
-                self.dirty.insert(*case);
-            }
-        }
+        let new = std::mem::take(&mut self.counted);
+        new.into_iter().for_each(|case| self.mark(case));
     }
 
     pub(super) fn index(&mut self, case: CaseId) {

@@ -163,7 +163,7 @@ proptest! {
                     // Duplicates of the list are in the count too.
                     let count = u32::try_from(listed.len()).unwrap() + extra;
                     let queue_id = format!("Q{id}");
-                    let gone = pending.accept(&queue_id, owner, list(&listed), count, at(now));
+                    let gone = take(&pending, &queue_id, owner, list(&listed), count, at(now));
                     prop_assert_eq!(&gone, &model.accept(id, owner, &listed, extra, now));
                     landed.extend(gone);
                 }

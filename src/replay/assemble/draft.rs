@@ -2,9 +2,10 @@
 
 use crate::{
     maillog::Attempt,
-    replay::mail::{End, Who},
+    replay::mail::{End, Recipient, Who},
     timestamp::Timestamp,
 };
+use smallvec::SmallVec;
 use std::{
     collections::HashSet,
     hash::{BuildHasher, Hash, RandomState},
@@ -62,11 +63,19 @@ pub(super) struct Heard {
     pub(super) handed_on: bool,
 }
 
+impl Heard {
+    /// The same, of a message that no content filter took.
+    pub(super) fn into_recipient(self) -> Recipient {
+        let transport = self.transport.filter(|_| !self.handed_on);
+        Recipient { address: self.address, transport }
+    }
+}
+
 /// A set of hashes that is small nearly always.
 #[derive(Debug, Default)]
 struct Seen {
-    few: Vec<u64>,
-    many: HashSet<u64>,
+    few: SmallVec<[u64; 2]>,
+    many: Option<Box<HashSet<u64>>>,
 }
 
 impl Seen {
@@ -81,11 +90,11 @@ impl Seen {
             self.few.push(hash);
             return true;
         }
-        self.many.insert(hash)
+        self.many.get_or_insert_default().insert(hash)
     }
 
     fn len(&self) -> usize {
-        self.few.len() + self.many.len()
+        self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
     }
 }
 
@@ -101,7 +110,7 @@ pub(super) fn hash(what: &(impl Hash + ?Sized)) -> u64 {
 impl Draft {
     pub(super) fn new(
         (host, host_at): (Arc<str>, usize),
-        queue_id: &str,
+        queue_id: Arc<str>,
         service: Arc<str>,
         who: Arc<Who>,
         begun: Timestamp,
@@ -109,7 +118,7 @@ impl Draft {
         Self {
             host,
             host_at,
-            queue_id: queue_id.into(),
+            queue_id,
             service,
             who,
             begun,

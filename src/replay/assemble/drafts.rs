@@ -1,6 +1,9 @@
 //! All drafts: how they hang together, when one is whole, and when it goes.
 
-use super::draft::{Draft, hash};
+use super::{
+    Map,
+    draft::{Draft, Heard, hash},
+};
 use crate::{
     replay::mail::{Mail, Recipient},
     timestamp::Timestamp,
@@ -21,7 +24,7 @@ const MOST_DRAFTS: usize = 100_000;
 /// All drafts by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
-    drafts: HashMap<u64, Draft>,
+    drafts: Map<u64, Draft>,
     next: u64,
     /// In the order of their coming: those that may still be unfinished, and
     /// those that are in the queue. Some are gone.
@@ -110,8 +113,11 @@ impl Drafts {
             // Its root asks for its recipients.
             return None;
         }
-        let recipients = self.recipients(draft);
+        let handed_on = (!draft.children.is_empty()).then(|| self.recipients(draft));
         let draft = self.drafts.get_mut(&number)?;
+        let recipients = handed_on.unwrap_or_else(|| {
+            std::mem::take(&mut draft.recipients).into_iter().map(Heard::into_recipient).collect()
+        });
         let mail = Mail {
             at,
             begun: draft.begun.min(at),
@@ -121,7 +127,7 @@ impl Drafts {
             who: Arc::clone(&draft.who),
             // qmgr may never have seen it.
             from: match draft.nrcpt {
-                Some(_) => draft.from.clone(),
+                Some(_) => std::mem::take(&mut draft.from),
                 None => draft.given_from.clone().unwrap_or_default(),
             },
             given_from: draft.given_from.take(),

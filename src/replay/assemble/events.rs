@@ -2,7 +2,7 @@
 
 use super::result::Answered;
 use crate::timestamp::Timestamp;
-use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 /// Events that wait, at most.
 const MOST_EVENTS: usize = 100_000;
@@ -30,36 +30,15 @@ pub(super) enum What {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) at: Timestamp,
-    number: u64,
     pub(super) what: What,
 }
-
-impl Ord for Event {
-    /// The oldest is the greatest; of the same time, the one that came first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
-}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Event {}
 
 /// See the head of this module.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    heap: BinaryHeap<Event>,
-    next: u64,
+    /// The oldest first; of the same time, the one that came first. Nearly every
+    /// event comes behind all others, where a queue is quicker than a heap.
+    queue: VecDeque<Event>,
     /// Time of the youngest line.
     now: Timestamp,
     /// Time of what left last.
@@ -86,31 +65,36 @@ impl Events {
         if at < self.left {
             self.late += 1;
         }
-        self.next += 1;
         // What has left stands: nothing goes back in time.
-        self.heap.push(Event { at: at.max(self.left), number: self.next, what });
+        let at = at.max(self.left);
+        if self.queue.back().is_none_or(|last| last.at <= at) {
+            self.queue.push_back(Event { at, what });
+        } else {
+            let place = self.queue.partition_point(|other| other.at <= at);
+            self.queue.insert(place, Event { at, what });
+        }
     }
 
     /// The oldest, and whether it is due; `is_complete` is asked of a message.
     pub(super) fn due(&self, is_complete: impl FnOnce(u64) -> bool) -> Option<Due> {
-        let oldest = self.heap.peek()?;
+        let oldest = self.queue.front()?;
         let age = self.now.since(oldest.at);
         let waits = || matches!(oldest.what, What::Mail(number) if !is_complete(number));
         if age >= WINDOW || age >= SLACK && !waits() {
             Some(Due::Time)
         } else {
-            (self.heap.len() > MOST_EVENTS).then_some(Due::Crowd)
+            (self.queue.len() > MOST_EVENTS).then_some(Due::Crowd)
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
-        let event = self.heap.pop()?;
+        let event = self.queue.pop_front()?;
         self.left = event.at;
         Some(event)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.heap.len()
+        self.queue.len()
     }
 
     pub(super) fn late(&self) -> u64 {

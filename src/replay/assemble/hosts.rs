@@ -1,14 +1,15 @@
 //! What belongs to one host: queue ids and process numbers are its own.
 
-use super::session::{Key, Session};
+use super::{
+    Map,
+    session::{Key, Session},
+};
 use crate::{
     maillog::{Attempt, Status},
     trail::Trail,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use foldhash::fast::RandomState;
+use std::{collections::HashSet, sync::Arc};
 
 /// Hosts that are told apart. More are taken for one.
 const MOST: usize = 64;
@@ -21,8 +22,8 @@ pub(super) struct Host {
     pub(super) name: Arc<str>,
     pub(super) trail: Trail,
     /// The numbers of the drafts of its queue files.
-    pub(super) files: HashMap<Arc<str>, u64>,
-    pub(super) sessions: HashMap<Key, Session>,
+    pub(super) files: Map<Arc<str>, u64>,
+    pub(super) sessions: Map<Key, Session>,
 }
 
 /// All hosts.
@@ -32,7 +33,7 @@ pub(super) struct Hosts {
     /// The one of the last line: most logs have but one.
     last: usize,
     /// Of no host.
-    none: HashMap<Key, Session>,
+    none: Map<Key, Session>,
 }
 
 impl Hosts {
@@ -52,8 +53,8 @@ impl Hosts {
         self.hosts.push(Host {
             name: names.of(name),
             trail: Trail::default(),
-            files: HashMap::new(),
-            sessions: HashMap::new(),
+            files: Map::default(),
+            sessions: Map::default(),
         });
         self.last = self.hosts.len() - 1;
         (self.last, false)
@@ -68,7 +69,7 @@ impl Hosts {
     }
 
     /// The sessions of a host.
-    pub(super) fn sessions(&mut self, at: usize) -> &mut HashMap<Key, Session> {
+    pub(super) fn sessions(&mut self, at: usize) -> &mut Map<Key, Session> {
         match self.hosts.get_mut(at) {
             Some(host) => &mut host.sessions,
             None => &mut self.none,
@@ -82,7 +83,7 @@ impl Hosts {
 
 /// Names that come again and again.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashSet<Arc<str>>);
+pub(super) struct Names(HashSet<Arc<str>, RandomState>);
 
 impl Names {
     /// A name.

@@ -84,28 +84,29 @@ impl Assembler {
         }
     }
 
-    /// A queue file came in.
+    /// A queue file came in; gives its queue id to keep.
     pub(super) fn come(
         &mut self,
         place: &Place<'_>,
         queue_id: &str,
         client: Option<IpAddr>,
         original: Option<&str>,
-    ) {
-        if let Some(host) = self.hosts.get_mut(place.host) {
-            host.trail.came(queue_id, client, original, place.at);
+    ) -> Arc<str> {
+        match self.hosts.get_mut(place.host) {
+            Some(host) => host.trail.came(queue_id, client, original, place.at),
+            None => queue_id.into(),
         }
     }
 
-    pub(super) fn draft(&mut self, place: &Place<'_>, queue_id: &str, who: Arc<Who>) -> Draft {
+    pub(super) fn draft(&mut self, place: &Place<'_>, queue_id: Arc<str>, who: Arc<Who>) -> Draft {
         let service = self.names.of(place.line.tag.syslog_name);
         let host = (self.host_name(place), place.host);
         Draft::new(host, queue_id, service, who, place.at)
     }
 
     /// Keeps a draft under its queue id, which another message had before.
-    pub(super) fn keep(&mut self, place: &Place<'_>, queue_id: &str, draft: Draft) -> u64 {
-        let queue_id: Arc<str> = queue_id.into();
+    pub(super) fn keep(&mut self, place: &Place<'_>, draft: Draft) -> u64 {
+        let queue_id = Arc::clone(&draft.queue_id);
         let number = self.drafts.put(draft);
         if let Some(host) = self.hosts.get_mut(place.host) {
             host.files.insert(queue_id, number);

@@ -169,14 +169,14 @@ impl Assembler {
     /// The session of a line; a new one where its client is another one: the
     /// line of its connection was not logged or is missing.
     pub(super) fn session(&mut self, place: &Place<'_>, peer: &Peer<'_>) -> &mut Session {
-        let known = self.session_key(place).is_some_and(|(key, host)| {
-            let session = host.sessions.get(&key);
-            peer.address.is_none() || session.is_some_and(|session| session.client == peer.address)
+        let key = (self.names.of(place.line.tag.syslog_name), place.line.tag.pid);
+        let known = self.hosts.get(place.host).is_some_and(|host| {
+            let of = |session: &Session| session.client == peer.address;
+            peer.address.is_none() || host.sessions.get(&key).is_some_and(of)
         });
         if !known {
             self.end_session(place);
         }
-        let key = (self.names.of(place.line.tag.syslog_name), place.line.tag.pid);
         let sessions = self.hosts.sessions(place.host);
         if sessions.len() >= MOST_SESSIONS && !sessions.contains_key(&key) {
             // Nobody says goodbye in this log.

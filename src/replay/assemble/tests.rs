@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     maillog,
-    replay::{Abandoned, Answer, Mail, Order},
+    replay::{Abandoned, Answer, Kept, Mail, Order},
 };
 use proptest::prelude::*;
 
@@ -77,19 +77,16 @@ fn lines(short: &str) -> Vec<String> {
 fn feed(lines: impl IntoIterator<Item = String>) -> Recorder {
     let (mut assembler, mut order) = (Assembler::default(), Order::default());
     let mut recorder = Recorder::default();
-    let mut take = |at, text: &str, recorder: &mut Recorder| {
-        assembler.take(at, &maillog::parse(text).unwrap(), recorder);
-    };
     for line in lines {
-        let Ok(parsed) = maillog::parse(&line) else { continue };
-        let maillog::Stamp::Full(at) = parsed.stamp else { continue };
-        order.push(at, &line);
-        while let Some((at, text)) = order.pop() {
-            take(at, &text, &mut recorder);
+        let Ok(line) = Kept::read(line) else { continue };
+        let maillog::Stamp::Full(at) = line.line().stamp else { continue };
+        order.push(at, line);
+        while let Some((at, line)) = order.pop() {
+            assembler.take(at, line.line(), &mut recorder);
         }
     }
-    while let Some((at, text)) = order.flush() {
-        take(at, &text, &mut recorder);
+    while let Some((at, line)) = order.flush() {
+        assembler.take(at, line.line(), &mut recorder);
     }
     assembler.finish(&mut recorder);
     recorder

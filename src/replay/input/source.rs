@@ -1,15 +1,11 @@
 //! One log, as a stream of lines: a file, or standard input; plain, gzip or xz,
 //! which its first octets tell and not its name.
 
-use super::Counts;
-use crate::{
-    maillog::{self, Calendar},
-    timestamp::Timestamp,
-};
+use super::{Counts, Kept};
+use crate::{maillog::Calendar, timestamp::Timestamp};
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use std::{
-    borrow::Cow,
     fs::File,
     io::{self, BufRead, BufReader, Cursor, Read},
     path::Path,
@@ -47,7 +43,7 @@ pub(super) struct Source {
     lines: u64,
     /// The next line that is understood.
     at: Timestamp,
-    text: String,
+    line: Option<Kept>,
 }
 
 impl Source {
@@ -76,7 +72,7 @@ impl Source {
             bytes: Vec::new(),
             lines: 0,
             at: Timestamp::default(),
-            text: String::new(),
+            line: None,
         })
     }
 
@@ -90,9 +86,9 @@ impl Source {
         self.at
     }
 
-    /// The present line.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// The present line, unless it was taken before.
+    pub(super) fn take(&mut self) -> Option<Kept> {
+        self.line.take()
     }
 
     /// Lines that were read.
@@ -106,24 +102,33 @@ impl Source {
     }
 
     /// Goes to the next line that is understood, reading `most` lines at the
-    /// most. Others are counted.
-    pub(super) fn advance(&mut self, most: u64, counts: &mut Counts) -> io::Result<Step> {
+    /// most. Others are counted. `spare` are texts whose room is used.
+    pub(super) fn advance(
+        &mut self,
+        most: u64,
+        counts: &mut Counts,
+        spare: &mut Vec<String>,
+    ) -> io::Result<Step> {
         for _ in 0..most {
             if !self.read_line()? {
                 return Ok(Step::End);
             }
             self.lines += 1;
             counts.lines += 1;
-            let text = match std::str::from_utf8(&self.bytes) {
-                Ok(text) => Cow::Borrowed(text),
-                Err(_) => String::from_utf8_lossy(&self.bytes),
-            };
-            match maillog::parse(&text) {
-                Err(skip) => counts.skip(skip),
+            let mut text = spare.pop().unwrap_or_default();
+            text.clear();
+            match std::str::from_utf8(&self.bytes) {
+                Ok(line) => text.push_str(line),
+                Err(_) => text.push_str(&String::from_utf8_lossy(&self.bytes)),
+            }
+            match Kept::read(text) {
+                Err((text, skip)) => {
+                    counts.skip(skip);
+                    spare.push(text);
+                }
                 Ok(line) => {
-                    self.at = self.calendar.at(line.stamp);
-                    self.text.clear();
-                    self.text.push_str(&text);
+                    self.at = self.calendar.at(line.line().stamp);
+                    self.line = Some(line);
                     return Ok(Step::Line);
                 }
             }

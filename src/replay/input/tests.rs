@@ -26,8 +26,8 @@ fn read(paths: &[PathBuf], year: Option<i16>) -> (Vec<(String, String)>, Input) 
     let mut lines = Vec::new();
     loop {
         match input.next_line() {
-            Next::Line(at, text) => {
-                let id = text.split(": ").nth(1).unwrap_or_default().to_owned();
+            Next::Line(at, line) => {
+                let id = line.text().split(": ").nth(1).unwrap_or_default().to_owned();
                 lines.push((at.to_string()[..10].to_owned(), id));
             }
             Next::NotYet => {}
