@@ -32,10 +32,12 @@ const MACROS: [(MacroStage, &CStr); 5] = [
     (MacroStage::Eom, c"j i"),
 ];
 
-type Data = Option<Dialogue>;
+/// What the library keeps of a session. In a box: it moves it out and in again at
+/// the end of each message.
+type Data = Box<Dialogue>;
 
 /// The callbacks of every session.
-pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Dialogue> {
+pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
     let [first, second, third, fourth, fifth] = std::array::from_fn(|_| Arc::clone(shared));
     let [sixth, seventh] = std::array::from_fn(|_| Arc::clone(shared));
     Callbacks::new()
@@ -87,7 +89,7 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Dialogue> {
 
 fn negotiate(
     shared: &Arc<Shared>,
-    cx: &mut NegotiateContext<Dialogue>,
+    cx: &mut NegotiateContext<Data>,
     actions: Actions,
     opts: ProtoOpts,
 ) -> Status {
@@ -100,18 +102,18 @@ fn negotiate(
         let macros = MACROS.map(|(stage, names)| (stage, names.to_owned()));
         cx.requested_macros.extend(macros);
     }
-    cx.data = Some(Dialogue::new(Arc::clone(shared), cx.requested_opts));
+    cx.data = Some(Dialogue::new(Arc::clone(shared), cx.requested_opts).into());
     Status::Continue
 }
 
 /// The dialogue of this session; a new one where negotiation never came.
-fn dialogue<'a>(data: &'a mut Data, shared: &Arc<Shared>) -> &'a mut Dialogue {
-    data.get_or_insert_with(|| Dialogue::new(Arc::clone(shared), ProtoOpts::empty()))
+fn dialogue<'a>(data: &'a mut Option<Data>, shared: &Arc<Shared>) -> &'a mut Dialogue {
+    data.get_or_insert_with(|| Dialogue::new(Arc::clone(shared), ProtoOpts::empty()).into())
 }
 
 /// Puts the message into the hold queue. One that can't be put there must not
 /// pass: it belongs to a restricted entity.
-async fn hold(shared: Arc<Shared>, cx: &EomContext<Dialogue>, reason: String) -> Status {
+async fn hold(shared: Arc<Shared>, cx: &EomContext<Data>, reason: String) -> Status {
     match cx.actions.quarantine(reason).await {
         Ok(()) => Status::Continue,
         Err(error) => {
