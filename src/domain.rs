@@ -238,10 +238,19 @@ mod tests {
 
     #[test]
     fn folding_into_a_buffer_is_folding() {
-        for name in
-            ["Example.ORG.", "a", "", ".", "a b", "a@b", "B\u{dc}cher.example", "\u{7}", "[192.0.2.1]"]
-                .into_iter()
-                .chain([&*"a".repeat(253), &*"a".repeat(254)])
+        for name in [
+            "Example.ORG.",
+            "a",
+            "",
+            ".",
+            "a b",
+            "a@b",
+            "B\u{dc}cher.example",
+            "\u{7}",
+            "[192.0.2.1]",
+        ]
+        .into_iter()
+        .chain([&*"a".repeat(253), &*"a".repeat(254)])
         {
             let mut folded = "x".to_owned();
             assert_eq!(fold_into(name, &mut folded), fold(name).is_some(), "{name:?}");

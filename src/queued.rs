@@ -152,8 +152,10 @@ impl Queued {
         messages
             .flat_map(|message| {
                 let held = message.held;
-                message.ids.iter().map(move |(queue_id, since)| {
-                    InQueue { queue_id: queue_id.as_str().into(), since: *since, held }
+                message.ids.iter().map(move |(queue_id, since)| InQueue {
+                    queue_id: queue_id.as_str().into(),
+                    since: *since,
+                    held,
                 })
             })
             .collect()

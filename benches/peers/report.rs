@@ -138,31 +138,37 @@ impl Report {
         self.rows(text, Part::Postfix);
     }
 
-    /// connguard to rspamd, each round for itself; judged as [`Bar`] says.
+    /// connguard to rspamd, each round for itself; judged as [`Bar`] says. What
+    /// the milter that does nothing reaches is the most that this load can show.
     fn verdict(&self, text: &mut String) {
         text.push_str(
-            "| connguard to rspamd, messages/s | ratio | wanted | |\n|---|---|---|---|\n",
+            "| to rspamd | messages a session | ratio | wanted | |\n|---|---|---|---|---|\n",
         );
         let bar = Bar::AtLeast(BAR);
         for messages in SESSIONS {
-            let ratios = |value| {
-                let ours = self.values(Part::Own, Name::Connguard, messages, value);
-                let theirs = self.values(Part::Own, Name::Rspamd, messages, value);
-                Quartiles::of(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs))
-            };
-            let (rate, cpu) = (ratios(|sample| sample.rate), ratios(|sample| sample.cpu));
-            let (rate, judged) = if rate.median > 0.0 {
-                (rate.to_string(), bar.judge(rate, cpu.median).to_string())
+            let rate = self.ratio(Name::Connguard, messages, |sample| sample.rate);
+            let cpu = self.ratio(Name::Connguard, messages, |sample| sample.cpu);
+            let judged = if rate.median > 0.0 {
+                format!("{rate} | {bar} | {}", bar.judge(rate, cpu.median))
             } else {
-                (String::new(), "not measured".into())
+                format!(" | {bar} | not measured")
             };
-            let plural = if messages == 1 { "" } else { "s" };
-            let _ = writeln!(
+            let nothing = self.ratio(Name::Noop, messages, |sample| sample.rate);
+            let _ = write!(
                 text,
-                "| {messages} message{plural} a session | {rate} | {bar} | {judged} |"
+                "| connguard, messages/s | {messages} | {judged} |\n\
+                 | connguard, CPU | {messages} | {cpu} | | |\n\
+                 | the milter that does nothing, messages/s | {messages} | {nothing} | | |\n"
             );
         }
         text.push('\n');
+    }
+
+    /// Of one to rspamd, in the same rounds.
+    fn ratio(&self, name: Name, messages: usize, value: fn(&Sample) -> f64) -> Quartiles {
+        let ours = self.values(Part::Own, name, messages, value);
+        let theirs = self.values(Part::Own, Name::Rspamd, messages, value);
+        Quartiles::of(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs))
     }
 
     fn values(
