@@ -1,17 +1,22 @@
 //! What was asked for.
 
 use crate::{Told, peer::Name};
-use std::{str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [options]      (as root)
-  --quick             a try: 2 rounds of half a second each
-  --only NAME,...     noop, connguard, rspamd, postfwd, policyd-rate-limit
-  --part PART         own: over each one's own protocol; postfix: behind Postfix
+  --quick             a try: 2 rounds of half a second each, no file
+  --only NAME,...     noop, connguard, rspamd, postfwd, policyd-rate-limit,
+                      policyd-rate-limit-on-disk; no file
+  --part PART         own: over each one's own protocol; postfix: behind Postfix;
+                      no file
   --rounds N          (default 7)
   --seconds N         of one measurement (default 5; fractions are fine)
   --rspamd-workers N  processes of rspamd that take milter connections (default 2)
-  --print             print the tables instead of writing them to benches/RESULTS.md";
+  --out FILE          where the section goes, too (default benches/RESULTS.md unless
+                      there is to be no file); none: nowhere";
+
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -19,10 +24,12 @@ pub(crate) struct Args {
     only: Vec<Name>,
     pub(crate) own: bool,
     pub(crate) postfix: bool,
+    pub(crate) quick: bool,
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
     pub(crate) rspamd_workers: usize,
-    pub(crate) print: bool,
+    /// The file that gets the tables.
+    pub(crate) out: Option<PathBuf>,
     /// As they were typed.
     pub(crate) typed: String,
 }
@@ -45,27 +52,31 @@ impl Args {
             only: Vec::new(),
             own: true,
             postfix: true,
+            quick,
             rounds: if quick { 2 } else { 7 },
             time: Duration::from_millis(if quick { 500 } else { 5_000 }),
             rspamd_workers: 2,
-            print: false,
+            out: (!quick).then(|| RESULTS.into()),
             typed: typed.join(" "),
         };
-        let mut args = args.into_iter();
+        let (mut args, mut out) = (args.into_iter(), None);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
             match arg.as_str() {
                 "--bench" | "--quick" => {}
-                "--only" => parsed.only = names(&value()?)?,
+                "--only" => (parsed.only, parsed.out) = (names(&value()?)?, None),
                 "--part" => parsed.part(&value()?)?,
+                "--out" => out = Some(value()?),
                 "--rounds" => parsed.rounds = number(&value()?)?,
                 "--seconds" => parsed.time = seconds(&value()?)?,
                 "--rspamd-workers" => parsed.rspamd_workers = number(&value()?)?,
-                "--print" => parsed.print = true,
                 word if !word.starts_with('-') && !"peers".contains(word) => return Ok(None),
                 word if !word.starts_with('-') => {}
                 _ => return Err(format!("{arg} is not understood")),
             }
+        }
+        if let Some(out) = out {
+            parsed.out = (out != "none").then(|| out.into());
         }
         if parsed.rounds == 0 || parsed.rspamd_workers == 0 {
             return Err("--rounds and --rspamd-workers start at 1".into());
@@ -84,6 +95,7 @@ impl Args {
             "postfix" => (false, true),
             _ => return Err(format!("{text:?} is no part")),
         };
+        self.out = None;
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! How each filter is told to count by client, and started. All that they write
 //! is in a folder of their own; none of them asks the internet anything.
 //!
-//! Where there is a choice it is the one in which the filter is fastest:
-//! rspamd scans in the processes that take the connections (`self_scan`) with no
-//! module but its rate limit, Redis writes nothing to disk, nobody logs
-//! messages. postfwd has the request cache of Debian's defaults. connguard is
-//! in enforce mode with everything on, and keeps its journal on disk.
+//! Where there is a choice it is the one in which the filter is fastest: rspamd
+//! scans in the processes that take the connections (`self_scan`) with no module
+//! but its rate limit, Redis writes nothing to disk, nobody logs messages. postfwd
+//! has the request cache of Debian's defaults. policyd-rate-limit is measured with
+//! its database in memory, and on disk as Debian has it. connguard is in enforce
+//! mode with everything on, and keeps its journal on disk.
 
 use crate::{
     Told,
@@ -206,17 +207,19 @@ pub(crate) fn postfwd(start: &Start<'_>) -> Told<Vec<Fence>> {
     Ok(vec![start.listener(&program, Manner::Daemonizes)?])
 }
 
-/// policyd-rate-limit on SQLite, which is its default. (Its limit is that of a
-/// minute: the longer the time, the more rows it counts for each message.)
-pub(crate) fn policyd(start: &Start<'_>) -> Told<Vec<Fence>> {
-    let folder = start.folder.display();
+/// policyd-rate-limit on SQLite, which is its default. Its limit is that of a
+/// minute: the longer the time, the more rows it counts for each message. On a
+/// disk, its database waits for that at each message.
+pub(crate) fn policyd(start: &Start<'_>, place: &Path) -> Told<Vec<Fence>> {
+    let database = place.join(format!("policyd-{:?}", start.limit).to_lowercase());
+    let run = start.folder.join("run");
     let config = format!(
         r#"debug: False
 user: "policyd-rate-limit"
 group: "policyd-rate-limit"
-pidfile: "{folder}/run/pid"
+pidfile: "{run}/pid"
 sqlite_config:
-    database: "{folder}/database/db.sqlite3"
+    database: "{database}/db.sqlite3"
 backend: 0
 SOCKET: ["127.0.0.1", {port}]
 limits:
@@ -225,13 +228,15 @@ limit_by_sasl: False
 limit_by_ip: True
 limited_networks: ["0.0.0.0/0"]
 "#,
+        run = run.display(),
+        database = database.display(),
         port = start.port(),
         messages = start.messages(),
     );
     let config = start.file("policyd.yaml", &config)?;
-    for name in ["run", "database"] {
-        let path = start.folder.join(name);
-        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    // It hands empty folders to the user as whom it runs.
+    for path in [&run, &database] {
+        fs::create_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     let mut program = Command::new("policyd-rate-limit");
     program.arg("-f").arg(config);

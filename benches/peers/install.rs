@@ -21,11 +21,11 @@ pub(crate) fn packages(name: Name) -> Told<()> {
         Name::Noop | Name::Connguard => Ok(()),
         Name::Rspamd => ensure(&["rspamd=rspamd", "redis-server=redis-server"]),
         Name::Postfwd => ensure(&["postfwd2=postfwd"]),
-        Name::Policyd => ensure(&["policyd-rate-limit=policyd-rate-limit"]),
+        Name::Policyd | Name::PolicydOnDisk => ensure(&["policyd-rate-limit=policyd-rate-limit"]),
     }
 }
 
-/// Versions of everything that took part.
+/// Versions of what is installed.
 pub(crate) fn versions() -> String {
     let mut query = Command::new("dpkg-query");
     query.args(["-W", "-f", "${db:Status-Abbrev}${Package} ${Version}\n"]);
@@ -33,9 +33,7 @@ pub(crate) fn versions() -> String {
     let out = query.output().map(|output| output.stdout).unwrap_or_default();
     let out = String::from_utf8_lossy(&out).into_owned();
     let installed = out.lines().filter_map(|line| line.strip_prefix("ii "));
-    let mut all = vec![format!("connguard {}", env!("CARGO_PKG_VERSION"))];
-    all.extend(installed.map(|line| line.trim().to_owned()));
-    all.join(", ")
+    installed.map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
 fn ensure(pairs: &[&str]) -> Told<()> {

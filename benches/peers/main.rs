@@ -46,7 +46,8 @@ use args::Args;
 use peer::{Limit, Name, Peer};
 use postfix::Postfix;
 use report::Report;
-use std::{os::unix::fs::PermissionsExt, process::ExitCode};
+use std::{os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
+use tempfile::TempDir;
 
 /// A result whose error is for whoever runs the bench.
 pub(crate) type Told<T> = Result<T, String>;
@@ -81,11 +82,11 @@ fn measure(args: &Args) -> Told<Report> {
     let names: Vec<Name> = Name::ALL.into_iter().filter(|name| args.does(*name)).collect();
     let names = able(&names, &mut report, |name| install::packages(*name));
 
-    let folder = tempfile::Builder::new().prefix("connguard-peers-").tempdir();
-    let folder = folder.map_err(|error| format!("a temporary folder: {error}"))?;
-    open_to_all(folder.path())?;
-    let site = peer::Site::new(folder.path(), args.rspamd_workers)?;
-    // Dropped before the folder.
+    let folder = folder_in(&std::env::temp_dir())?;
+    let memory = Path::new("/dev/shm");
+    let memory = folder_in(if memory.is_dir() { memory } else { folder.path() })?;
+    let site = peer::Site::new(folder.path(), memory.path(), args.rspamd_workers)?;
+    // What runs is dropped before its folders.
     let postfix = Postfix::start(&site, &names)?;
     let names = able(&names, &mut report, |name| check::counts(*name, &site, &postfix));
 
@@ -101,6 +102,7 @@ fn measure(args: &Args) -> Told<Report> {
         through::rounds(args, &peers, &postfix, &mut report)?;
     }
     drop(peers);
+    stop::check()?;
     report.write()?;
     Ok(report)
 }
@@ -121,8 +123,12 @@ fn able(
     able
 }
 
-/// User postfix, and the users of the filters, have to get in.
-fn open_to_all(folder: &std::path::Path) -> Told<()> {
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
-        .map_err(|error| format!("{}: {error}", folder.display()))
+/// A temporary folder, which user postfix and those of the filters may enter.
+fn folder_in(place: &Path) -> Told<TempDir> {
+    let told = |error| format!("a folder in {}: {error}", place.display());
+    let folder = tempfile::Builder::new().prefix("connguard-peers-").tempdir_in(place);
+    let folder = folder.map_err(told)?;
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).map_err(told)?;
+    Ok(folder)
 }

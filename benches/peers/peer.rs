@@ -20,7 +20,10 @@ pub(crate) enum Name {
     Connguard,
     Rspamd,
     Postfwd,
+    /// With its database in memory.
     Policyd,
+    /// With its database on disk, as Debian configures it.
+    PolicydOnDisk,
 }
 
 /// How far a client may go.
@@ -33,8 +36,14 @@ pub(crate) enum Limit {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Noop, Self::Connguard, Self::Rspamd, Self::Postfwd, Self::Policyd];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Noop,
+        Self::Connguard,
+        Self::Rspamd,
+        Self::Postfwd,
+        Self::Policyd,
+        Self::PolicydOnDisk,
+    ];
 
     /// As it is typed.
     pub(crate) fn word(self) -> &'static str {
@@ -44,6 +53,7 @@ impl Name {
             Self::Rspamd => "rspamd",
             Self::Postfwd => "postfwd",
             Self::Policyd => "policyd-rate-limit",
+            Self::PolicydOnDisk => "policyd-rate-limit-on-disk",
         }
     }
 
@@ -64,7 +74,8 @@ impl fmt::Display for Name {
             Self::Connguard => "connguard",
             Self::Rspamd => "rspamd, ratelimit on Redis",
             Self::Postfwd => "postfwd, rate()",
-            Self::Policyd => "policyd-rate-limit, SQLite",
+            Self::Policyd => "policyd-rate-limit, SQLite in memory",
+            Self::PolicydOnDisk => "policyd-rate-limit, SQLite on disk",
         })
     }
 }
@@ -74,23 +85,30 @@ impl fmt::Display for Name {
 #[derive(Debug)]
 pub(crate) struct Site {
     folder: PathBuf,
+    memory: PathBuf,
     ports: Vec<u16>,
     pub(crate) rspamd_workers: usize,
 }
 
 impl Site {
-    /// A site below this folder.
+    /// A site below this folder; what would wait for the disk is below `memory`.
     ///
     /// # Errors
     /// There are no free ports.
-    pub(crate) fn new(folder: &Path, rspamd_workers: usize) -> Told<Self> {
+    pub(crate) fn new(folder: &Path, memory: &Path, rspamd_workers: usize) -> Told<Self> {
         let ports = Name::ALL.iter().map(|_| free_port()).collect::<Told<Vec<u16>>>()?;
-        Ok(Self { folder: folder.to_owned(), ports, rspamd_workers })
+        let (folder, memory) = (folder.to_owned(), memory.to_owned());
+        Ok(Self { folder, memory, ports, rspamd_workers })
     }
 
     /// The folder that all others are in.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder that is in memory, where this machine has one.
+    pub(crate) fn memory(&self) -> &Path {
+        &self.memory
     }
 
     /// Milters are asked over a unix socket, policy servers over TCP.
@@ -137,7 +155,8 @@ impl Peer {
             Name::Connguard => filters::connguard(&start)?,
             Name::Rspamd => filters::rspamd(&start, site.rspamd_workers)?,
             Name::Postfwd => filters::postfwd(&start)?,
-            Name::Policyd => filters::policyd(&start)?,
+            Name::Policyd => filters::policyd(&start, site.memory())?,
+            Name::PolicydOnDisk => filters::policyd(&start, &folder)?,
         };
         Ok(Self { name, address, fences })
     }

@@ -1,8 +1,7 @@
 //! A private Postfix: everything in a temporary folder and on loopback ports,
 //! an smtpd for each filter and one without any, all mail discarded.
 //!
-//! Its queue is in memory where there is /dev/shm, so that the disk does not
-//! hide what a filter costs.
+//! Its queue is in memory, so that the disk does not hide what a filter costs.
 
 use crate::{
     Told,
@@ -15,12 +14,10 @@ use std::{
     fmt::Write as _,
     fs,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 const SERVICES: &str = "\
 pickup    unix  n - n 60    1 pickup
@@ -47,9 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct Postfix {
     ports: Vec<(Option<Name>, u16)>,
-    // Ends before its queue is removed.
+    queue: PathBuf,
     _fence: Fence,
-    queue: TempDir,
 }
 
 impl Postfix {
@@ -59,14 +55,9 @@ impl Postfix {
     /// It does not start; with the last lines that it printed.
     pub(crate) fn start(site: &Site, names: &[Name]) -> Told<Self> {
         let shown = |error: std::io::Error| format!("a folder for Postfix: {error}");
-        let memory = Path::new("/dev/shm");
-        let place = if memory.is_dir() { memory } else { site.folder() };
-        let queue = tempfile::Builder::new().prefix("connguard-peers-").tempdir_in(place);
-        let queue = queue.map_err(shown)?;
-        fs::set_permissions(queue.path(), fs::Permissions::from_mode(0o755)).map_err(shown)?;
-        let folder = site.folder().join("postfix");
-        for name in ["etc", "data"] {
-            fs::create_dir_all(folder.join(name)).map_err(shown)?;
+        let (folder, queue) = (site.folder().join("postfix"), site.memory().join("queue"));
+        for path in [folder.join("etc"), folder.join("data"), queue.clone()] {
+            fs::create_dir_all(path).map_err(shown)?;
         }
         let user = nix::unistd::User::from_name("postfix").ok().flatten();
         let user = user.ok_or("there is no user postfix (is Postfix installed?)")?;
@@ -83,14 +74,14 @@ impl Postfix {
         }
         master.push_str(SERVICES);
         fs::write(folder.join("etc/master.cf"), master).map_err(shown)?;
-        fs::write(folder.join("etc/main.cf"), main(&folder, queue.path())).map_err(shown)?;
+        fs::write(folder.join("etc/main.cf"), main(&folder, &queue)).map_err(shown)?;
 
         let mut program = Command::new("postfix");
         program.arg("-c").arg(folder.join("etc")).arg("start-fg");
         let mut fence = Fence::start(&program, Manner::Stays, folder.join("printed"))?;
         let local = |port: u16| Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         fence.until(|| ports.iter().all(|(_, port)| listens(&local(*port))))?;
-        Ok(Self { ports, _fence: fence, queue })
+        Ok(Self { ports, queue, _fence: fence })
     }
 
     /// Where mail goes through this filter, or through none.
@@ -109,10 +100,8 @@ impl Postfix {
     /// It is not empty for two minutes.
     pub(crate) fn drained(&self) -> Told<()> {
         let end = Instant::now() + PATIENCE;
-        let left = || {
-            ["maildrop", "incoming", "active", "deferred"]
-                .map(|it| files(&self.queue.path().join(it)))
-        };
+        let left =
+            || ["maildrop", "incoming", "active", "deferred"].map(|it| files(&self.queue.join(it)));
         while left().iter().any(|files| *files > 0) {
             stop::check()?;
             if Instant::now() > end {

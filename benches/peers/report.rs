@@ -12,11 +12,10 @@ use crate::{
     peer::Name,
     samples::Sample,
 };
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 /// What connguard's messages a second to those of rspamd must at least be.
 const BAR: f64 = 4.0;
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
 
 /// The two ways to measure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,18 +76,16 @@ impl Report {
         self.absent.is_empty()
     }
 
-    /// Writes or prints the tables.
+    /// Prints the tables, and writes them where they are to be.
     ///
     /// # Errors
     /// The file can't be written.
     pub(crate) fn write(&self) -> Told<()> {
         let text = self.text();
         print!("{text}");
-        if self.args.print {
-            return Ok(());
-        }
-        results::write_section(Path::new(FILE), "peers", &text)
-            .map_err(|error| format!("{FILE}: {error}"))
+        let Some(file) = &self.args.out else { return Ok(()) };
+        results::write_section(file, "peers", &text)
+            .map_err(|error| format!("{}: {error}", file.display()))
     }
 
     fn text(&self) -> String {
@@ -121,7 +118,8 @@ impl Report {
             "\n### Over its own protocol\n\n\
              Milters over a unix socket, with a body of 4,000 octets if they want one; policy \
              servers over TCP, one request a message, on connections that stay, as Postfix keeps \
-             them. {CLIENTS} clients.\n\n"
+             them. {} clients.\n\n",
+            thousands(CLIENTS)
         );
         self.verdict(text);
         self.rows(text, Part::Own);
@@ -133,37 +131,44 @@ impl Report {
             "\n### Behind Postfix\n\n\
              smtp-source through a private Postfix that discards the mail. Its queue is in memory, \
              so that no disk hides the filter. p99 is what an SMTP client measures from MAIL to the \
-             last reply, in runs of their own with one message a session and {CLIENTS} clients. \
-             CPU and memory are those of the filter, without Postfix.\n\n"
+             last reply, in runs of their own with one message a session and {} clients. \
+             CPU and memory are those of the filter, without Postfix.\n\n",
+            thousands(CLIENTS)
         );
         self.rows(text, Part::Postfix);
     }
 
-    /// connguard to rspamd, each round for itself; judged as [`Bar`] says.
+    /// connguard to rspamd, each round for itself; judged as [`Bar`] says. What
+    /// the milter that does nothing reaches is the most that this load can show.
     fn verdict(&self, text: &mut String) {
         text.push_str(
-            "| connguard to rspamd, messages/s | ratio | wanted | |\n|---|---|---|---|\n",
+            "| to rspamd | messages a session | ratio | wanted | |\n|---|---|---|---|---|\n",
         );
         let bar = Bar::AtLeast(BAR);
         for messages in SESSIONS {
-            let ratios = |value| {
-                let ours = self.values(Part::Own, Name::Connguard, messages, value);
-                let theirs = self.values(Part::Own, Name::Rspamd, messages, value);
-                Quartiles::of(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs))
-            };
-            let (rate, cpu) = (ratios(|sample| sample.rate), ratios(|sample| sample.cpu));
+            let rate = self.ratio(Name::Connguard, messages, |sample| sample.rate);
+            let cpu = self.ratio(Name::Connguard, messages, |sample| sample.cpu);
             let judged = if rate.median > 0.0 {
-                bar.judge(rate, cpu.median).to_string()
+                format!("{rate} | {bar} | {}", bar.judge(rate, cpu.median))
             } else {
-                "not measured".into()
+                format!(" | {bar} | not measured")
             };
-            let plural = if messages == 1 { "" } else { "s" };
-            let _ = writeln!(
+            let nothing = self.ratio(Name::Noop, messages, |sample| sample.rate);
+            let _ = write!(
                 text,
-                "| {messages} message{plural} a session | {rate} | {bar} | {judged} |"
+                "| connguard, messages/s | {messages} | {judged} |\n\
+                 | connguard, CPU | {messages} | {cpu} | | |\n\
+                 | the milter that does nothing, messages/s | {messages} | {nothing} | | |\n"
             );
         }
         text.push('\n');
+    }
+
+    /// Of one to rspamd, in the same rounds.
+    fn ratio(&self, name: Name, messages: usize, value: fn(&Sample) -> f64) -> Quartiles {
+        let ours = self.values(Part::Own, name, messages, value);
+        let theirs = self.values(Part::Own, Name::Rspamd, messages, value);
+        Quartiles::of(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs))
     }
 
     fn values(
@@ -214,6 +219,11 @@ fn cells(series: &Series) -> String {
         None => (String::new(), String::new()),
     };
     format!("{} | {p99} | {cpu} | {memory}", shown(middle(|sample| sample.rate), 0))
+}
+
+/// `100,000`.
+fn thousands(number: u64) -> String {
+    format!("{},{:03}", number / 1_000, number % 1_000)
 }
 
 /// `median (low to high)`.
