@@ -23,7 +23,6 @@ pub use params::{Listen, ListenError, Params};
 pub use socket::BindError;
 
 use crate::{engine::Engine, timestamp::Timestamp};
-use acceptor::{Acceptor, Source};
 use shared::Shared;
 use socket::Bound;
 use std::{
@@ -100,13 +99,7 @@ impl Milter {
     /// If the runtime takes no socket, or a thread can't be started or ends.
     pub async fn run(self, shutdown: impl Future, deadline: Duration) -> io::Result<()> {
         let shared = self.handle.shared;
-        let sources = self.bound.into_iter().map(|bound| {
-            let (file, socket) = bound.into_socket()?;
-            Ok(Source { file, socket })
-        });
-        let sources = sources.collect::<io::Result<Vec<_>>>()?;
-        let mut workers = Workers::start(&shared)?;
-        let mut acceptor = Acceptor::new(sources, Arc::clone(&shared));
+        let mut workers = Workers::start(&shared, self.bound)?;
         let draining = async {
             shutdown.await;
             shared.drain();
@@ -116,13 +109,9 @@ impl Milter {
                 tracing::warn!(connections, "messages still in hand are cut off");
             }
         };
-        let mut draining = std::pin::pin!(draining);
-        loop {
-            tokio::select! {
-                (stream, place) = acceptor.next() => workers.serve(stream, place),
-                () = workers.one_ended() => return Err(io::Error::other("a thread ended by itself")),
-                () = &mut draining => break,
-            }
+        tokio::select! {
+            () = workers.one_ended() => return Err(io::Error::other("a thread ended by itself")),
+            () = draining => {}
         }
         let _ = timeout(LAST_WAIT, workers.stop()).await;
         Ok(())

@@ -8,18 +8,23 @@
 //! a message in a session of its own that way, and 6 % less where a session has
 //! a hundred messages.
 //!
-//! - A connection goes to the thread that serves the fewest, and stays there.
-//!   No callback waits for anything, so none keeps others of its thread long.
+//! - The first thread accepts. A connection goes to the thread that serves the
+//!   fewest, and stays there. No callback waits for anything, so none keeps others
+//!   of its thread long. (A thread of its own for accepting costs a change of
+//!   threads for each connection: 10 % where each has one message.)
 //! - What keeps the runtime of the daemon busy (commands, housekeeping) stops no
 //!   session.
 //! - When it is dropped, all sessions are cut off.
 
 use super::{
+    acceptor::{Acceptor, Source},
     callbacks,
+    dialogue::Dialogue,
     shared::{Place, Shared},
-    stream::{Io, Stream},
+    socket::Bound,
+    stream::{self, Io, Stream},
 };
-use indymilter::{EitherStream, Listener};
+use indymilter::{Callbacks, EitherStream, Listener};
 use std::{
     io,
     net::TcpStream,
@@ -32,47 +37,40 @@ use std::{
     thread,
 };
 use tokio::{
-    runtime,
+    runtime::{self, Runtime},
     sync::{Semaphore, mpsc, watch},
 };
 
 /// See the head of this module.
 pub(super) struct Workers {
-    workers: Vec<Worker>,
+    threads: usize,
     cut_off: watch::Sender<bool>,
     /// Gets one message for each thread that ends.
     ended: mpsc::UnboundedReceiver<()>,
 }
 
-struct Worker {
-    inbox: mpsc::UnboundedSender<Arrival>,
-    /// Connections that it has.
-    load: Arc<AtomicUsize>,
-}
-
 impl Workers {
-    /// Starts the threads.
-    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+    /// Starts the threads, which take what comes to the sockets.
+    pub(super) fn start(shared: &Arc<Shared>, bound: Vec<Bound>) -> io::Result<Self> {
         let threads = thread::available_parallelism()?.get();
         let (cut_off, cut) = watch::channel(false);
         let (end, ended) = mpsc::unbounded_channel();
-        let start = |_| Worker::start(shared, cut.clone(), Ending(end.clone()));
-        let workers = (0..threads).map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, cut_off, ended })
-    }
-
-    /// Hands over a connection.
-    pub(super) fn serve(&self, io: Io, mut place: Place) {
-        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Relaxed))
-        else {
-            return;
-        };
-        place.assign(&worker.load);
-        match Socket::of(io) {
-            // Where the thread has ended nobody takes it, and it is closed.
-            Ok(socket) => drop(worker.inbox.send(Arrival { socket, place })),
-            Err(error) => place.shared().accept_failed(&error),
+        let (seats, inboxes): (Vec<Seat>, Vec<Inbox>) = (0..threads).map(|_| Seat::new()).unzip();
+        let (mut seats, mut bound) = (Some(seats), Some(bound));
+        for inbox in inboxes {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            // Only for the first one there are any.
+            if let (Some(seats), Some(bound)) = (seats.take(), bound.take()) {
+                let _guard = runtime.enter();
+                let acceptor = Acceptor::new(sources(bound)?, Arc::clone(shared));
+                runtime.spawn(accept(acceptor, seats));
+            }
+            let (cut, ending) = (cut.clone(), Ending(end.clone()));
+            let callbacks = callbacks::callbacks(shared);
+            let work = move || serve(&runtime, inbox, callbacks, cut, ending);
+            thread::Builder::new().name("milter".into()).spawn(work)?;
         }
+        Ok(Self { threads, cut_off, ended })
     }
 
     /// Completes when a thread has ended, which none does by itself.
@@ -83,38 +81,70 @@ impl Workers {
     /// Cuts off what sessions are left, and waits until all threads have ended.
     pub(super) async fn stop(mut self) {
         self.cut_off.send_replace(true);
-        for _ in 0..self.workers.len() {
+        for _ in 0..self.threads {
             self.one_ended().await;
         }
     }
 }
 
-impl Worker {
-    fn start(
-        shared: &Arc<Shared>,
-        mut cut: watch::Receiver<bool>,
-        ending: Ending,
-    ) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+fn sources(bound: Vec<Bound>) -> io::Result<Vec<Source<stream::Socket>>> {
+    let source = |bound: Bound| {
+        let (file, socket) = bound.into_socket()?;
+        Ok(Source { file, socket })
+    };
+    bound.into_iter().map(source).collect()
+}
+
+/// Accepts on the first thread, for as long as it runs.
+async fn accept(mut acceptor: Acceptor<stream::Socket>, seats: Vec<Seat>) {
+    loop {
+        let (io, mut place) = acceptor.next().await;
+        let seats = seats.iter().enumerate();
+        let Some((number, seat)) = seats.min_by_key(|(_, seat)| seat.load.load(Relaxed)) else {
+            continue;
+        };
+        place.assign(&seat.load);
+        match if number == 0 { Ok(Socket::Here(io)) } else { Socket::elsewhere(io) } {
+            // Where the thread has ended nobody takes it, and it is closed.
+            Ok(socket) => drop(seat.inbox.send(Arrival { socket, place })),
+            Err(error) => place.shared().accept_failed(&error),
+        }
+    }
+}
+
+/// The work of one thread.
+fn serve(
+    runtime: &Runtime,
+    inbox: Inbox,
+    callbacks: Callbacks<Box<Dialogue>>,
+    mut cut: watch::Receiver<bool>,
+    _ending: Ending,
+) {
+    let config = indymilter::Config {
+        // The acceptor owns the limit. Here one would make the MTA wait.
+        max_connections: Semaphore::MAX_PERMITS,
+        ..indymilter::Config::default()
+    };
+    let until_cut = async move {
+        // An error says that nobody is left who could cut.
+        let _ = cut.wait_for(|cut| *cut).await;
+    };
+    if let Err(error) = runtime.block_on(indymilter::run(inbox, callbacks, config, until_cut)) {
+        tracing::error!(%error, "a thread of the milter front-end ended");
+    }
+}
+
+/// Where a thread gets its connections.
+struct Seat {
+    inbox: mpsc::UnboundedSender<Arrival>,
+    /// Connections that it has.
+    load: Arc<AtomicUsize>,
+}
+
+impl Seat {
+    fn new() -> (Self, Inbox) {
         let (inbox, arrivals) = mpsc::unbounded_channel();
-        let config = indymilter::Config {
-            // The acceptor owns the limit. Here one would make the MTA wait.
-            max_connections: Semaphore::MAX_PERMITS,
-            ..indymilter::Config::default()
-        };
-        let callbacks = callbacks::callbacks(shared);
-        let until_cut = async move {
-            // An error says that nobody is left who could cut.
-            let _ = cut.wait_for(|cut| *cut).await;
-        };
-        thread::Builder::new().name("milter".into()).spawn(move || {
-            let _ending = ending;
-            let serving = indymilter::run(Inbox(arrivals), callbacks, config, until_cut);
-            if let Err(error) = runtime.block_on(serving) {
-                tracing::error!(%error, "a thread of the milter front-end ended");
-            }
-        })?;
-        Ok(Self { inbox, load: Arc::default() })
+        (Self { inbox, load: Arc::default() }, Inbox(arrivals))
     }
 }
 
@@ -134,14 +164,16 @@ struct Arrival {
     place: Place,
 }
 
-/// A connection that is tied to no runtime.
 enum Socket {
+    /// Of the first thread.
+    Here(Io),
+    /// Tied to no thread.
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
 impl Socket {
-    fn of(io: Io) -> io::Result<Self> {
+    fn elsewhere(io: Io) -> io::Result<Self> {
         match io {
             EitherStream::Unix(stream) => stream.into_std().map(Self::Unix),
             EitherStream::Tcp(stream) => stream.into_std().map(Self::Tcp),
@@ -151,6 +183,7 @@ impl Socket {
     /// On the runtime of this thread.
     fn into_io(self) -> io::Result<Io> {
         match self {
+            Self::Here(io) => Ok(io),
             Self::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(EitherStream::Unix),
             Self::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(EitherStream::Tcp),
         }
