@@ -42,7 +42,9 @@ struct Options {
 }
 
 impl Options {
-    fn parse() -> Outcome<Self> {
+    /// Nothing where no measurement is asked for: `cargo test` starts benches too.
+    fn parse() -> Outcome<Option<Self>> {
+        let mut asked = false;
         let mut options =
             Self { lines: 2_000_000, pairs: 7, log: None, write: None, results: false };
         let mut words = std::env::args().skip(1);
@@ -55,17 +57,16 @@ impl Options {
                 "--log" => options.log = Some(value()?.into()),
                 "--write" => options.write = Some(value()?.into()),
                 "--results" => options.results = true,
-                // Of cargo.
-                "--bench" => {}
+                "--bench" => asked = true,
                 _ => return Err(format!("{word}: see the head of benches/replay/main.rs").into()),
             }
         }
-        Ok(options)
+        Ok(asked.then_some(options))
     }
 }
 
 fn main() -> Outcome<()> {
-    let options = Options::parse()?;
+    let Some(options) = Options::parse()? else { return Ok(()) };
     if let Some(path) = &options.write {
         return write_week(path, options.lines);
     }
