@@ -35,7 +35,7 @@ use senders::Senders;
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -58,6 +58,18 @@ impl Entry {
     fn restriction(&self, now: Timestamp) -> Option<&Arc<Restriction>> {
         let restriction = self.standing.restriction.as_ref();
         restriction.filter(|restriction| restriction.until.is_none_or(|until| now < until))
+    }
+
+    /// When the first of what it holds is over by the clock.
+    fn next_end(&self) -> Option<Timestamp> {
+        let Standing { restriction, trust, grace, raised } = &self.standing;
+        let ends = [
+            restriction.as_ref().and_then(|restriction| restriction.until),
+            trust.as_ref().map(|trust| trust.until),
+            grace.as_ref().map(|grace| grace.until),
+            raised.as_ref().map(|bar| bar.until),
+        ];
+        ends.into_iter().flatten().min()
     }
 
     fn in_force(&self, now: Timestamp) -> Option<InForce> {
@@ -104,6 +116,10 @@ pub struct Table {
     senders: Senders,
     /// Whom the judgement restricted last.
     recent: Recent,
+    /// No entry holds anything that is over before this time, in milliseconds.
+    next_end: AtomicU64,
+    /// Something was tried since the cases were told of it.
+    attempted: Arc<AtomicBool>,
     seq: AtomicU64,
     next_case: AtomicU64,
     changes: Changes,
@@ -121,6 +137,8 @@ impl Default for Table {
             len: AtomicUsize::new(0),
             senders: Senders::default(),
             recent: Recent::default(),
+            next_end: AtomicU64::new(u64::MAX),
+            attempted: Arc::default(),
             seq: AtomicU64::new(0),
             next_case: AtomicU64::new(1),
             changes: Changes::new(QUEUE),
@@ -149,9 +167,9 @@ impl Table {
 
     /// Gives what was tried since the last time to the cases of those who tried it.
     pub fn count_attempts(&self) {
-        // A replay asks every second of the log: a walk through the shards took a
-        // tenth of its instructions.
-        if self.is_empty() {
+        // A replay asks every second of the log: walks through the shards took half
+        // of its time.
+        if !self.attempted.swap(false, SeqCst) {
             return;
         }
         for entry in &self.entries {
@@ -410,24 +428,22 @@ impl Table {
     /// Records what is over by the clock, and forgets entries that hold
     /// nothing any more.
     pub fn sweep(&self, now: Timestamp) {
-        if self.is_empty() {
+        if now.as_millis() < self.next_end.load(SeqCst) {
             return;
         }
-        let over: Vec<Entity> = self
-            .entries
-            .iter()
-            .filter(|entry| {
-                let standing = &entry.standing;
-                standing.restriction.is_some() && entry.restriction(now).is_none()
-                    || standing.trust.as_ref().is_some_and(|trust| trust.until <= now)
-                    || standing.grace.as_ref().is_some_and(|grace| grace.until <= now)
-                    || standing.raised.as_ref().is_some_and(|bar| bar.until <= now)
-            })
-            .map(|entry| entry.key().clone())
-            .collect();
+        // What changes from now on says itself when it ends.
+        self.next_end.store(u64::MAX, SeqCst);
+        let mut over = Vec::new();
+        for entry in &self.entries {
+            match entry.next_end() {
+                Some(end) if end <= now => over.push(entry.key().clone()),
+                _ => self.note_end(&entry),
+            }
+        }
         for entity in over {
             if let Some(mut entry) = self.entries.get_mut(&entity) {
                 self.expire(&mut entry, now);
+                self.note_end(&entry);
             }
             self.forget_if_empty(&entity);
         }
@@ -511,6 +527,7 @@ impl Table {
             let mut entry = self.entry(&entity);
             entry.seq = seq;
             entry.standing = standing;
+            self.note_end(&entry);
         }
     }
 
@@ -527,7 +544,8 @@ impl Table {
             MapEntry::Vacant(entry) => {
                 self.len.fetch_add(1, SeqCst);
                 self.senders.add(entity);
-                entry.insert(Entry::default())
+                let attempts = Attempts::telling(&self.attempted);
+                entry.insert(Entry { attempts, ..Entry::default() })
             }
         }
     }
@@ -543,7 +561,7 @@ impl Table {
         // The lock of the cases comes after that of the entry.
         let case = self.case_for(&entity.root(), now);
         let restriction = Arc::new(make(case));
-        let attempts = Arc::<Attempts>::default();
+        let attempts = Attempts::telling(&self.attempted);
         entry.attempts = Arc::clone(&attempts);
         entry.standing.restriction = Some(Arc::clone(&restriction));
         // An exemption and a grace end where a restriction begins.
@@ -648,7 +666,14 @@ impl Table {
         self.record(entry, now, by, event)
     }
 
+    fn note_end(&self, entry: &Entry) {
+        if let Some(end) = entry.next_end() {
+            self.next_end.fetch_min(end.as_millis(), SeqCst);
+        }
+    }
+
     fn record(&self, entry: &mut Entry, at: Timestamp, by: Actor, event: Event) -> u64 {
+        self.note_end(entry);
         let seq = self.seq.fetch_add(1, SeqCst) + 1;
         entry.seq = seq;
         let record = Record { seq, at, by, event };

@@ -11,7 +11,7 @@ use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     },
 };
 
@@ -98,21 +98,34 @@ pub struct Attempts {
     /// Of the refused and the held, what its case has already.
     told_refused: AtomicU64,
     told_held: AtomicU64,
+    /// Set with each one; all of a table share it.
+    news: Arc<AtomicBool>,
     /// Begins with the first [`Attempts::note`].
     recent: Mutex<Option<Box<Recent>>>,
 }
 
 impl Attempts {
+    /// None yet; `news` is set with each one.
+    pub(super) fn telling(news: &Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self { news: Arc::clone(news), ..Self::default() })
+    }
+
     /// Counts the refusal of `recipients`.
     pub fn refuse(&self, recipients: u64, now: Timestamp) {
         self.refused.fetch_add(recipients, Relaxed);
+        self.note_time(now);
+    }
+
+    fn note_time(&self, now: Timestamp) {
         self.last.fetch_max(now.as_millis(), Relaxed);
+        if !self.news.load(SeqCst) {
+            self.news.store(true, SeqCst);
+        }
     }
 
     /// Takes room for a message of `bytes` under the limits of the hold
     /// queue; says whether there was any.
     pub fn hold(&self, bytes: u64, messages_limit: u64, bytes_limit: u64, now: Timestamp) -> bool {
-        self.last.fetch_max(now.as_millis(), Relaxed);
         let take = |counter: &AtomicU64, by: u64, limit: u64| {
             counter
                 .fetch_update(Relaxed, Relaxed, |held| {
@@ -121,12 +134,14 @@ impl Attempts {
                 .is_ok()
         };
         if !take(&self.held_messages, 1, messages_limit) {
+            self.note_time(now);
             return false;
         }
         let room = take(&self.held_bytes, bytes, bytes_limit);
         if !room {
             self.held_messages.fetch_sub(1, Relaxed);
         }
+        self.note_time(now);
         room
     }
 
