@@ -41,13 +41,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let mut table = String::new();
-    let _ = writeln!(table, "## Engine\n\n{}\n", results::machine("engine", args.quick));
+    let quick = if args.quick { " A quick try, which proves nothing." } else { "" };
+    let _ = writeln!(table, "## Engine\n\n{}.{quick}\n", results::provenance());
     stages::measure(&mut table, args.quick);
     threads::measure(&mut table, args.quick);
     journal::measure(&mut table, args.quick);
     println!("{table}");
     let Some(file) = args.out else { return ExitCode::SUCCESS };
-    match results::replace(&file, "engine", &table) {
+    match results::write_section(&file, "engine", &table) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("{}: {fault}", file.display());
@@ -70,7 +71,7 @@ impl Args {
             match &*argument {
                 "--table" => wanted = true,
                 "--quick" => parsed.quick = true,
-                "--write" => parsed.out = Some(results::file()),
+                "--write" => parsed.out = Some(results::FILE.into()),
                 "--out" => parsed.out = Some(args.next().expect("--out: say where to").into()),
                 _ => {}
             }

@@ -30,6 +30,7 @@ pub(crate) mod mail_log;
 pub(crate) mod noop;
 pub(crate) mod pairs;
 pub(crate) mod process;
+#[path = "../results/mod.rs"]
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod script;

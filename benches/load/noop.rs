@@ -44,7 +44,8 @@ pub(crate) async fn serve(socket: &Path) -> io::Result<()> {
     indymilter::run(listener, callbacks(), config, future::pending::<()>()).await
 }
 
-fn callbacks() -> Callbacks<()> {
+/// Nothing done at each stage.
+pub(crate) fn callbacks() -> Callbacks<()> {
     Callbacks::new()
         .on_negotiate(|cx, actions, opts| ready(negotiate(cx, actions, opts)))
         .on_connect(|_, _, _| ready(Status::Noreply))

@@ -50,17 +50,6 @@ pub(crate) fn own_cpu() -> Duration {
     cpu_of("self")
 }
 
-/// What there is to say of the machine: processor, how many, kernel.
-pub(crate) fn machine() -> String {
-    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let processor = file("/proc/cpuinfo");
-    let model = processor.lines().find(|line| line.starts_with("model name"));
-    let model = model.and_then(|line| line.split_once(": ")).map_or("processor unknown", |it| it.1);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = file("/proc/sys/kernel/osrelease");
-    format!("{model}, {cores} cores, Linux {}", kernel.trim())
-}
-
 fn cpu_of(process: &str) -> Duration {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
     let threads = threads.into_iter().flatten().flatten();

@@ -25,6 +25,8 @@ mod lists;
 mod load;
 mod mta;
 mod report;
+#[path = "../results/mod.rs"]
+mod results;
 mod starts;
 mod state;
 
@@ -62,7 +64,7 @@ fn measure(args: &Args) -> io::Result<()> {
     let text = report::section(args, &made, &starts, &lists, &beside);
     println!("{text}");
     if args.writes {
-        report::write(&text)?;
+        results::write_section(results::FILE.as_ref(), "many", &text)?;
     }
     Ok(())
 }

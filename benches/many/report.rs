@@ -4,13 +4,11 @@ use crate::{
     args::Args,
     lists::Form,
     load::{Beside, Stretch},
+    results,
     starts::Start,
     state::Made,
 };
-use std::{fmt::Write, fs, io, path::Path, time::Duration};
-
-const BEGIN: &str = "<!-- many -->";
-const END: &str = "<!-- /many -->";
+use std::{fmt::Write, time::Duration};
 
 pub(crate) fn section(
     args: &Args,
@@ -19,7 +17,7 @@ pub(crate) fn section(
     lists: &[Form],
     beside: &Beside,
 ) -> String {
-    let mut text = format!("{BEGIN}\n## Start and `list` with many restrictions\n\n");
+    let mut text = String::from("## Start and `list` with many restrictions\n\n");
     let mib = |bytes: u64| bytes >> 20;
     let _ = writeln!(
         text,
@@ -83,21 +81,8 @@ pub(crate) fn section(
             stretches.iter().map(|it| it.lists).sum::<u64>()
         );
     }
-    let _ = writeln!(text, "\n{}\n{END}", machine());
+    let _ = writeln!(text, "\n{}.", results::provenance());
     text
-}
-
-/// Puts the section in the place of the one before.
-pub(crate) fn write(section: &str) -> io::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
-    let old = fs::read_to_string(&path).unwrap_or_else(|_| "# Results\n".to_owned());
-    let new = match old.split_once(BEGIN).and_then(|(before, rest)| {
-        rest.split_once(END).map(|(_, after)| (before, after.trim_start_matches('\n')))
-    }) {
-        Some((before, after)) => format!("{before}{section}{after}"),
-        None => format!("{}\n\n{section}", old.trim_end()),
-    };
-    fs::write(path, new)
 }
 
 fn spread(mut times: Vec<Duration>) -> String {
@@ -117,12 +102,4 @@ fn show(time: Duration) -> String {
         seconds if seconds >= 0.01 => format!("{:.0} ms", seconds * 1e3),
         seconds => format!("{:.2} ms", seconds * 1e3),
     }
-}
-
-fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let name = name.map_or("unknown", |name| name.trim_start_matches([' ', '\t', ':']));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("Machine: {name}, {cores} cores.")
 }

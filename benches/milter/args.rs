@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::load::Address;
+use crate::load::{Address, results::FILE};
 use std::{path::PathBuf, time::Duration};
 
 pub(crate) const USAGE: &str = "usage: cargo bench --bench milter -- [options]
@@ -26,13 +26,12 @@ pub(crate) struct Args {
 impl Args {
     /// None where nothing is to be measured: `cargo test` starts benches too.
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
         let mut found = Self {
             pairs: 15,
             slice: Duration::from_millis(1500),
             clients: 100_000,
             only: None,
-            out: Some(file.into()),
+            out: Some(FILE.into()),
             to: None,
         };
         let (mut args, mut ordered) = (args, false);

@@ -25,7 +25,7 @@ pub(crate) fn section(rows: &[Row], args: &Args) -> String {
         slices of {} s, the order turned round in each pair. Medians of the paired ratios, \
         connguard to no-op, with their quartiles; where these straddle a bar, CPU seconds of the \
         server decide.\n",
-        results::provenance(),
+        results::provenance_of_milter(),
         args.clients,
         args.pairs,
         args.slice.as_secs_f64(),

@@ -1,6 +1,6 @@
 //! What was asked for.
 
-use crate::{Told, peer::Name};
+use crate::{Told, load::results::FILE, peer::Name};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 pub(crate) const USAGE: &str = "\
@@ -15,8 +15,6 @@ cargo bench --bench peers -- [options]      (as root)
   --rspamd-workers N  processes of rspamd that take milter connections (default 2)
   --out FILE          where the section goes, too (default benches/RESULTS.md unless
                       there is to be no file); none: nowhere";
-
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -56,7 +54,7 @@ impl Args {
             rounds: if quick { 2 } else { 7 },
             time: Duration::from_millis(if quick { 500 } else { 5_000 }),
             rspamd_workers: 2,
-            out: (!quick).then(|| RESULTS.into()),
+            out: (!quick).then(|| FILE.into()),
             typed: typed.join(" "),
         };
         let (mut args, mut out) = (args.into_iter(), None);

@@ -99,7 +99,7 @@ impl Report {
              share is counted once.\n",
             if self.args.typed.is_empty() { "" } else { " -- " },
             self.args.typed,
-            results::provenance(),
+            results::provenance_of_milter(),
             install::versions(),
             self.args.rounds,
         );

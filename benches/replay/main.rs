@@ -20,8 +20,10 @@
 
 #[path = "../../tests/log_week/mod.rs"]
 mod log_week;
+#[path = "../results/mod.rs"]
 mod results;
 mod run;
+mod table;
 
 use run::{Run, Tool};
 use std::{
@@ -93,10 +95,10 @@ fn main() -> Outcome<()> {
         }
         false => None,
     };
-    let text = results::table(lines, &pairs, longer.as_ref());
+    let text = table::table(lines, &pairs, longer.as_ref());
     println!("{text}");
     if options.results {
-        results::write(&text)?;
+        results::write_section(results::FILE.as_ref(), "replay", &text)?;
     }
     Ok(())
 }

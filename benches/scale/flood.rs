@@ -3,8 +3,8 @@
 
 use crate::{
     mail::{self, client, day, fill, key, login, resident, send},
-    results::{commas, time},
     stall::{Times, Watch, least, table},
+    text::{commas, time},
 };
 use connguard::{
     connector::{ConnectorKey, Entity, Identities},

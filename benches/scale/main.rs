@@ -1,5 +1,5 @@
 //! Whether memory stays bounded, and nothing stalls, at a million connectors:
-//! `cargo bench --bench scale -- [--quick] [--print] [--date TEXT] [--only PART]`.
+//! `cargo bench --bench scale -- [--quick] [--print] [--only PART]`.
 //!
 //! Takes about a quarter of an hour on a quiet machine, and 2.5 GB. Writes its
 //! section of `benches/RESULTS.md`; with `--quick` (a tenth of everything) or `--only`
@@ -21,8 +21,10 @@
 mod flood;
 mod mail;
 mod memory;
+#[path = "../results/mod.rs"]
 mod results;
 mod stall;
+mod text;
 mod walks;
 
 use std::{
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let only = value("--only");
-    let mut text = results::head(scale, value("--date").as_deref());
+    let mut text = text::head(scale);
     for (name, title, _) in PARTS {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
@@ -75,7 +77,8 @@ fn main() -> ExitCode {
     if has("--print") || only.is_some() || scale > 1 {
         print!("{text}");
     } else {
-        results::write(&text);
+        let written = results::write_section(results::FILE.as_ref(), "scale", &text);
+        written.expect("RESULTS.md can be written");
     }
     let _ = std::io::stdout().flush();
     ExitCode::SUCCESS

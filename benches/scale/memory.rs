@@ -4,7 +4,7 @@ use connguard::connector::Identities;
 
 use crate::{
     mail::{self, engine, fill, filters, resident, send},
-    results::commas,
+    text::commas,
 };
 
 pub(crate) fn clients(scale: u32) -> String {

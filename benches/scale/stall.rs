@@ -1,6 +1,6 @@
 //! How long messages take, and how much of that is ours.
 
-use crate::results::time;
+use crate::text::time;
 use nix::time::{ClockId, clock_gettime};
 use std::{fs::File, os::unix::fs::FileExt, time::Instant};
 

@@ -4,8 +4,8 @@
 use crate::{
     flood::blocked,
     mail::{self, client, day, fill, resident, send, settings},
-    results::{commas, time},
     stall::{Times, Watch, least},
+    text::{commas, time},
 };
 use connguard::{
     connector::{ConnectorKey, Entity},

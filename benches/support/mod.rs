@@ -6,6 +6,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod mail;
+#[path = "../results/mod.rs"]
 pub(crate) mod results;
 pub(crate) mod text;
 

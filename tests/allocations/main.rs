@@ -16,6 +16,9 @@
 )]
 
 mod mta;
+#[path = "../../benches/load/noop.rs"]
+#[allow(dead_code, reason = "it is a program of its own elsewhere")]
+mod noop;
 mod servers;
 
 use connguard::timestamp::Timestamp;

@@ -1,6 +1,7 @@
 //! The two milters, each on a socket and a thread of its own: connguard, and
 //! one that does nothing in the same stages.
 
+use super::noop;
 use connguard::{
     directory::{self, Terms, Usual},
     domain::DomainSet,
@@ -10,9 +11,8 @@ use connguard::{
     timestamp::Timestamp,
     verdict::Mode,
 };
-use indymilter::{Actions, CallbackFuture, Callbacks, Config, MacroStage, ProtoOpts, Status};
+use indymilter::Config;
 use std::{
-    future,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -63,7 +63,9 @@ impl Server {
         Self::start(|socket, stopped| {
             let listener = UnixListener::bind(socket).unwrap();
             async move {
-                indymilter::run(listener, noop(), Config::default(), stopped).await.unwrap();
+                indymilter::run(listener, noop::callbacks(), Config::default(), stopped)
+                    .await
+                    .unwrap();
             }
         })
     }
@@ -126,36 +128,4 @@ fn params(socket: &Path) -> Params {
         login_realm: Some("example.org".into()),
         spam_headers: SpamHeaders::parse(&DEFAULT_SPAM_HEADERS).unwrap(),
     }
-}
-
-/// The stages, options and macros of connguard, and nothing done in them.
-fn noop() -> Callbacks<()> {
-    fn ready<'a>(status: Status) -> CallbackFuture<'a> {
-        Box::pin(future::ready(status))
-    }
-    Callbacks::new()
-        .on_negotiate(|cx, _, _| {
-            cx.requested_opts |= ProtoOpts::NOREPLY_CONNECT
-                | ProtoOpts::NOREPLY_HELO
-                | ProtoOpts::NOREPLY_MAIL
-                | ProtoOpts::NOREPLY_HEADER
-                | ProtoOpts::REJECTED_RCPT;
-            cx.requested_actions = Actions::QUARANTINE;
-            let macros = [
-                (MacroStage::Connect, c"j {daemon_addr} {daemon_port} {client_addr}"),
-                (MacroStage::Helo, c"j {cert_subject} {cert_issuer}"),
-                (MacroStage::Mail, c"j {mail_addr} {auth_authen} {cert_subject} {cert_issuer}"),
-                (MacroStage::Rcpt, c"j {rcpt_mailer} {rcpt_host} {rcpt_addr}"),
-                (MacroStage::Eom, c"j i"),
-            ];
-            cx.requested_macros.extend(macros.map(|(stage, names)| (stage, names.to_owned())));
-            ready(Status::Continue)
-        })
-        .on_connect(|_, _, _| ready(Status::Noreply))
-        .on_helo(|_, _| ready(Status::Noreply))
-        .on_mail(|_, _| ready(Status::Noreply))
-        .on_rcpt(|_, _| ready(Status::Continue))
-        .on_header(|_, _, _| ready(Status::Noreply))
-        .on_eom(|_| ready(Status::Continue))
-        .on_abort(|_| ready(Status::Continue))
 }

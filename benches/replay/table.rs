@@ -1,7 +1,7 @@
-//! The table, and its section of `benches/RESULTS.md`.
+//! The table.
 
-use super::{Outcome, Run};
-use std::{fmt::Write, fs, io};
+use super::{Run, results};
+use std::fmt::Write;
 
 /// What the runs came to, as markdown. `pairs` are runs of connguard and of
 /// pflogsumm that followed one another on a log of `lines`, `longer` is a run on one
@@ -9,11 +9,12 @@ use std::{fmt::Write, fs, io};
 pub(crate) fn table(lines: usize, pairs: &[(Run, Run)], longer: Option<&Run>) -> String {
     let lines = f64::from(u32::try_from(lines).unwrap_or(u32::MAX));
     let of = |what: fn(&(Run, Run)) -> f64| Quartiles::of(pairs.iter().map(what));
-    let mut text = String::new();
+    let mut text = String::from("## Replay of a mail log\n\n");
     let _ = writeln!(
         text,
-        "{}; a log of {lines} lines in the page cache, {} pairs, each run on one core.\n",
-        provenance(),
+        "{}, pflogsumm {}; a log of {lines} lines in the page cache, {} pairs, each run on one core.\n",
+        results::provenance(),
+        version_of_pflogsumm().unwrap_or_else(|| "of unknown version".into()),
         pairs.len()
     );
     text += "| | lines/s of CPU time | lines/s | peak memory |\n|---|---|---|---|\n";
@@ -67,51 +68,10 @@ impl Quartiles {
     }
 }
 
-/// When and where.
-fn provenance() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    format!(
-        "{}; {}; connguard {}, pflogsumm {}",
-        jiff::Zoned::now().date(),
-        model.map_or("a machine without a name", |(_, model)| model),
-        env!("CARGO_PKG_VERSION"),
-        version_of_pflogsumm().unwrap_or_else(|| "of unknown version".into())
-    )
-}
-
 fn version_of_pflogsumm() -> Option<String> {
     let output = std::process::Command::new("pflogsumm").arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.split_ascii_whitespace()
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
         .map(Into::into)
-}
-
-/// Puts the text into its section of `benches/RESULTS.md`, and leaves the others
-/// alone.
-pub(crate) fn write(text: &str) -> Outcome<()> {
-    const NAME: &str = "replay";
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-    let old = match fs::read_to_string(file) {
-        Ok(old) => old,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "# What was measured\n\n\
-             Each section is written by the command that its first line names; don't edit it by \
-             hand.\n"
-            .into(),
-        Err(error) => return Err(error.into()),
-    };
-    let end = format!("<!-- end {NAME} -->\n");
-    let section = format!(
-        "<!-- begin {NAME}: written by cargo bench --bench {NAME} -->\n\
-         ## Replay of a mail log\n\n{}\n{end}",
-        text.trim_end()
-    );
-    let place = old.find(&format!("<!-- begin {NAME}:")).and_then(|from| {
-        let (before, rest) = old.split_at_checked(from)?;
-        let (_, after) = rest.split_once(&end)?;
-        Some(format!("{before}{section}{after}"))
-    });
-    fs::write(file, place.unwrap_or_else(|| format!("{}\n\n{section}", old.trim_end())))?;
-    Ok(())
 }

@@ -7,8 +7,12 @@
 //! <!-- end NAME -->
 //! ```
 
-use super::process;
+#![allow(dead_code, unused_imports, reason = "each bench uses a part, and some have no tests")]
+
 use std::{fs, io, path::Path};
+
+/// Where results are kept.
+pub(crate) const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
 
 const HEAD: &str = "# What was measured\n\nEach section is written by the command that its \
     first line names; don't edit it by hand.\n";
@@ -42,16 +46,31 @@ pub(crate) fn with_section(old: &str, name: &str, text: &str) -> String {
     found.unwrap_or_else(|| format!("{}\n\n{section}", old.trim_end()))
 }
 
-/// When and where: the line that every section has.
+/// When and where: what every section tells.
 pub(crate) fn provenance() -> String {
     let today = jiff::Zoned::now().date();
+    format!("{today}; {}; connguard {}", machine(), env!("CARGO_PKG_VERSION"))
+}
+
+/// The same, with the versions of what a milter is built of.
+pub(crate) fn provenance_of_milter() -> String {
     format!(
-        "{today}; {}; connguard {}, indymilter {}, built for rust {} or later.",
-        process::machine(),
-        env!("CARGO_PKG_VERSION"),
+        "{}, indymilter {}, built for rust {} or later.",
+        provenance(),
         locked("indymilter"),
         env!("CARGO_PKG_RUST_VERSION"),
     )
+}
+
+/// What there is to say of the machine: processor, how many, kernel.
+fn machine() -> String {
+    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processor = file("/proc/cpuinfo");
+    let model = processor.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split_once(": ")).map_or("processor unknown", |it| it.1);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = file("/proc/sys/kernel/osrelease");
+    format!("{model}, {cores} cores, Linux {}", kernel.trim())
 }
 
 /// The version of a crate that is built in.
