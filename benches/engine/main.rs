@@ -29,8 +29,13 @@ mod stages;
 mod support;
 mod threads;
 
+use mimalloc::MiMalloc;
 use std::{fmt::Write, path::PathBuf, process::ExitCode};
 use support::results;
+
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     if !support::is_wanted() {

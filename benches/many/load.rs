@@ -17,7 +17,7 @@ use std::{
 /// Messages a second.
 const RATE: u64 = 500;
 /// Messages of one client, before its volume is unusual.
-const MOST: u64 = 200;
+const MOST: u64 = 60;
 /// Clients that sent so far.
 static CLIENTS: AtomicU32 = AtomicU32::new(1);
 

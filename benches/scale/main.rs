@@ -27,10 +27,15 @@ mod stall;
 mod text;
 mod walks;
 
+use mimalloc::MiMalloc;
 use std::{
     io::Write,
     process::{Command, ExitCode, Stdio},
 };
+
+/// That of the program: it decides how many bytes a connector takes.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A part, its heading, and what runs it; it is given the scale, 1 or 10, by which
 /// everything is divided.
