@@ -14,6 +14,7 @@ mod callbacks;
 mod dialogue;
 mod envelope;
 mod params;
+mod seat;
 mod shared;
 mod socket;
 mod stream;
@@ -100,9 +101,11 @@ impl Milter {
     pub async fn run(self, shutdown: impl Future, deadline: Duration) -> io::Result<()> {
         let shared = self.handle.shared;
         let mut workers = Workers::start(&shared, self.bound)?;
+        let seats = workers.seats().to_vec();
         let draining = async {
             shutdown.await;
             shared.drain();
+            seats.iter().for_each(|seat| seat.wake());
             let left = timeout(deadline, empty(&shared)).await;
             if left.is_err() {
                 let connections = shared.connections.load(Relaxed);

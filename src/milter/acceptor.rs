@@ -9,7 +9,7 @@
 //!   more.
 
 use super::{
-    shared::{Place, Shared},
+    shared::{Room, Shared},
     socket::SocketFile,
 };
 use indymilter::Listener;
@@ -57,8 +57,8 @@ impl<L: Listener> Acceptor<L> {
         }
     }
 
-    /// The next connection that there is room for, and its place.
-    pub(super) async fn next(&mut self) -> (L::Io, Place) {
+    /// The next connection that there is room for, and that room.
+    pub(super) async fn next(&mut self) -> (L::Io, Room) {
         future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -78,7 +78,7 @@ impl<L: Listener> Acceptor<L> {
         Poll::Pending
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(L::Io, Place)> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(L::Io, Room)> {
         if self.shared.is_draining() || self.drained.as_mut().poll(cx).is_ready() {
             self.sources.clear();
             return Poll::Pending;
@@ -90,8 +90,8 @@ impl<L: Listener> Acceptor<L> {
             }
             match ready!(self.poll_sources(cx)) {
                 Ok(stream) => {
-                    if let Some(place) = self.admit() {
-                        return Poll::Ready((stream, place));
+                    if let Some(room) = self.admit() {
+                        return Poll::Ready((stream, room));
                     }
                 }
                 Err(error) => self.failed(&error),
@@ -99,10 +99,10 @@ impl<L: Listener> Acceptor<L> {
         }
     }
 
-    fn admit(&mut self) -> Option<Place> {
+    fn admit(&mut self) -> Option<Room> {
         self.wait = SHORTEST_WAIT;
-        let place = Place::take(&self.shared);
-        if place.is_none() {
+        let room = Room::take(&self.shared);
+        if room.is_none() {
             let shared = &self.shared;
             let refused = shared.refused_connections.fetch_add(1, Relaxed) + 1;
             if shared.quiet_limit.allows(shared.now_or_last()) {
@@ -114,7 +114,7 @@ impl<L: Listener> Acceptor<L> {
                 );
             }
         }
-        place
+        room
     }
 
     fn failed(&mut self, error: &io::Error) {
@@ -150,7 +150,7 @@ mod tests {
     impl Listener for Script {
         type Io = DuplexStream;
 
-        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
+        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<DuplexStream>> {
             self.0.pop_front().map_or(Poll::Pending, Poll::Ready)
         }
     }
@@ -211,11 +211,15 @@ mod tests {
         let shared = shared(10);
         let (stream, mut other) = duplex(100);
         let mut acceptor = acceptor(&shared, vec![Ok(stream)]);
-        let (stream, place) = acceptor.next().await;
-        let mut stream = Stream::new(stream, place);
+        let (stream, room) = acceptor.next().await;
+        let seat = Arc::default();
+        let mut stream = Stream::new(stream, room.at(&seat));
         let mut buffer = [0; 10];
         let reading = stream.read(&mut buffer);
-        let end = async { shared.drain() };
+        let end = async {
+            shared.drain();
+            seat.wake();
+        };
         let (read, ()) = tokio::join!(reading, end);
         assert_eq!(read.unwrap(), 0);
         drop(stream);

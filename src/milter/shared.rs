@@ -1,7 +1,7 @@
 //! What all connections of the milter share: the engine, the parameters in
 //! force, the time, what is counted, and whether we are shutting down.
 
-use super::Params;
+use super::{Params, seat::Seat};
 use crate::{engine::Engine, timestamp::Timestamp};
 use arc_swap::ArcSwap;
 use std::{
@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    /// Begins the shutdown of connections.
+    /// Begins the shutdown of connections. Those that wait have to be woken then.
     pub(super) fn drain(&self) {
         self.draining.store(true, Relaxed);
         self.drain.send_replace(true);
@@ -171,16 +171,11 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// One connection's place under the limit and with its thread; given back when
-/// dropped.
+/// A place under the limit of connections, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    shared: Arc<Shared>,
-    /// How many connections its thread has.
-    load: Option<Arc<AtomicUsize>>,
-}
+pub(super) struct Room(Arc<Shared>);
 
-impl Place {
+impl Room {
     /// A place, unless all are taken. To be called by one task only.
     pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
         let limit = shared.params.load().max_connections;
@@ -188,28 +183,45 @@ impl Place {
             return None;
         }
         shared.connections.fetch_add(1, Relaxed);
-        Some(Self { shared: Arc::clone(shared), load: None })
+        Some(Self(Arc::clone(shared)))
     }
 
-    /// Counts it for its thread, which has `load` connections.
-    pub(super) fn assign(&mut self, load: &Arc<AtomicUsize>) {
-        load.fetch_add(1, Relaxed);
-        self.load = Some(Arc::clone(load));
+    /// With one of the threads.
+    pub(super) fn at(self, seat: &Arc<Seat>) -> Place {
+        seat.add();
+        Place { room: self, seat: Arc::clone(seat) }
     }
+}
 
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.0.connections.fetch_sub(1, Relaxed) == 1 {
+            self.0.empty.notify_one();
+        }
+    }
+}
+
+/// One connection's place under the limit and with its thread; given back when
+/// dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    room: Room,
+    seat: Arc<Seat>,
+}
+
+impl Place {
     pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+        &self.room.0
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(load) = &self.load {
-            load.fetch_sub(1, Relaxed);
-        }
-        if self.shared.connections.fetch_sub(1, Relaxed) == 1 {
-            self.shared.empty.notify_one();
-        }
+        self.seat.remove();
     }
 }
 

@@ -10,13 +10,13 @@
 //! A frame: four octets of length, most significant first; a letter for the
 //! command; data. The length counts the letter and the data.
 
-use super::shared::Place;
+use super::{seat::Waiting, shared::Place};
 use indymilter::{EitherStream, Listener};
 use std::{
     io,
     io::IoSlice,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -54,34 +54,19 @@ impl Listener for Socket {
 pub(super) struct Stream<S> {
     inner: S,
     frames: Frames,
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Whom `drained` wakes.
-    woken: Option<Waker>,
+    waiting: Option<Waiting>,
     place: Place,
 }
 
 impl<S> Stream<S> {
     pub(super) fn new(inner: S, place: Place) -> Self {
-        Self {
-            inner,
-            frames: Frames::default(),
-            drained: Box::pin(place.shared().drained()),
-            woken: None,
-            place,
-        }
+        Self { inner, frames: Frames::default(), waiting: None, place }
     }
+}
 
-    /// Waits for the shutdown. Once it is known whom to wake there is nothing
-    /// more to ask: whoever is woken finds that we are draining. To ask each
-    /// time anew would take a lock that all connections share, with every
-    /// message.
-    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        let drained = self.drained.as_mut().poll(cx);
-        self.woken = Some(cx.waker().clone());
-        drained
+impl<S> Drop for Stream<S> {
+    fn drop(&mut self) {
+        Waiting::end(&mut self.waiting, self.place.seat());
     }
 }
 
@@ -102,7 +87,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                 this.frames.read(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending if idle => this.poll_drained(cx).map(Ok),
+            Poll::Pending if idle => {
+                Waiting::renew(&mut this.waiting, this.place.seat(), cx.waker());
+                if this.place.shared().is_draining() { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }
             Poll::Pending => Poll::Pending,
         }
     }

@@ -20,6 +20,7 @@ use super::{
     acceptor::{Acceptor, Source},
     callbacks,
     dialogue::Dialogue,
+    seat::Seat,
     shared::{Place, Shared},
     socket::Bound,
     stream::{self, Io, Stream},
@@ -29,10 +30,7 @@ use std::{
     io,
     net::TcpStream,
     os::unix::net::UnixStream,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     thread,
 };
@@ -43,7 +41,7 @@ use tokio::{
 
 /// See the head of this module.
 pub(super) struct Workers {
-    threads: usize,
+    seats: Vec<Arc<Seat>>,
     cut_off: watch::Sender<bool>,
     /// Gets one message for each thread that ends.
     ended: mpsc::UnboundedReceiver<()>,
@@ -55,22 +53,28 @@ impl Workers {
         let threads = thread::available_parallelism()?.get();
         let (cut_off, cut) = watch::channel(false);
         let (end, ended) = mpsc::unbounded_channel();
-        let (seats, inboxes): (Vec<Seat>, Vec<Inbox>) = (0..threads).map(|_| Seat::new()).unzip();
-        let (mut seats, mut bound) = (Some(seats), Some(bound));
+        let (desks, inboxes): (Vec<_>, Vec<_>) = (0..threads).map(|_| Desk::new()).unzip();
+        let seats = desks.iter().map(|desk| Arc::clone(&desk.seat)).collect();
+        let (mut desks, mut bound) = (Some(desks), Some(bound));
         for inbox in inboxes {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             // Only for the first one there are any.
-            if let (Some(seats), Some(bound)) = (seats.take(), bound.take()) {
+            if let (Some(desks), Some(bound)) = (desks.take(), bound.take()) {
                 let _guard = runtime.enter();
                 let acceptor = Acceptor::new(sources(bound)?, Arc::clone(shared));
-                runtime.spawn(accept(acceptor, seats));
+                runtime.spawn(accept(acceptor, desks));
             }
             let (cut, ending) = (cut.clone(), Ending(end.clone()));
             let callbacks = callbacks::callbacks(shared);
-            let work = move || serve(&runtime, inbox, callbacks, cut, ending);
+            let work = move || {
+                serve(&runtime, inbox, callbacks, cut);
+                // With what is left of its sessions, and the sockets that it had.
+                drop(runtime);
+                drop(ending);
+            };
             thread::Builder::new().name("milter".into()).spawn(work)?;
         }
-        Ok(Self { threads, cut_off, ended })
+        Ok(Self { seats, cut_off, ended })
     }
 
     /// Completes when a thread has ended, which none does by itself.
@@ -81,9 +85,14 @@ impl Workers {
     /// Cuts off what sessions are left, and waits until all threads have ended.
     pub(super) async fn stop(mut self) {
         self.cut_off.send_replace(true);
-        for _ in 0..self.threads {
+        for _ in 0..self.seats.len() {
             self.one_ended().await;
         }
+    }
+
+    /// What each thread has.
+    pub(super) fn seats(&self) -> &[Arc<Seat>] {
+        &self.seats
     }
 }
 
@@ -96,17 +105,17 @@ fn sources(bound: Vec<Bound>) -> io::Result<Vec<Source<stream::Socket>>> {
 }
 
 /// Accepts on the first thread, for as long as it runs.
-async fn accept(mut acceptor: Acceptor<stream::Socket>, seats: Vec<Seat>) {
+async fn accept(mut acceptor: Acceptor<stream::Socket>, desks: Vec<Desk>) {
     loop {
-        let (io, mut place) = acceptor.next().await;
-        let seats = seats.iter().enumerate();
-        let Some((number, seat)) = seats.min_by_key(|(_, seat)| seat.load.load(Relaxed)) else {
+        let (io, room) = acceptor.next().await;
+        let desks = desks.iter().enumerate();
+        let Some((number, desk)) = desks.min_by_key(|(_, desk)| desk.seat.connections()) else {
             continue;
         };
-        place.assign(&seat.load);
+        let place = room.at(&desk.seat);
         match if number == 0 { Ok(Socket::Here(io)) } else { Socket::elsewhere(io) } {
             // Where the thread has ended nobody takes it, and it is closed.
-            Ok(socket) => drop(seat.inbox.send(Arrival { socket, place })),
+            Ok(socket) => drop(desk.inbox.send(Arrival { socket, place })),
             Err(error) => place.shared().accept_failed(&error),
         }
     }
@@ -118,7 +127,6 @@ fn serve(
     inbox: Inbox,
     callbacks: Callbacks<Box<Dialogue>>,
     mut cut: watch::Receiver<bool>,
-    _ending: Ending,
 ) {
     let config = indymilter::Config {
         // The acceptor owns the limit. Here one would make the MTA wait.
@@ -135,16 +143,15 @@ fn serve(
 }
 
 /// Where a thread gets its connections.
-struct Seat {
+struct Desk {
     inbox: mpsc::UnboundedSender<Arrival>,
-    /// Connections that it has.
-    load: Arc<AtomicUsize>,
+    seat: Arc<Seat>,
 }
 
-impl Seat {
+impl Desk {
     fn new() -> (Self, Inbox) {
         let (inbox, arrivals) = mpsc::unbounded_channel();
-        (Self { inbox, load: Arc::default() }, Inbox(arrivals))
+        (Self { inbox, seat: Arc::default() }, Inbox(arrivals))
     }
 }
 
