@@ -30,6 +30,7 @@
 //! and the others take what it made. Those who only ask judge by the time they
 //! ask for.
 
+mod filter;
 mod generation;
 mod image;
 #[cfg(test)]

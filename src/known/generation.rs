@@ -4,16 +4,18 @@
 //! Layer i holds n_i pairs: the first one `first_layer`, each next one twice
 //! as many, the last one what is left of `largest`. A generation may err for
 //! half of the error rate e, since two are asked. The layers share that half
-//! by size, which needs the least memory for it:
+//! by size, which needs about the least memory for it:
 //!
-//!   p_i = e/2 * n_i / largest,   bits_i = n_i * ln(1/p_i) / ln(2)^2
+//!   p_i = e/2 * n_i / largest
 //!
 //! so a filter that holds few pairs errs far less than it may. A full layer
-//! has about half of its bits set. For 8 million pairs at 1 % this is 14.3 MB
-//! a generation, of which the first layer takes 0.13.
+//! has about half of its bits set. For 8 million pairs at 1 % this is 15.7 MB
+//! a generation, of which the first layer takes 0.16.
 
-use super::Params;
-use fastbloom::{AtomicBloomFilter, optimal_hashes, optimal_size};
+use super::{
+    Params,
+    filter::{self, Filter},
+};
 use std::sync::{
     Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -26,7 +28,7 @@ pub(super) struct Plan {
     pub(super) capacity: u32,
     /// Bits that a pair sets.
     pub(super) hashes: u32,
-    /// Words of 64 bits.
+    /// Words of 64 bits, whole blocks.
     pub(super) words: usize,
 }
 
@@ -39,9 +41,8 @@ pub(super) fn plans(params: &Params) -> Vec<Plan> {
     while rest > 0 {
         capacity = capacity.min(rest);
         let share = error_rate * f64::from(capacity) / f64::from(largest);
-        let pairs = usize::try_from(capacity).unwrap_or(usize::MAX);
-        let words = optimal_size(pairs, share).div_ceil(64);
-        plans.push(Plan { capacity, hashes: optimal_hashes(words * 64, pairs), words });
+        let (words, hashes) = filter::plan(capacity, share);
+        plans.push(Plan { capacity, hashes, words });
         rest -= capacity;
         capacity = capacity.saturating_mul(2);
     }
@@ -52,24 +53,19 @@ pub(super) fn plans(params: &Params) -> Vec<Plan> {
 #[derive(Debug)]
 pub(super) struct Layer {
     plan: Plan,
-    filter: AtomicBloomFilter,
+    filter: Filter,
     pairs: AtomicU64,
 }
 
 impl Layer {
     fn new(plan: Plan) -> Self {
-        Self::from_words(plan, vec![0; plan.words.max(1)], 0)
+        Self::from_words(plan, &vec![0; plan.words], 0)
     }
 
-    /// With the bits that [`Layer::words`] gave, of which there must be some.
-    pub(super) fn from_words(plan: Plan, words: Vec<u64>, pairs: u64) -> Self {
-        Self {
-            plan,
-            // The seed is that of a hasher that is never asked: pairs are
-            // hashes already.
-            filter: AtomicBloomFilter::from_vec(words).seed(&0).hashes(plan.hashes),
-            pairs: AtomicU64::new(pairs),
-        }
+    /// With the bits that [`Layer::words`] gave.
+    pub(super) fn from_words(plan: Plan, words: &[u64], pairs: u64) -> Self {
+        let filter = Filter::from_words(words, plan.hashes);
+        Self { plan, filter, pairs: AtomicU64::new(pairs) }
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -78,7 +74,7 @@ impl Layer {
 
     /// The bits, 64 a word.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        self.filter.iter()
+        self.filter.words()
     }
 
     pub(super) fn pairs(&self) -> u64 {
@@ -141,7 +137,7 @@ impl Generation {
     }
 
     pub(super) fn contains(&self, pair: u64) -> bool {
-        self.layers().any(|layer| layer.filter.contains_hash(pair))
+        self.layers().any(|layer| layer.filter.contains(pair))
     }
 
     /// Puts in a pair that is in no layer; gives whether it was new, which it
@@ -150,7 +146,7 @@ impl Generation {
         let Some(layer) = self.room() else {
             return false;
         };
-        let new = !layer.filter.insert_hash(pair);
+        let new = layer.filter.insert(pair);
         if new {
             layer.pairs.fetch_add(1, Relaxed);
         }
@@ -188,7 +184,7 @@ impl Generation {
 
     /// Octets of all layers.
     pub(super) fn bytes(&self) -> usize {
-        self.layers().map(|layer| layer.filter.num_bits() / 8).sum()
+        self.layers().map(|layer| layer.filter.bytes()).sum()
     }
 
     /// The newest layer, after making the next one where it is full. While

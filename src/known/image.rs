@@ -4,11 +4,11 @@
 
 use super::{
     State,
+    filter::Filter,
     generation::{Generation, Layer, Plan},
     pair,
 };
 use crate::timestamp::Timestamp;
-use fastbloom::AtomicBloomFilter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, sync::Arc};
 
@@ -157,8 +157,8 @@ fn into_generation(
             }
         }
         let (words, _) = layer.bits.0.as_chunks();
-        let words = words.iter().map(|octets| u64::from_le_bytes(*octets)).collect();
-        layers.push(Layer::from_words(*plan, words, layer.pairs));
+        let words: Vec<u64> = words.iter().map(|octets| u64::from_le_bytes(*octets)).collect();
+        layers.push(Layer::from_words(*plan, &words, layer.pairs));
     }
     Ok(Generation::from_layers(plans, layers))
 }
@@ -166,11 +166,11 @@ fn into_generation(
 /// Digests which bits of a filter of odd size some constants set: it changes
 /// with [`pair`] and with how the filter derives its bits from it.
 fn check() -> u64 {
-    let filter = AtomicBloomFilter::with_num_bits(64 * 1001).seed(&0).hashes(16);
+    let filter = Filter::from_words(&[0; 8 * 1001], 16);
     for recipient in 0..8 {
-        filter.insert_hash(pair(0x636f_6e6e_6775_6172, recipient));
+        filter.insert(pair(0x636f_6e6e_6775_6172, recipient));
     }
-    filter.iter().fold(0, pair)
+    filter.words().fold(0, pair)
 }
 
 impl fmt::Debug for Bits {
