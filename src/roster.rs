@@ -233,7 +233,7 @@ fn is_parent(key: &ConnectorKey) -> bool {
 }
 
 /// A number for a connector, by the key under which it was first counted.
-fn id_of(key: &ConnectorKey) -> u64 {
+pub(crate) fn id_of(key: &ConnectorKey) -> u64 {
     Fingerprints::from_key([0; 16]).of_text(&key.to_string())
 }
 
