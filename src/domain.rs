@@ -5,6 +5,7 @@
 //! and U-labels against A-labels (RFC 5890) make no difference. [`fold`]
 //! gives the common spelling: lower case, A-labels, no trailing dot.
 
+use foldhash::fast::RandomState;
 use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 
 /// Longest domain name in octets (RFC 1035, section 2.3.4).
@@ -111,12 +112,15 @@ pub fn organizational(folded: &str) -> &str {
     domain.filter(|domain| !domain.starts_with('.')).unwrap_or(folded)
 }
 
+/// Names of the configuration, so a quick hash will do.
+type Names = HashSet<Box<str>, RandomState>;
+
 /// A set of domain names, of which some stand for all names below them too.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DomainSet {
-    exact: HashSet<Box<str>>,
+    exact: Names,
     /// Names written with a leading dot: the name itself and all below it.
-    trees: HashSet<Box<str>>,
+    trees: Names,
 }
 
 /// What was found instead of a domain name.

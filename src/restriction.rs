@@ -13,6 +13,7 @@ mod changes;
 mod recent;
 mod replay;
 mod senders;
+mod sieve;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +31,10 @@ use crate::{
     timestamp::Timestamp,
 };
 use dashmap::{DashMap, mapref::entry::Entry as MapEntry};
+use foldhash::fast::RandomState;
 use recent::Recent;
 use senders::Senders;
+use sieve::Sieve;
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
@@ -108,7 +111,9 @@ pub struct Listed {
 /// The table. All methods may be called from any number of threads.
 #[derive(Debug)]
 pub struct Table {
-    entries: DashMap<Entity, Entry>,
+    entries: DashMap<Entity, Entry, RandomState>,
+    /// Whether it is worth looking there.
+    sieve: Sieve,
     /// How many entries there are, so that looking up costs nothing while
     /// there are none.
     len: AtomicUsize,
@@ -133,7 +138,8 @@ pub struct Table {
 impl Default for Table {
     fn default() -> Self {
         Self {
-            entries: DashMap::with_shard_amount(SHARDS),
+            entries: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            sieve: Sieve::default(),
             len: AtomicUsize::new(0),
             senders: Senders::default(),
             recent: Recent::default(),
@@ -532,7 +538,7 @@ impl Table {
     }
 
     fn read<T>(&self, entity: &Entity, read: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
-        if self.len.load(SeqCst) == 0 {
+        if self.len.load(SeqCst) == 0 || !self.sieve.may_have(entity) {
             return None;
         }
         self.entries.get(entity).and_then(|entry| read(&entry))
@@ -543,6 +549,7 @@ impl Table {
             MapEntry::Occupied(entry) => entry.into_ref(),
             MapEntry::Vacant(entry) => {
                 self.len.fetch_add(1, SeqCst);
+                self.sieve.add(entity);
                 self.senders.add(entity);
                 let attempts = Attempts::telling(&self.attempted);
                 entry.insert(Entry { attempts, ..Entry::default() })
@@ -587,6 +594,7 @@ impl Table {
 
     fn count_out(&self, entity: &Entity) {
         self.len.fetch_sub(1, SeqCst);
+        self.sieve.remove(entity);
         self.senders.remove(entity);
     }
 

@@ -21,6 +21,7 @@ use crate::{
     timestamp::Timestamp,
 };
 use dashmap::{DashMap, mapref::entry::Entry};
+use foldhash::fast::RandomState;
 use newcomers::Newcomers;
 use std::sync::{
     Arc,
@@ -34,7 +35,7 @@ const LOOK: usize = 16;
 /// The connectors.
 #[derive(Debug)]
 pub struct Roster {
-    tallies: DashMap<ConnectorKey, Arc<Tally>>,
+    tallies: DashMap<ConnectorKey, Arc<Tally>, RandomState>,
     len: AtomicUsize,
     cap: usize,
     newcomers: Newcomers,
@@ -47,7 +48,7 @@ impl Roster {
     pub fn new(cap: usize, now: Timestamp) -> Self {
         let cap = cap.max(4);
         Self {
-            tallies: DashMap::with_shard_amount(SHARDS),
+            tallies: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             len: AtomicUsize::new(0),
             cap,
             newcomers: Newcomers::new(cap / 4),
@@ -233,7 +234,7 @@ fn is_parent(key: &ConnectorKey) -> bool {
 }
 
 /// A number for a connector, by the key under which it was first counted.
-fn id_of(key: &ConnectorKey) -> u64 {
+pub(crate) fn id_of(key: &ConnectorKey) -> u64 {
     Fingerprints::from_key([0; 16]).of_text(&key.to_string())
 }
 

@@ -20,24 +20,29 @@ fn day(days: u64, minutes: u64) -> Timestamp {
     START.plus(Duration::from_secs(days * 86_400 + minutes * 60))
 }
 
-fn engine() -> Engine {
+/// With `erp` at these networks.
+fn settings(networks: &[&str]) -> Settings {
     let mut registered = DomainSet::default();
     registered.insert("example.org").unwrap();
     let terms = Arc::new(Terms { registered, mode: Mode::Enforce, ..Terms::default() });
     let erp = Named {
         name: "erp".into(),
-        clients: vec!["192.0.2.0/24".parse().unwrap()],
+        clients: networks.iter().map(|network| network.parse().unwrap()).collect(),
         certificate: None,
         logins: vec![fold_login("erp@example.org", None)],
         terms: Arc::clone(&terms),
     };
-    let settings = Settings::with_directory(Params {
+    Settings::with_directory(Params {
         connectors: vec![erp],
         discovered: terms,
+        relay_networks: vec!["192.0.2.0/24".parse().unwrap()],
         discover: true,
         ..Params::default()
-    });
-    Engine::new(settings, 1000, START)
+    })
+}
+
+fn engine() -> Engine {
+    Engine::new(settings(&["192.0.2.0/24"]), 1000, START)
 }
 
 /// A message of the connector `erp`, by default from where it always sends.
@@ -122,12 +127,16 @@ fn attack(engine: &Engine, now: Timestamp) -> u64 {
 
 fn learned() -> Engine {
     let engine = engine();
+    learn(&engine);
+    engine
+}
+
+fn learn(engine: &Engine) {
     for days in 0..8 {
         for minutes in 0..5 {
-            assert_eq!(Mail::usual().send(&engine, day(days, minutes)), Verdict::Pass);
+            assert_eq!(Mail::usual().send(engine, day(days, minutes)), Verdict::Pass);
         }
     }
-    engine
 }
 
 #[test]
@@ -189,4 +198,18 @@ fn another_identity_of_a_host_is_told_once_a_day_and_a_travelling_login_never() 
         travels.send(&engine, day(10 + u64::from(last), 0));
     }
     assert_eq!(told_changes(&engine), [""; 0]);
+}
+
+#[test]
+fn what_a_host_was_counted_under_is_not_new_when_it_gets_a_name() {
+    let engine = Engine::new(settings(&[]), 1000, START);
+    learn(&engine);
+    engine.reload(settings(&["192.0.2.10/32", "192.0.2.11/32"]), day(8, 0));
+    assert!(engine.roster().get(erp().as_connector().unwrap()).is_some());
+    told_changes(&engine);
+    Mail::usual().send(&engine, day(8, 1));
+    assert_eq!(told_changes(&engine), [""; 0]);
+    let other = Mail { client: [192, 0, 2, 11], ..Mail::usual() };
+    other.send(&engine, day(8, 2));
+    assert_eq!(told_changes(&engine), ["192.0.2.11"]);
 }

@@ -4,10 +4,12 @@ use super::support::mail::{Mail, Scattered, Wanted, client, knowing, login, sess
 use connguard::{
     connector::ConnectorKey,
     engine::{Engine, Feedback},
+    queued::{MOST, Queued},
+    timestamp::Timestamp,
     verdict::Verdict,
 };
 use criterion::{BatchSize, Criterion};
-use std::{collections::HashMap, hint::black_box, net::IpAddr, sync::Mutex};
+use std::{collections::HashMap, fmt::Write, hint::black_box, net::IpAddr, sync::Mutex};
 
 const SIZES: [u32; 4] = [1, 1000, 100_000, 1_000_000];
 
@@ -15,6 +17,7 @@ pub(crate) fn run() {
     let mut c = Criterion::default().configure_from_args();
     messages(&mut c);
     feedback(&mut c);
+    queue(&mut c);
     for connectors in SIZES {
         let engine = knowing(connectors);
         lookup(&mut c, &engine, connectors);
@@ -68,6 +71,24 @@ fn feedback(c: &mut Criterion) {
             mail.deliver(&loud);
         });
     });
+}
+
+/// What is noted of a message that goes into a full list, and that it is taken in:
+/// one of so many clients in random order, or always the same one.
+fn queue(c: &mut Criterion) {
+    for connectors in [1, 100_000] {
+        let (queued, mut numbers) = (Queued::default(), Scattered::new(1));
+        let (mut sent, mut id) = (0_u64, String::new());
+        let mut enter = || {
+            sent += 1;
+            id.clear();
+            assert!(write!(id, "4Zk1aQ{sent:08}z").is_ok());
+            let key = ConnectorKey::Client(client(numbers.below(connectors)).into());
+            queued.enter(&id, &key, 0, false, Timestamp::from_seconds(1_795_000_000));
+        };
+        (0..2 * MOST).for_each(|_| enter());
+        c.bench_function(&format!("queue, {connectors} connectors"), |b| b.iter(&mut enter));
+    }
 }
 
 fn lookup(c: &mut Criterion, engine: &Engine, connectors: u32) {

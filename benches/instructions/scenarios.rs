@@ -44,6 +44,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "suspicious, passes", messages: 2000, prepare: suspicious },
     Scenario { name: "suspicious, slowed down", messages: 2000, prepare: slowed_down },
     Scenario { name: "restricted, refused", messages: 2000, prepare: refused },
+    Scenario { name: "another is restricted", messages: 2000, prepare: another_restricted },
     Scenario { name: "with feedback, and its result", messages: 4000, prepare: with_result },
     Scenario { name: "From header, ordinary", messages: 2000, prepare: from },
     Scenario { name: "From headers, six awkward ones", messages: 1000, prepare: awkward_from },
@@ -129,15 +130,26 @@ fn slowed_down() -> Step {
 }
 
 fn refused() -> Step {
-    let (engine, mut session, mail) = (mail::knowing(10), session(7), Mail::new(1));
+    let (engine, mut session, mail) = (blocking("client:10.0.0.7"), session(7), Mail::new(1));
+    Box::new(move || drop(mail.be_refused(&engine, &mut session)))
+}
+
+fn another_restricted() -> Step {
+    let (engine, mail) = (blocking("client:10.0.0.8"), Mail::new(1));
+    Box::new(move || drop(mail.send(&engine, &mut session(7))))
+}
+
+/// An engine in which this entity is restricted.
+fn blocking(entity: &str) -> Engine {
+    let engine = mail::knowing(10);
     let blocked = Blocked {
-        entity: "client:10.0.0.7".parse().unwrap(),
+        entity: entity.parse().unwrap(),
         action: Some(Action::Tempfail),
         span: None,
         reason: "counted".into(),
     };
     engine.block(blocked, Actor::Operator("anna".into()), NOW).unwrap();
-    Box::new(move || drop(mail.be_refused(&engine, &mut session)))
+    engine
 }
 
 fn with_result() -> Step {
