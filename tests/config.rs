@@ -287,10 +287,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
         Named {
             name: "erp".into(),
             clients: networks(&["192.0.2.10/32", "192.0.2.11/32", "2001:db8:1::/48"]),
-            certificate: Some(CertificateName {
-                subject: "erp.example.org".into(),
-                issuer: "Example CA".into(),
-            }),
+            certificate: Some(CertificateName::new("erp.example.org", "Example CA")),
             logins: vec!["erp@example.org".into(), "billing@other.example".into()],
             terms: Terms {
                 organization: "other".into(),

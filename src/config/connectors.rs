@@ -192,7 +192,7 @@ fn certificate<'r, 't>(
     };
     let subject = part("subject", "the certificate's subject");
     let issuer = part("issuer", "the CA that issued it");
-    let name = CertificateName { subject: subject?.into(), issuer: issuer?.into() };
+    let name = CertificateName::new(&subject?, &issuer?);
     claims.make(owner, ConnectorKey::Certificate(name.clone()), &certificate.spot);
     Some(name)
 }
@@ -351,7 +351,7 @@ impl Claims {
         let what = match &key {
             ConnectorKey::Login(login) => format!("login {login:?}"),
             ConnectorKey::Certificate(name) => {
-                format!("certificate {:?} of {:?}", name.subject, name.issuer)
+                format!("certificate {:?} of {:?}", name.subject(), name.issuer())
             }
             ConnectorKey::Client(network) if network.prefix_len() == network.max_prefix_len() => {
                 format!("client {}", network.addr())

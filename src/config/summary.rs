@@ -131,7 +131,7 @@ fn connector(named: &Named) -> String {
     let terms = &named.terms;
     let certificate = named.certificate.as_ref();
     let certificate =
-        certificate.map(|name| format!("certificate {:?} of {:?}", name.subject, name.issuer));
+        certificate.map(|name| format!("certificate {:?} of {:?}", name.subject(), name.issuer()));
     format!(
         "connector {}: {}; organization {}, {}; {}, {}{}{}",
         named.name,

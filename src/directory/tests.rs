@@ -2,7 +2,7 @@
 use super::*;
 
 fn certificate(subject: &str) -> CertificateName {
-    CertificateName { subject: subject.into(), issuer: "CA".into() }
+    CertificateName::new(subject, "CA")
 }
 
 fn directory() -> Directory {

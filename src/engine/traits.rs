@@ -131,7 +131,7 @@ impl End<'_> {
         let text =
             |what, text| Shown { what, hash: fingerprints.of_text(text), value: Value::Text(text) };
         let certificate = session.identities.certificate.as_ref();
-        let issuer = certificate.map(|it| text(Trait::CertificateIssuer, &it.issuer));
+        let issuer = certificate.map(|it| text(Trait::CertificateIssuer, it.issuer()));
         let helo = Some(session.helo.as_str()).filter(|helo| !helo.is_empty());
         let domain = match seen.sender {
             Origin::Odd(hash) => Some(Shown {

@@ -266,10 +266,7 @@ impl Dialogue {
             client: shown.client,
             login: given(&shown.login).map(|login| fold_login(login, realm)),
             // Without its issuer a subject proves nothing.
-            certificate: certificate.map(|(subject, issuer)| CertificateName {
-                subject: subject.into(),
-                issuer: issuer.into(),
-            }),
+            certificate: certificate.map(|(subject, issuer)| CertificateName::new(subject, issuer)),
             local: shown.local,
         });
     }

@@ -127,7 +127,7 @@ impl Operator {
         let matches = |key: &ConnectorKey| match key {
             ConnectorKey::Named(name) => **name == *text,
             ConnectorKey::Login(login) => *login == folded || *login == with_realm,
-            ConnectorKey::Certificate(name) => *name.subject == *text,
+            ConnectorKey::Certificate(name) => name.subject() == text,
             ConnectorKey::Client(network) => client == Some(*network),
             ConnectorKey::Local | ConnectorKey::Overflow => false,
         };

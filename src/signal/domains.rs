@@ -8,13 +8,19 @@
 //! that nobody can choose names that collide. Two concurrent messages may both
 //! find a domain new, or push the same slot out; that moves the score by one
 //! trial at the most.
+//!
+//! They are made with the first odd domain: most connectors never send one, and
+//! have 48 octets less for U and F together.
 
 use super::{Ledger, Origin, Shape, ledger};
 use crate::{model::Model, record::Finding, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 /// What a repeated domain counts.
@@ -26,9 +32,14 @@ pub const STRONG_FROM: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Domains {
     pub(super) ledger: Ledger,
-    recent: [AtomicU32; 8],
+    recent: OnceLock<Box<Recent>>,
+}
+
+/// The last odd domains.
+#[derive(Debug, Default)]
+struct Recent {
+    slots: [AtomicU32; 8],
     next: AtomicU32,
-    distinct: AtomicU32,
 }
 
 /// What is kept of it across a restart.
@@ -68,7 +79,7 @@ impl Domains {
                 self.remember(hash);
             }
         }
-        let strong = self.distinct.load(Relaxed) >= model.strong_domains;
+        let strong = self.ledger.distinct.load(Relaxed) >= model.strong_domains;
         let cap = if strong { shape.strong_cap } else { shape.weak_cap };
         if self.ledger.weighted(shape, odd.is_some(), times, cap, now) <= 0.0 {
             self.forget();
@@ -83,14 +94,12 @@ impl Domains {
 
     /// Fills in what the score says.
     pub(super) fn describe(&self, shape: &Shape, found: Finding) -> Finding {
-        let distinct = self.distinct.load(Relaxed);
-        Finding { distinct, ..self.ledger.describe(shape, found) }
+        self.ledger.describe(shape, found)
     }
 
     /// Whether one of the last odd domains is one of these.
     pub(super) fn has_any_of(&self, hashes: &HashSet<u32>) -> bool {
-        self.distinct.load(Relaxed) > 0
-            && self.recent.iter().any(|slot| hashes.contains(&slot.load(Relaxed)))
+        self.ledger.distinct.load(Relaxed) > 0 && self.any_recent(|hash| hashes.contains(&hash))
     }
 
     /// Evidence starts again from zero.
@@ -105,40 +114,51 @@ impl Domains {
     }
 
     pub(super) fn image(&self) -> Image {
+        let recent = self.recent.get();
+        let slots = |recent: &Recent| recent.slots.each_ref().map(|slot| slot.load(Relaxed));
         Image {
             ledger: self.ledger.image(),
-            recent: self.recent.each_ref().map(|slot| slot.load(Relaxed)),
-            next: self.next.load(Relaxed),
-            distinct: self.distinct.load(Relaxed),
+            recent: recent.map_or([0; 8], |recent| slots(recent)),
+            next: recent.map_or(0, |recent| recent.next.load(Relaxed)),
+            distinct: self.ledger.distinct.load(Relaxed),
         }
     }
 
     pub(super) fn of_image(image: &Image) -> Self {
-        Self {
-            ledger: Ledger::of_image(&image.ledger),
-            recent: image.recent.map(AtomicU32::new),
-            next: image.next.into(),
-            distinct: image.distinct.into(),
-        }
+        let ledger = Ledger::of_image(&image.ledger);
+        ledger.distinct.store(image.distinct, Relaxed);
+        let has_recent = image.next != 0 || image.recent != [0; 8];
+        let recent = || {
+            let slots = image.recent.map(AtomicU32::new);
+            Box::new(Recent { slots, next: image.next.into() })
+        };
+        let recent = has_recent.then(recent);
+        Self { ledger, recent: recent.map_or_else(OnceLock::new, OnceLock::from) }
     }
 
     fn is_recent(&self, hash: u32) -> bool {
-        self.recent.iter().any(|slot| slot.load(Relaxed) == hash)
+        self.any_recent(|recent| recent == hash)
+    }
+
+    fn any_recent(&self, is_meant: impl Fn(u32) -> bool) -> bool {
+        let slots = self.recent.get().map(|recent| &recent.slots);
+        slots.is_some_and(|slots| slots.iter().any(|slot| is_meant(slot.load(Relaxed))))
     }
 
     fn remember(&self, hash: u32) {
-        self.distinct.fetch_add(1, Relaxed);
-        let at = self.next.fetch_add(1, Relaxed) as usize % self.recent.len();
-        if let Some(slot) = self.recent.get(at) {
+        let Recent { slots, next } = &**self.recent.get_or_init(Box::default);
+        self.ledger.distinct.fetch_add(1, Relaxed);
+        let at = next.fetch_add(1, Relaxed) as usize % slots.len();
+        if let Some(slot) = slots.get(at) {
             slot.store(hash, Relaxed);
         }
     }
 
     fn forget(&self) {
         // Not for every good message: most find nothing to forget.
-        if self.distinct.load(Relaxed) > 0 {
-            self.distinct.store(0, Relaxed);
-            for slot in &self.recent {
+        if self.ledger.distinct.load(Relaxed) > 0 {
+            self.ledger.distinct.store(0, Relaxed);
+            for slot in self.recent.get().iter().flat_map(|recent| &recent.slots) {
                 slot.store(0, Relaxed);
             }
         }

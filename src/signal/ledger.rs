@@ -22,6 +22,11 @@ pub struct Ledger {
     counts: AtomicU64,
     /// The second of the first of them.
     since: AtomicU32,
+    /// How many different ones the bad trials are of since the score left zero,
+    /// where a signal tells them apart: it counts and forgets them itself. (It
+    /// stands here because the room behind `since` would be lost: 16 octets of a
+    /// connector.)
+    pub(super) distinct: AtomicU32,
 }
 
 /// What is kept of a ledger across a restart.
@@ -122,6 +127,7 @@ impl Ledger {
         Finding {
             bad,
             of,
+            distinct: self.distinct.load(Relaxed),
             usual: self.usual(shape),
             since: Timestamp::from_seconds(self.since.load(Relaxed).into()),
             ..found
@@ -168,9 +174,10 @@ impl Ledger {
         }
     }
 
-    /// The ledger of an image.
+    /// The ledger of an image; of different ones it knows none.
     pub fn of_image(image: &Image) -> Self {
         Self {
+            distinct: AtomicU32::default(),
             score: Score::of_word(image.score),
             baseline: Baseline::of_words(image.committed, image.pending),
             counts: join(image.bad, image.of).into(),

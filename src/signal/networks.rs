@@ -77,17 +77,17 @@ pub(super) struct Networks {
     fresh: Baseline,
     /// The same in the last hour, decayed.
     fresh_now: Score,
-    /// New networks since A left zero.
-    distinct: AtomicU32,
+    /// New networks since the filter was emptied.
+    count: AtomicU32,
     used: OnceLock<Box<Used>>,
 }
 
+/// Both filters, and nothing beside them: they are 256 octets, for which the
+/// allocator has a size. (With the count in it a login took 64 octets more.)
 #[derive(Debug, Default)]
 struct Used {
     before: Filter,
     today: Filter,
-    /// New networks since the filter was emptied.
-    count: AtomicU32,
 }
 
 /// What is kept of them across a restart.
@@ -122,27 +122,27 @@ impl Networks {
         }
         self.fresh.pend(fresh && is_old, 1.0);
         if is_new {
-            let count = used.count.fetch_add(1, Relaxed) + 1;
+            let count = self.count.fetch_add(1, Relaxed) + 1;
             if count > FULL {
                 used.before.clear();
-                used.count.store(0, Relaxed);
+                self.count.store(0, Relaxed);
             }
             if count <= model.free_networks && !is_old {
                 return false;
             }
-            self.distinct.fetch_add(1, Relaxed);
+            self.ledger.distinct.fetch_add(1, Relaxed);
         }
         let shape = &model.networks;
-        let strong = is_old && self.distinct.load(Relaxed) >= model.strong_networks;
+        let strong = is_old && self.ledger.distinct.load(Relaxed) >= model.strong_networks;
         let cap = if strong { shape.strong_cap } else { shape.weak_cap };
         let journey = is_new
-            && self.distinct.load(Relaxed) <= model.journey
+            && self.ledger.distinct.load(Relaxed) <= model.journey
             && crowds::trial(seen, life, context) != Some(true);
         let times = if journey { JOURNEY_WEIGHT } else { 1.0 };
         let score = self.ledger.weighted(shape, is_new, times, cap, *now);
         // Not for every good message: most find nothing to forget.
-        if score <= NEARLY_ZERO && self.distinct.load(Relaxed) > 0 {
-            self.distinct.store(0, Relaxed);
+        if score <= NEARLY_ZERO && self.ledger.distinct.load(Relaxed) > 0 {
+            self.ledger.distinct.store(0, Relaxed);
         }
         is_new
     }
@@ -167,8 +167,7 @@ impl Networks {
 
     /// Fills in what A says.
     pub(super) fn describe(&self, shape: &Shape, found: Finding) -> Finding {
-        let distinct = self.distinct.load(Relaxed);
-        Finding { distinct, ..self.ledger.describe(shape, found) }
+        self.ledger.describe(shape, found)
     }
 
     /// Fills in what A2 says.
@@ -187,7 +186,7 @@ impl Networks {
     pub(super) fn reset(&self) {
         self.ledger.reset();
         self.fresh_now.reset();
-        self.distinct.store(0, Relaxed);
+        self.ledger.distinct.store(0, Relaxed);
     }
 
     /// Ends a day. Networks of a day that is not learned stay new.
@@ -209,32 +208,28 @@ impl Networks {
     }
 
     pub(super) fn image(&self) -> Image {
-        let used = self
-            .used
-            .get()
-            .map(|used| (used.before.words(), used.today.words(), used.count.load(Relaxed)));
+        let count = self.count.load(Relaxed);
+        let used = self.used.get().map(|used| (used.before.words(), used.today.words(), count));
         Image {
             ledger: self.ledger.image(),
             fresh: self.fresh.words(),
             fresh_now: self.fresh_now.word(),
-            distinct: self.distinct.load(Relaxed),
+            distinct: self.ledger.distinct.load(Relaxed),
             used,
         }
     }
 
     pub(super) fn of_image(image: &Image) -> Self {
-        let used = image.used.as_ref().map(|(before, today, count)| {
-            Box::new(Used {
-                before: Filter::of_words(before),
-                today: Filter::of_words(today),
-                count: (*count).into(),
-            })
+        let used = image.used.as_ref().map(|(before, today, _)| {
+            Box::new(Used { before: Filter::of_words(before), today: Filter::of_words(today) })
         });
+        let ledger = Ledger::of_image(&image.ledger);
+        ledger.distinct.store(image.distinct, Relaxed);
         Self {
-            ledger: Ledger::of_image(&image.ledger),
+            ledger,
             fresh: Baseline::of_words(image.fresh.0, image.fresh.1),
             fresh_now: Score::of_word(image.fresh_now),
-            distinct: image.distinct.into(),
+            count: image.used.as_ref().map_or(0, |(.., count)| *count).into(),
             used: used.map_or_else(OnceLock::new, OnceLock::from),
         }
     }
@@ -329,6 +324,11 @@ mod tests {
         let life = Life { is_old, ..Life::default() };
         networks.trial(network(number), &seen, life, &context);
         networks.score(&model.networks, now)
+    }
+
+    #[test]
+    fn the_filters_fit_a_size_of_the_allocator() {
+        assert_eq!(size_of::<Used>(), 256);
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn base(group: &Group) -> String {
     let Some(key) = group.keys.first() else { return "client".into() };
     match key {
         ConnectorKey::Login(login) => plain(login, &['@', '.']),
-        ConnectorKey::Certificate(name) => plain(&name.subject, &['.']),
+        ConnectorKey::Certificate(name) => plain(name.subject(), &['.']),
         ConnectorKey::Client(network) if network.addr().is_loopback() => Some("this-host".into()),
         _ => by_dns(group).or_else(|| plain(group.figures.main_domain()?, &['.'])),
     }

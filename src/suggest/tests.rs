@@ -359,7 +359,7 @@ fn relay_networks_are_where_mail_was_relayed_from() {
 #[test]
 fn a_certificate_is_a_connector() {
     let mut log = Log::new();
-    let name = CertificateName { subject: "erp.example.org".into(), issuer: "Example CA".into() };
+    let name = CertificateName::new("erp.example.org", "Example CA");
     let who = Who { certificate: Some(name.clone()), ..client("203.0.113.7", "unknown") };
     log.ordinary(&who, "example.org", 5);
     assert_eq!(log.connector("erp.example.org").unwrap().certificate, Some(name));
@@ -415,7 +415,7 @@ proptest! {
         for (n, (name, login, domain, to)) in names.iter().enumerate() {
             let from = format!("x@{domain}");
             let certificate =
-                CertificateName { subject: name.as_str().into(), issuer: login.as_str().into() };
+                CertificateName::new(name, login);
             for who in [
                 client(&format!("10.0.{n}.1"), name),
                 super::tests::login(login, "192.0.2.1"),

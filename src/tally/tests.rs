@@ -9,9 +9,11 @@ fn context(model: &Model, now: Timestamp) -> Context<'_> {
     Context::new(model, Profile::Login, now)
 }
 
+/// With the two counts of its `Arc` it fits 1,024 octets, for which mimalloc has a
+/// size; the next one is 1,280.
 #[test]
 fn it_fits_its_budget() {
-    assert!(size_of::<Tally>() <= 1056, "{}", size_of::<Tally>());
+    assert!(size_of::<Tally>() <= 1008, "{}", size_of::<Tally>());
 }
 
 #[test]

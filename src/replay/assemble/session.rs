@@ -40,11 +40,9 @@ impl Session {
 
     /// It shows a certificate. Without its issuer a subject proves nothing.
     pub(super) fn show(&mut self, shown: &Certificate<'_>) {
-        let names = [shown.subject, shown.issuer];
-        self.certificate = names.iter().all(|name| !name.is_empty()).then(|| CertificateName {
-            subject: shown.subject.into(),
-            issuer: shown.issuer.into(),
-        });
+        let Certificate { subject, issuer, .. } = *shown;
+        let has_both = !subject.is_empty() && !issuer.is_empty();
+        self.certificate = has_both.then(|| CertificateName::new(subject, issuer));
         self.who = None;
     }
 

@@ -376,7 +376,7 @@ fn a_certificate_counts_for_its_session_if_it_is_trusted() {
         10:00:06 qmgr[9]: BB0002: from=<a@x.test>, size=1, nrcpt=1 (queue active)
     "));
     let certificate = recorder.mails[0].who.certificate.as_ref().unwrap();
-    assert_eq!((&*certificate.subject, &*certificate.issuer), ("erp.example.org", "Example CA"));
+    assert_eq!((certificate.subject(), certificate.issuer()), ("erp.example.org", "Example CA"));
     assert_eq!(recorder.mails[1].who.certificate, None);
 }
 

@@ -79,8 +79,8 @@ impl Block {
                     self.logins.push(config::is_name(login).then(|| login.to_string())?);
                 }
                 ConnectorKey::Certificate(name) => {
-                    let both = config::is_name(&name.subject) && config::is_name(&name.issuer);
-                    let both = both.then(|| (name.subject.to_string(), name.issuer.to_string()));
+                    let both = config::is_name(name.subject()) && config::is_name(name.issuer());
+                    let both = both.then(|| (name.subject().to_owned(), name.issuer().to_owned()));
                     self.certificate = Some(both?);
                 }
                 _ => return None,

@@ -166,8 +166,8 @@ fn clients(list: &mut List<'_>, facts: &Facts<'_>, ask: &str) {
 fn by_certificate(list: &mut List<'_>, name: &CertificateName) {
     list.step(&format!(
         "Whoever holds the key of the client certificate with CN {}, issued by {}, can send: revoke it there, give the host a new key, and take the old one out of relay_clientcerts of Postfix if it is listed.",
-        other(&name.subject),
-        other(&name.issuer)
+        other(name.subject()),
+        other(name.issuer())
     ));
     list.command("postconf relay_clientcerts smtpd_tls_CAfile", "who is trusted by certificate");
 }
@@ -272,7 +272,7 @@ fn stanza(list: &mut List<'_>, facts: &Facts<'_>, says: &str) {
             format!("[[connector]]\n     name = \"NAME\"\n     logins = [{login}]")
         }),
         (None, Some(ConnectorKey::Certificate(name))) => {
-            toml(&name.subject).zip(toml(&name.issuer)).map(|(subject, issuer)| {
+            toml(name.subject()).zip(toml(name.issuer())).map(|(subject, issuer)| {
                 format!("[[connector]]\n     name = \"NAME\"\n     certificate = {{ subject = {subject}, issuer = {issuer} }}")
             })
         }

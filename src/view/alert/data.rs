@@ -103,7 +103,7 @@ fn connector(named: &Named) -> Value {
         "name": named.name,
         "networks": named.clients,
         "logins": named.logins,
-        "certificate": certificate.map(|name| json!({ "subject": name.subject, "issuer": name.issuer })),
+        "certificate": certificate.map(|name| json!({ "subject": name.subject(), "issuer": name.issuer() })),
     })
 }
 

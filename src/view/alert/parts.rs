@@ -82,8 +82,8 @@ fn key_in_words(key: &ConnectorKey) -> String {
         ConnectorKey::Login(login) => format!("the SASL login {}", other(login)),
         ConnectorKey::Certificate(name) => format!(
             "the holder of the client certificate with CN {}, issued by {}",
-            other(&name.subject),
-            other(&name.issuer)
+            other(name.subject()),
+            other(name.issuer())
         ),
         ConnectorKey::Client(host) if host.prefix_len() == host.max_prefix_len() => {
             format!("the host {}", network(host))
@@ -107,7 +107,7 @@ fn keys(page: &mut Page, named: &Named) {
         }
     }
     if let Some(certificate) = &named.certificate {
-        let (subject, issuer) = (other(&certificate.subject), other(&certificate.issuer));
+        let (subject, issuer) = (other(certificate.subject()), other(certificate.issuer()));
         page.pair("certificate", &format!("CN {subject}, issued by {issuer}"));
     }
 }

@@ -52,10 +52,7 @@ fn site(mode: Mode) -> Engine {
     let erp = Named {
         name: "erp".into(),
         clients: vec!["192.0.2.10/32".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()],
-        certificate: Some(CertificateName {
-            subject: "erp.example.org".into(),
-            issuer: "Example CA".into(),
-        }),
+        certificate: Some(CertificateName::new("erp.example.org", "Example CA")),
         logins: Vec::new(),
         terms: Arc::new(Terms { action: Action::Reject, ..terms.clone() }),
     };

@@ -22,8 +22,7 @@ fn names() -> Vec<String> {
 /// Every kind of entity of this name.
 fn entities(name: &str) -> Vec<Entity> {
     let login = ConnectorKey::Login(crate::connector::fold_login(name, None));
-    let certificate =
-        ConnectorKey::Certificate(CertificateName { subject: name.into(), issuer: name.into() });
+    let certificate = ConnectorKey::Certificate(CertificateName::new(name, name));
     let via = |key: &ConnectorKey| Entity::Sender { address: name.into(), via: key.clone() };
     let all = vec![
         via(&login),
