@@ -113,6 +113,8 @@ pub struct Engine {
     organizations: Organizations,
     passes: Passes,
     queued: Queued,
+    /// Whether that is remembered.
+    keeps_queue: bool,
     /// Room for evidence of connectors.
     evidence: Budget,
     /// Second in which it was last looked for evidence that nobody needs.
@@ -142,6 +144,7 @@ impl Engine {
             organizations: Organizations::default(),
             passes: Passes::default(),
             queued: Queued::default(),
+            keeps_queue: true,
             evidence: Budget::default(),
             evidence_looked: AtomicU32::new(now.as_seconds()),
             feedback: AtomicU8::new(Feedback::Off as u8),
@@ -188,6 +191,12 @@ impl Engine {
     /// Passes for our own alerts.
     pub fn passes(&self) -> &Passes {
         &self.passes
+    }
+
+    /// What may be in the queue of Postfix is not remembered from now on: nobody will
+    /// ask for it.
+    pub fn forgo_queue(&mut self) {
+        self.keeps_queue = false;
     }
 
     /// What may be in the queue of Postfix.
@@ -290,7 +299,7 @@ impl Engine {
             None => Verdict::Pass,
         };
         let enters = relayed && verdict == Verdict::Pass || matches!(verdict, Verdict::Hold(_));
-        if let Some(queue_id) = message.queue_id.filter(|_| enters) {
+        if let Some(queue_id) = message.queue_id.filter(|_| enters && self.keeps_queue) {
             self.enter_queue(session, queue_id, verdict != Verdict::Pass, now);
         }
         match &verdict {

@@ -55,6 +55,7 @@ pub use image::Image;
 
 use crate::{intake::Intake, message::Outcome, short::QueueId, timestamp::Timestamp};
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use order::{Limits, Order, Place};
 use serde::{Deserialize, Serialize};
 use slot::Slot;
@@ -192,7 +193,8 @@ pub struct Accepted<T> {
 /// The messages, each with its owner.
 #[derive(Debug)]
 pub struct Pending<T> {
-    slots: DashMap<QueueId, Slot<T>>,
+    /// Postfix of this host makes the queue ids: a quick hash will do.
+    slots: DashMap<QueueId, Slot<T>, RandomState>,
     intake: Intake<Accepted<T>, Order>,
     limits: Limits,
 }
@@ -205,7 +207,8 @@ impl<T> Default for Pending<T> {
 
 impl<T> Pending<T> {
     fn with_limits(limits: Limits) -> Self {
-        Self { slots: DashMap::with_shard_amount(SHARDS), intake: Intake::default(), limits }
+        let slots = DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS);
+        Self { slots, intake: Intake::default(), limits }
     }
 
     /// How many messages have a slot.

@@ -18,7 +18,7 @@ mod report;
 
 pub use assemble::{Assembler, Tidings};
 pub use input::{Counts, Input, InputError, Next};
-pub use kept::Kept;
+pub use kept::{Kept, Lines};
 pub use lane::{Case, Lane, NearMiss, Outcomes, Params, Slowed, Suspicion};
 pub use mail::{Abandoned, Answer, End, Mail, Provider, Recipient, Sink, Who};
 pub use order::Order;

@@ -99,11 +99,19 @@ fn full(line: &str) -> Option<(Stamp, &str)> {
 
 /// Milliseconds of `.123456`, and what is behind it.
 fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
-    let Some(digits) = text.strip_prefix(b".") else { return Some((0, text)) };
-    let end = digits.iter().position(|b| !b.is_ascii_digit())?;
-    let (digits, rest) = digits.split_at_checked(end)?;
-    let millis = |(digit, scale): (&u8, u64)| u64::from(digit - b'0') * scale;
-    Some((digits.iter().zip([100, 10, 1]).map(millis).sum(), rest))
+    let mut rest = match text {
+        [b'.', rest @ ..] => rest,
+        _ => return Some((0, text)),
+    };
+    let (mut millis, mut scale) = (0, 100);
+    while let [byte, behind @ ..] = rest
+        && let Some(digit) = digit(*byte)
+    {
+        millis += u64::from(digit) * scale;
+        scale /= 10;
+        rest = behind;
+    }
+    (!rest.is_empty()).then_some((millis, rest))
 }
 
 /// Seconds east of UTC.

@@ -7,6 +7,8 @@
 //! rows that may mean this host before those that can only mean the client.
 
 use super::{Answer, By, Class};
+use regex::{RegexSet, RegexSetBuilder, SetMatches};
+use std::sync::LazyLock;
 
 struct Row {
     by: &'static [By],
@@ -42,9 +44,24 @@ pub(super) fn look_up(answer: &Answer) -> (Class, &'static str) {
     if let Some(found) = no_such_domain(answer) {
         return found;
     }
-    let row = TABLE.iter().find(|row| row.fits(answer)).unwrap_or(&ANY);
+    let said = WORDS.matches(&answer.text);
+    let fits = |(at, row): &(usize, &Row)| row.fits(answer) && row.says(*at, &said);
+    let row = TABLE.iter().enumerate().find(fits).map_or(&ANY, |(_, row)| row);
     (row.class, row.why)
 }
+
+/// The words of each row, looked for all at once: one by one they took four times as
+/// many instructions, 3 of 100 of a whole replay.
+static WORDS: LazyLock<RegexSet> = LazyLock::new(|| {
+    let pattern = |row: &Row| match row.words {
+        "" => NOTHING.to_owned(),
+        words => words.split('|').map(regex::escape).collect::<Vec<_>>().join("|"),
+    };
+    let set = RegexSetBuilder::new(TABLE.iter().map(pattern)).unicode(false).build();
+    set.unwrap_or_else(|_| RegexSet::empty())
+});
+/// Fits no text.
+const NOTHING: &str = "[a&&b]";
 
 /// The one thing that Postfix says itself and that is about the recipient. The
 /// domain must be the recipient's: a next hop that nobody can look up is a
@@ -68,8 +85,11 @@ impl Row {
             && self.by.contains(&answer.by)
             && (self.codes.is_empty() || self.codes.contains(&answer.code))
             && (self.dsn.is_empty() || self.dsn.iter().any(|dsn| same_code(dsn, &answer.dsn)))
-            && (self.words.is_empty()
-                || self.words.split('|').any(|words| answer.text.contains(words)))
+    }
+
+    /// Whether its words, as it is the row `at`, are among what was said.
+    fn says(&self, at: usize, said: &SetMatches) -> bool {
+        self.words.is_empty() || said.matched(at)
     }
 }
 
@@ -362,17 +382,4 @@ const TABLE: &[Row] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::TABLE;
-
-    #[test]
-    fn every_row_can_fit_and_has_a_reason() {
-        for row in TABLE {
-            assert!(!row.why.is_empty() && !row.by.is_empty());
-            for words in row.words.split('|') {
-                assert_eq!(words, words.to_lowercase(), "{}", row.why);
-                assert!(row.words.is_empty() || words.len() > 2, "{words:?}: {}", row.why);
-            }
-        }
-    }
-}
+mod tests;

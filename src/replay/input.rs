@@ -36,8 +36,6 @@ use std::{
 /// Lines that are read in one turn; the first time of a file is looked for among
 /// so many.
 const TURN: u64 = 10_000;
-/// Texts whose room is kept: as many as leave at once, as a rule.
-const MOST_SPARE: usize = 1000;
 
 /// Lines that were read and those of them that say nothing, by why.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -131,8 +129,6 @@ pub struct Input {
     warnings: Vec<String>,
     read: Arc<AtomicU64>,
     total: Option<u64>,
-    /// Texts whose room is used again.
-    spare: Vec<String>,
 }
 
 impl Input {
@@ -197,7 +193,6 @@ impl Input {
             warnings: Vec::new(),
             read: Arc::new(AtomicU64::new(0)),
             total: None,
-            spare: Vec::new(),
         }
     }
 
@@ -223,13 +218,6 @@ impl Input {
             if let Some(line) = source.take() {
                 return Next::Line(source.at(), line);
             }
-        }
-    }
-
-    /// Takes back a line that is needed no more: its room is used again.
-    pub fn give_back(&mut self, line: Kept) {
-        if self.spare.len() < MOST_SPARE {
-            self.spare.push(line.into_owner());
         }
     }
 
@@ -274,7 +262,7 @@ impl Input {
     /// whether it came to either.
     fn advance(&mut self, at: usize) -> bool {
         let Some(source) = self.open.get_mut(at) else { return true };
-        match source.advance(TURN, &mut self.counts, &mut self.spare) {
+        match source.advance(TURN, &mut self.counts) {
             Ok(Step::Line) => return true,
             Ok(Step::NotYet) => {
                 self.moves = Some(at);
@@ -335,7 +323,7 @@ fn look_at(
     }
     let mut source = Source::open(path, Calendar::new(anchor), None).map_err(unreadable)?;
     // These lines are counted when they are read for good.
-    let first = match source.advance(TURN, &mut Counts::default(), &mut Vec::new()) {
+    let first = match source.advance(TURN, &mut Counts::default()) {
         Ok(Step::Line) => source.at(),
         Ok(_) => Timestamp::default(),
         // What is whole before the fault counts.

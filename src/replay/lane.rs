@@ -12,7 +12,7 @@ pub use watch::{Case, NearMiss, Outcomes, Slowed, Suspicion};
 
 use super::mail::{Abandoned, Answer, End, Mail, Provider, Sink, Who};
 use crate::{
-    connector::{ConnectorKey, Entity, Identities},
+    connector::{ConnectorKey, Entity},
     directory::Resolution,
     engine::{Engine, Memory, Session, Settings, Transaction},
     message::{Delivery, Fate, Message, Recipient, Sender},
@@ -50,8 +50,9 @@ pub struct Lane {
     realm: Option<Arc<str>>,
     /// The host whose queue ids are written without its name.
     first_host: Option<Arc<str>>,
-    /// Senders of the last time, by what their sessions showed.
-    known: HashMap<Arc<Who>, Arc<Known>, RandomState>,
+    /// Senders of the last time, and their places by what their sessions showed.
+    known: Vec<Known>,
+    places: HashMap<Arc<Who>, usize, RandomState>,
     watch: Watch,
 }
 
@@ -59,8 +60,10 @@ pub struct Lane {
 /// their results.
 #[derive(Debug)]
 struct Known {
-    identities: Identities,
-    resolution: Resolution,
+    /// One for all of its messages: a new one for each took 3 of 100 instructions, to
+    /// settle who it is and for its buffers. Lent out while a message is looked at.
+    session: Option<Box<Session>>,
+    resolution: Arc<Resolution>,
 }
 
 /// Senders that are remembered.
@@ -83,6 +86,8 @@ impl Lane {
             engine.recall(Some(memory), [], Timestamp::default());
         }
         engine.set_feedback(Feedback::Coming);
+        // To remember it took 3 of 100 instructions, and a third of the memory.
+        engine.forgo_queue();
         let watch = Watch::new(params.max_connectors, now);
         let settings = engine.settings();
         let engine = Arc::new(engine);
@@ -91,7 +96,8 @@ impl Lane {
             settings,
             realm: params.login_realm,
             first_host: None,
-            known: HashMap::default(),
+            known: Vec::new(),
+            places: HashMap::default(),
             watch,
         }
     }
@@ -112,25 +118,39 @@ impl Lane {
         self.watch.pass_time(&self.engine, now);
     }
 
-    fn session(&mut self, who: &Arc<Who>) -> (Session, Arc<Known>) {
-        let known = self.known(who);
-        let mut session = Session::default();
-        session.identify(known.identities.clone());
-        (session, known)
+    /// Calls `look` with the session of a sender and with who that is.
+    fn in_session(
+        &mut self,
+        who: &Arc<Who>,
+        look: impl FnOnce(&mut Self, &mut Session, &Resolution),
+    ) {
+        let place = self.place(who);
+        let Some(known) = self.known.get_mut(place) else { return };
+        let resolution = Arc::clone(&known.resolution);
+        let mut session = known.session.take().unwrap_or_default();
+        look(self, &mut session, &resolution);
+        if let Some(known) = self.known.get_mut(place) {
+            known.session = Some(session);
+        }
     }
 
-    fn known(&mut self, who: &Arc<Who>) -> Arc<Known> {
-        if let Some(known) = self.known.get(who) {
-            return Arc::clone(known);
+    /// The place of a sender among those that are known.
+    fn place(&mut self, who: &Arc<Who>) -> usize {
+        if let Some(place) = self.places.get(who) {
+            return *place;
         }
-        let identities = who.identities(self.realm.as_deref());
-        let resolution = self.settings.directory.resolve(&identities);
-        let known = Arc::new(Known { identities, resolution });
         if self.known.len() >= MOST_KNOWN {
             self.known.clear();
+            self.places.clear();
         }
-        self.known.insert(Arc::clone(who), Arc::clone(&known));
-        known
+        let identities = who.identities(self.realm.as_deref());
+        let resolution = Arc::new(self.settings.directory.resolve(&identities));
+        let mut session = Box::<Session>::default();
+        session.identify(identities);
+        let place = self.known.len();
+        self.known.push(Known { session: Some(session), resolution });
+        self.places.insert(Arc::clone(who), place);
+        place
     }
 
     /// Recipients that were refused when the log was written: by Postfix as
@@ -211,18 +231,15 @@ impl Lane {
     }
 }
 
-impl Sink for Lane {
-    fn mail(&mut self, mail: &Mail) {
+impl Lane {
+    fn take_mail(&mut self, mail: &Mail, session: &mut Session, resolution: &Resolution) {
         let now = mail.at;
-        self.pass_time(now);
-        let (mut session, known) = self.session(&mail.who);
-        let resolution = &known.resolution;
         let queue_id = self.queue_id(&mail.host, &mail.queue_id);
         let sender = mail.sender();
-        let mut transaction = self.engine.begin(&mut session, &sender);
+        let mut transaction = self.engine.begin(session, &sender);
         let before = (&*mail.unknown, &*mail.attempts);
-        let tried = self.refused((&mut session, &sender), &mut transaction, before, now);
-        let asked = self.ask(&mut session, &mut transaction, mail);
+        let tried = self.refused((session, &sender), &mut transaction, before, now);
+        let asked = self.ask(session, &mut transaction, mail);
         if asked.refused + tried > 0 {
             // What is left of the message is counted at its end.
             let messages = u32::from(asked.accepted == 0);
@@ -230,7 +247,7 @@ impl Sink for Lane {
             self.keep_back(resolution, lost, now);
         }
         if asked.accepted == 0 {
-            self.engine.at_abandon(&session, &transaction, now);
+            self.engine.at_abandon(session, &transaction, now);
         } else {
             let message = Message {
                 sender,
@@ -244,7 +261,7 @@ impl Sink for Lane {
                 host: Some(&mail.host),
             };
             let relayed = transaction.relayed;
-            match self.engine.at_end(&mut session, transaction, &message, now) {
+            match self.engine.at_end(session, transaction, &message, now) {
                 Verdict::Pass => self.watch.passed(relayed),
                 verdict => {
                     let held = matches!(verdict, Verdict::Hold(_));
@@ -256,21 +273,37 @@ impl Sink for Lane {
         self.note_peak(resolution.counted.as_ref(), now);
     }
 
-    fn abandoned(&mut self, abandoned: &Abandoned) {
+    fn take_abandoned(
+        &mut self,
+        abandoned: &Abandoned,
+        session: &mut Session,
+        resolution: &Resolution,
+    ) {
         let now = abandoned.at;
-        self.pass_time(now);
-        let (mut session, known) = self.session(&abandoned.who);
-        let resolution = &known.resolution;
         let sender = abandoned.sender();
-        let mut transaction = self.engine.begin(&mut session, &sender);
+        let mut transaction = self.engine.begin(session, &sender);
         let before = (&*abandoned.unknown, &*abandoned.attempts);
-        let tried = self.refused((&mut session, &sender), &mut transaction, before, now);
+        let tried = self.refused((session, &sender), &mut transaction, before, now);
         if tried > 0 {
             let lost = Lost { messages: 1, recipients: tried, held: false };
             self.keep_back(resolution, lost, now);
         }
-        self.engine.at_abandon(&session, &transaction, now);
+        self.engine.at_abandon(session, &transaction, now);
         self.note_peak(resolution.counted.as_ref(), now);
+    }
+}
+
+impl Sink for Lane {
+    fn mail(&mut self, mail: &Mail) {
+        self.pass_time(mail.at);
+        self.in_session(&mail.who, |lane, session, who| lane.take_mail(mail, session, who));
+    }
+
+    fn abandoned(&mut self, abandoned: &Abandoned) {
+        self.pass_time(abandoned.at);
+        self.in_session(&abandoned.who, |lane, session, who| {
+            lane.take_abandoned(abandoned, session, who);
+        });
     }
 
     fn answer(&mut self, answer: &Answer) {
@@ -286,8 +319,11 @@ impl Sink for Lane {
         };
         // Of what was refused here there is nothing to know.
         if self.engine.on_delivery(&delivery, now) {
-            let known = self.known(&answer.who);
-            self.note_peak(known.resolution.counted.as_ref(), now);
+            let place = self.place(&answer.who);
+            if let Some(known) = self.known.get(place) {
+                let resolution = Arc::clone(&known.resolution);
+                self.note_peak(resolution.counted.as_ref(), now);
+            }
         }
     }
 

@@ -61,6 +61,7 @@ impl Order {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
+    use crate::{maillog::Event, replay::Lines};
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_seconds(second)
@@ -69,11 +70,14 @@ mod tests {
     /// A line with a word that tells it from others.
     fn line(word: &str) -> Kept {
         let text = format!("Nov 22 06:25:01 mx postfix/pickup[7]: 4F4F4F4F: uid=0 from=<{word}>");
-        Kept::read(text).unwrap()
+        Lines::read(text).next().unwrap().unwrap()
     }
 
     fn word((at, line): (Timestamp, Kept)) -> (Timestamp, String) {
-        (at, line.text().split(['<', '>']).nth(1).unwrap().to_owned())
+        let Event::Submitted { from, .. } = line.line().unwrap().event else {
+            return (at, String::new());
+        };
+        (at, from.to_owned())
     }
 
     fn rest(order: &mut Order) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Logs into a sink: the loop around input, order and assembler.
 
-use super::{Assembler, Input, Next, Order, Tidings, mail::Sink};
+use super::{Assembler, Input, Kept, Next, Order, Tidings, mail::Sink};
 use crate::timestamp::Timestamp;
 
 /// Lines between two looks at whether somebody wants it to stop.
@@ -55,8 +55,7 @@ pub fn read(
             }
         }
         while let Some((at, line)) = order.pop() {
-            assembler.take(at, line.line(), sink);
-            input.give_back(line);
+            take(&mut assembler, at, &line, sink);
         }
         let lines = input.counts().lines;
         if lines >= next_look {
@@ -68,11 +67,17 @@ pub fn read(
         }
     }
     while let Some((at, line)) = order.flush() {
-        assembler.take(at, line.line(), sink);
+        take(&mut assembler, at, &line, sink);
     }
     assembler.finish(sink);
     ended.tidings = assembler.tidings();
     ended
+}
+
+fn take(assembler: &mut Assembler, at: Timestamp, kept: &Kept, sink: &mut dyn Sink) {
+    if let Some(line) = kept.line() {
+        assembler.take(at, line, sink);
+    }
 }
 
 fn progress(input: &Input, ended: &Ended) -> Progress {

@@ -5,10 +5,11 @@ use crate::{
     replay::mail::{End, Recipient, Who},
     timestamp::Timestamp,
 };
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use std::{
     collections::HashSet,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, Hash},
     sync::Arc,
 };
 
@@ -100,7 +101,7 @@ impl Seen {
 
 thread_local! {
     /// The key of the hashes in drafts, which never leave this process.
-    static HASHER: RandomState = RandomState::new();
+    static HASHER: RandomState = RandomState::default();
 }
 
 pub(super) fn hash(what: &(impl Hash + ?Sized)) -> u64 {

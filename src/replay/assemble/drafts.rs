@@ -225,8 +225,8 @@ impl Drafts {
     }
 
     /// Queue ids that mean nothing any more, with the numbers that they had.
-    pub(super) fn take_lost(&mut self) -> Vec<(usize, Arc<str>, u64)> {
-        std::mem::take(&mut self.lost)
+    pub(super) fn take_lost(&mut self) -> impl Iterator<Item = (usize, Arc<str>, u64)> {
+        self.lost.drain(..)
     }
 
     /// Forgets what was begun long ago and never queued; says how many.

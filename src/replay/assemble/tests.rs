@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     maillog,
-    replay::{Abandoned, Answer, Kept, Mail, Order},
+    replay::{Abandoned, Answer, Lines, Mail, Order},
 };
 use proptest::prelude::*;
 
@@ -78,15 +78,15 @@ fn feed(lines: impl IntoIterator<Item = String>) -> Recorder {
     let (mut assembler, mut order) = (Assembler::default(), Order::default());
     let mut recorder = Recorder::default();
     for line in lines {
-        let Ok(line) = Kept::read(line) else { continue };
-        let maillog::Stamp::Full(at) = line.line().stamp else { continue };
+        let Some(Ok(line)) = Lines::read(line).next() else { continue };
+        let maillog::Stamp::Full(at) = line.line().unwrap().stamp else { continue };
         order.push(at, line);
         while let Some((at, line)) = order.pop() {
-            assembler.take(at, line.line(), &mut recorder);
+            assembler.take(at, line.line().unwrap(), &mut recorder);
         }
     }
     while let Some((at, line)) = order.flush() {
-        assembler.take(at, line.line(), &mut recorder);
+        assembler.take(at, line.line().unwrap(), &mut recorder);
     }
     assembler.finish(&mut recorder);
     recorder

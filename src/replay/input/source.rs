@@ -1,10 +1,15 @@
 //! One log, as a stream of lines: a file, or standard input; plain, gzip or xz,
 //! which its first octets tell and not its name.
 
-use super::{Counts, Kept};
-use crate::{maillog::Calendar, timestamp::Timestamp};
+use super::Counts;
+use crate::{
+    maillog::{Calendar, Skip},
+    replay::kept::{Kept, LONGEST, Lines},
+    timestamp::Timestamp,
+};
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
+use memchr::{memchr, memrchr};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Cursor, Read},
@@ -15,10 +20,9 @@ use std::{
     },
 };
 
-/// The longest line in octets; what goes beyond is cut. Postfix cuts at 2,000.
-const LONGEST: usize = 16 * 1024;
-/// Octets that are read at once.
+/// Octets that are read at once, and of those so many whose lines are kept together.
 const BUFFER: usize = 256 * 1024;
+const BLOCK: usize = 16 * 1024;
 /// What unpacking xz may take, in KiB: twice what `xz -9` needs.
 const XZ_MEMORY: u32 = 128 * 1024;
 
@@ -38,7 +42,10 @@ pub(super) struct Source {
     name: Arc<str>,
     reader: Box<dyn BufRead>,
     calendar: Calendar,
-    bytes: Vec<u8>,
+    /// A line that has begun, and goes on in what is not read yet.
+    begun: Option<Vec<u8>>,
+    /// Lines whose turn comes next.
+    next: Lines,
     /// Lines that were read.
     lines: u64,
     /// The next line that is understood.
@@ -69,7 +76,8 @@ impl Source {
             name: name.into(),
             reader: unpacked(counting)?,
             calendar,
-            bytes: Vec::new(),
+            begun: None,
+            next: Lines::default(),
             lines: 0,
             at: Timestamp::default(),
             line: None,
@@ -102,33 +110,19 @@ impl Source {
     }
 
     /// Goes to the next line that is understood, reading `most` lines at the
-    /// most. Others are counted. `spare` are texts whose room is used.
-    pub(super) fn advance(
-        &mut self,
-        most: u64,
-        counts: &mut Counts,
-        spare: &mut Vec<String>,
-    ) -> io::Result<Step> {
+    /// most. Others are counted.
+    pub(super) fn advance(&mut self, most: u64, counts: &mut Counts) -> io::Result<Step> {
         for _ in 0..most {
-            if !self.read_line()? {
-                return Ok(Step::End);
-            }
+            let Some(read) = self.next_line()? else { return Ok(Step::End) };
             self.lines += 1;
             counts.lines += 1;
-            let mut text = spare.pop().unwrap_or_default();
-            text.clear();
-            match std::str::from_utf8(&self.bytes) {
-                Ok(line) => text.push_str(line),
-                Err(_) => text.push_str(&String::from_utf8_lossy(&self.bytes)),
-            }
-            match Kept::read(text) {
-                Err((text, skip)) => {
-                    counts.skip(skip);
-                    spare.push(text);
-                }
-                Ok(line) => {
-                    self.at = self.calendar.at(line.line().stamp);
-                    self.line = Some(line);
+            match read {
+                Err(skip) => counts.skip(skip),
+                Ok(kept) => {
+                    if let Some(line) = kept.line() {
+                        self.at = self.calendar.at(line.stamp);
+                    }
+                    self.line = Some(kept);
                     return Ok(Step::Line);
                 }
             }
@@ -136,10 +130,20 @@ impl Source {
         Ok(Step::NotYet)
     }
 
-    /// Reads a line without its end; `Ok(false)` where there is none.
-    fn read_line(&mut self) -> io::Result<bool> {
-        self.bytes.clear();
-        let mut any = false;
+    fn next_line(&mut self) -> io::Result<Option<Result<Kept, Skip>>> {
+        loop {
+            if let Some(line) = self.next.next() {
+                return Ok(Some(line));
+            }
+            match self.read_lines()? {
+                Some(text) => self.next = Lines::read(text),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Reads lines, with their ends between them; none where there are no more.
+    fn read_lines(&mut self) -> io::Result<Option<String>> {
         loop {
             let available = match self.reader.fill_buf() {
                 Ok(available) => available,
@@ -147,26 +151,43 @@ impl Source {
                 Err(error) => return Err(error),
             };
             if available.is_empty() {
-                return Ok(any);
+                return Ok(self.begun.take().map(text_of));
             }
-            any = true;
-            let end = memchr::memchr(b'\n', available);
-            let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
-            let used = part.len() + usize::from(end.is_some());
-            // Who goes on writing to a log that was truncated leaves NULs before.
-            let nuls = if self.bytes.is_empty() { leading_nuls(part) } else { 0 };
-            let part = part.get(nuls..).unwrap_or_default();
-            let room = LONGEST.saturating_sub(self.bytes.len());
-            self.bytes.extend_from_slice(part.get(..room).unwrap_or(part));
-            self.reader.consume(used);
-            if end.is_some() {
-                if self.bytes.last() == Some(&b'\r') {
-                    self.bytes.pop();
+            let part = available.get(..BLOCK).unwrap_or(available);
+            let Some(end) = memrchr(b'\n', part) else {
+                go_on(self.begun.get_or_insert_default(), part);
+                let used = part.len();
+                self.reader.consume(used);
+                continue;
+            };
+            let lines = part.get(..end).unwrap_or_default();
+            let text = match self.begun.take() {
+                None => lines.to_vec(),
+                Some(mut text) => {
+                    let first = memchr(b'\n', lines).unwrap_or(lines.len());
+                    go_on(&mut text, lines.get(..first).unwrap_or_default());
+                    text.extend_from_slice(lines.get(first..).unwrap_or_default());
+                    text
                 }
-                return Ok(true);
-            }
+            };
+            self.reader.consume(end + 1);
+            return Ok(Some(text_of(text)));
         }
     }
+}
+
+/// Puts more of a line behind what is there of it, as far as it is read: from the
+/// first octet on that is no NUL, and up to the longest line.
+fn go_on(line: &mut Vec<u8>, more: &[u8]) {
+    let nuls = if line.is_empty() { leading_nuls(more) } else { 0 };
+    let more = more.get(nuls..).unwrap_or_default();
+    let room = LONGEST.saturating_sub(line.len());
+    line.extend_from_slice(more.get(..room).unwrap_or(more));
+}
+
+fn text_of(octets: Vec<u8>) -> String {
+    String::from_utf8(octets)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn leading_nuls(part: &[u8]) -> usize {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 use super::*;
+use crate::maillog::Event;
 use std::fs::File;
 use tempfile::TempDir;
 
@@ -27,8 +28,8 @@ fn read(paths: &[PathBuf], year: Option<i16>) -> (Vec<(String, String)>, Input) 
     loop {
         match input.next_line() {
             Next::Line(at, line) => {
-                let id = line.text().split(": ").nth(1).unwrap_or_default().to_owned();
-                lines.push((at.to_string()[..10].to_owned(), id));
+                let Event::Removed { queue_id } = line.line().unwrap().event else { continue };
+                lines.push((at.to_string()[..10].to_owned(), queue_id.to_owned()));
             }
             Next::NotYet => {}
             Next::End => return (lines, input),

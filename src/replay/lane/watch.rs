@@ -171,11 +171,21 @@ impl Watch {
         }
         self.told = now;
         engine.sweep(now);
-        self.collect(engine, now);
+        self.take_notices(engine, now);
     }
 
-    /// Takes what the engine has to tell.
+    /// Takes what the engine has to tell, with its totals.
     pub(super) fn collect(&mut self, engine: &Engine, now: Timestamp) {
+        self.take_notices(engine, now);
+        let counters = engine.counters();
+        self.totals = (
+            counters.messages.load(Relaxed),
+            counters.unattributed.load(Relaxed),
+            u64::try_from(engine.roster().len()).unwrap_or(u64::MAX),
+        );
+    }
+
+    fn take_notices(&mut self, engine: &Engine, now: Timestamp) {
         let (notices, _) = engine.notices().take();
         for notice in notices {
             match notice {
@@ -193,12 +203,6 @@ impl Watch {
         if !engine.table().is_empty() {
             self.collect_cases(engine, now);
         }
-        let counters = engine.counters();
-        self.totals = (
-            counters.messages.load(Relaxed),
-            counters.unattributed.load(Relaxed),
-            u64::try_from(engine.roster().len()).unwrap_or(u64::MAX),
-        );
     }
 
     fn collect_cases(&mut self, engine: &Engine, now: Timestamp) {
