@@ -29,6 +29,7 @@ use indymilter::{Callbacks, EitherStream, Listener};
 use std::{
     io,
     net::TcpStream,
+    num::NonZero,
     os::unix::net::UnixStream,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -50,7 +51,8 @@ pub(super) struct Workers {
 impl Workers {
     /// Starts the threads, which take what comes to the sockets.
     pub(super) fn start(shared: &Arc<Shared>, bound: Vec<Bound>) -> io::Result<Self> {
-        let threads = thread::available_parallelism()?.get();
+        // Who can't say how many processors there are has one at least.
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (cut_off, cut) = watch::channel(false);
         let (end, ended) = mpsc::unbounded_channel();
         let (desks, inboxes): (Vec<_>, Vec<_>) = (0..threads).map(|_| Desk::new()).unzip();
