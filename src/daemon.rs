@@ -183,7 +183,13 @@ pub async fn run(
     // service manager starts it again.
     let ended = tokio::select! {
         () = serve(&operator, &mut wishes) => None,
-        _ = &mut milter => Some("milter front-end"),
+        why = &mut milter => {
+            // That it ended is told by whoever started us, but not why.
+            if let Ok(Err(error)) = why {
+                tracing::error!("the milter front-end ended: {error}");
+            }
+            Some("milter front-end")
+        }
         _ = &mut serving => Some("control socket"),
     };
     manager.tell(News::Stopping);
