@@ -207,7 +207,12 @@ impl Report {
             let label = name.map_or("no filter".into(), |name| name.to_string());
             for messages in SESSIONS {
                 if let Some(series) = self.find(part, name, messages) {
-                    let _ = writeln!(text, "| {label} | {messages} | {} |", cells(series));
+                    let rounds = series.samples.len();
+                    let few = match rounds < self.args.rounds {
+                        true => format!(" (only {rounds} rounds)"),
+                        false => String::new(),
+                    };
+                    let _ = writeln!(text, "| {label}{few} | {messages} | {} |", cells(series));
                 }
             }
             if let Some((_, why)) = self.absent.iter().find(|(absent, _)| Some(*absent) == name) {
