@@ -20,7 +20,8 @@ pub(crate) fn section(rows: &[Row], args: &Args) -> String {
     let _ = writeln!(
         out,
         "## Beside a milter that does nothing\n\n{}\n\n\
-        connguard (enforce, all signals, journal on disk, {} connectors known) and an indymilter \
+        connguard (enforce, journal on disk, {} connectors known; all signals, those of delivery \
+        results only in the rows with a mail log) and an indymilter \
         with the same stages whose callbacks do nothing, on tokio's usual runtime and with the \
         allocator of the C library, in turn on the same machine: {} pairs of slices of {} s, the \
         order turned round in each pair. Medians of the paired ratios, connguard to no-op, with \

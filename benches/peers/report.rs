@@ -94,7 +94,8 @@ impl Report {
              `cargo bench --bench peers{}{}`: {} Installed: {}.\n\n\
              {CONNECTIONS} connections at once, {} rounds in which all take turns: median \
              (quartiles). rspamd, postfwd and policyd-rate-limit count by client with a limit that \
-             nobody reaches, and do nothing else; connguard judges each client by all its signals, \
+             nobody reaches, and do nothing else; connguard judges each client by all signals but those of \
+             delivery results, \
              counting its messages for that. That each counts was seen first, with a limit of three \
              messages that only one client met. CPU and memory are those of all its processes, \
              Redis with rspamd. Memory is the most that was seen at the end of a measurement; what \
