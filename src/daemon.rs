@@ -3,9 +3,10 @@
 //!
 //! Start: configuration, journal (lock, recovery), engine with what was
 //! recovered, sockets, then READY: the first command of the first session
-//! already meets every restriction. Behind it come the first segment of the journal
-//! and the cases of what is restricted, which judging needs not. Stop: no new connections, messages in
-//! hand finish within a deadline, the journal is flushed, our sockets go.
+//! already meets every restriction. Behind it come the first segment of the
+//! journal and the cases of what is restricted, which judging does not need. Stop:
+//! no new connections, messages in hand finish within a deadline, the journal is
+//! flushed, our sockets go.
 
 mod start;
 mod tell;

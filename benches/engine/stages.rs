@@ -33,7 +33,8 @@ pub(crate) fn measure(table: &mut String, quick: bool) {
     let columns: Vec<Times> = sizes.iter().map(|size| fastest(*size, runs, messages)).collect();
     let _ = writeln!(
         table,
-        "Nanoseconds a call, messages in random order, the fastest of {runs} runs of {messages} \
+        "Nanoseconds a call, messages in random order, to one recipient that is known and without \
+         a From header, the fastest of {runs} runs of {messages} \
          messages. Each holds the cost of reading the clock, {:.0} ns here.\n",
         nanoseconds(reading_the_clock(), 1)
     );
@@ -46,9 +47,12 @@ pub(crate) fn measure(table: &mut String, quick: bool) {
         let _ = writeln!(table, "| {stage} |{cells}");
     }
     if let Some(at) = sizes.iter().position(|size| *size == 100_000) {
-        let took = nanoseconds(columns[at][3], messages);
-        let met = if took <= 3000.0 { "met" } else { "missed" };
-        let _ = writeln!(table, "\n`at_end` at 100,000 connectors, at most 3,000 ns: {met}.");
+        for stage in [3, 4] {
+            let took = nanoseconds(columns[at][stage], messages);
+            let met = if took <= 3000.0 { "met" } else { "missed" };
+            let name = STAGES[stage];
+            let _ = writeln!(table, "\n{name}, at 100,000 connectors at most 3,000 ns: {met}.");
+        }
     }
     table.push('\n');
 }

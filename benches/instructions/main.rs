@@ -15,7 +15,7 @@
 //! queue ids or a journal, under 0.1 % elsewhere. The bar is 5 %.
 //!
 //! Instructions are not time: a cache miss or a lock that is fought over costs
-//! none. For those there are `cargo bench --bench engine` and `--bench load`.
+//! none. For those there are `cargo bench --bench engine` and `--bench milter`.
 //!
 //! This is own code and not `gungraun`: that one needs a second program of exactly
 //! its own version installed beside valgrind, keeps its baselines in the target

@@ -24,9 +24,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` as `connguard run` with everything on: enforce, all
-    /// signals, journal on disk, clients in 10.0.0.0/8 discovered. What it logs
-    /// goes to `log` in its folder. `mail_log` is followed, if there is one.
+    /// Starts `program` as `connguard run`: enforce, journal on disk, clients in
+    /// 10.0.0.0/8 discovered, all signals, those of delivery results only if
+    /// there is a `mail_log` to follow. What it logs goes to `log` in its folder.
     ///
     /// # Errors
     /// It can't be started, or does not listen within a minute.

@@ -1,5 +1,10 @@
 //! The floor: an indymilter with the callbacks, options, actions and macros of
-//! connguard, on the runtime of its daemon, whose callbacks do nothing.
+//! connguard, whose callbacks do nothing.
+//!
+//! It is as a milter is that anybody writes with the library: on one runtime of
+//! tokio for all threads, with the allocator of the C library. That connguard
+//! serves on a runtime for each processor and takes memory from mimalloc is part of
+//! what is compared: so it can be faster than nothing.
 //!
 //! It is a process of its own: the bench started again with a hidden argument.
 //! What `src/milter/callbacks.rs` asks for is repeated here: a test
@@ -25,7 +30,6 @@ pub(crate) fn serve_if_asked() -> bool {
         return false;
     }
     let Some(socket) = arguments.next().map(PathBuf::from) else { return false };
-    // As `daemon::main` builds it.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = runtime.and_then(|runtime| runtime.block_on(serve(&socket)));
     served.is_ok()

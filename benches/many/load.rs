@@ -63,6 +63,16 @@ struct Beat<'a> {
     done: &'a AtomicU64,
 }
 
+/// Says that it is time to stop when it is dropped, by a panic too: else whoever
+/// runs beside would be waited for for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// One core is busy with something else: what sharing the machine costs.
 fn burn(beat: &Beat<'_>) {
     let mut n = 1_u64;
@@ -105,9 +115,8 @@ fn stretch(
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut taken = thread::scope(|scope| {
         scope.spawn(|| beside(&Beat { stop: &stop, done: &done }));
-        let taken = messages(daemon, args, length);
-        stop.store(true, Relaxed);
-        taken
+        let _stop = Stop(&stop);
+        messages(daemon, args, length)
     })?;
     taken.sort();
     let at = |share: f64| taken[((taken.len() - 1) as f64 * share) as usize];

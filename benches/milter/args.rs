@@ -7,8 +7,9 @@ pub(crate) const USAGE: &str = "usage: cargo bench --bench milter -- [options]
   --pairs N       pairs of slices a cell, default 15
   --slice SECONDS of each slice, default 1.5
   --clients N     connectors that are known before, default 100000
-  --only TEXT     only the cell of this name, or those whose name contains it
-  --out FILE      where the section goes, default benches/RESULTS.md; none: nowhere
+  --only TEXT     only the cell of this name, or those whose name contains it; no file
+  --out FILE      where the section goes, too (default benches/RESULTS.md unless there
+                  is to be no file); none: nowhere
   --to ADDRESS    only sends one slice of each cell to a server that runs (under a
                   profiler): unix:/path or inet:address:port
   --quick         to try it: 3 pairs of 0.3 s, 5000 clients, no file";
@@ -34,7 +35,7 @@ impl Args {
             out: Some(FILE.into()),
             to: None,
         };
-        let (mut args, mut ordered) = (args, false);
+        let (mut args, mut ordered, mut out) = (args, false, None);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
             match arg.as_str() {
@@ -46,8 +47,8 @@ impl Args {
                         .map_err(|error| format!("{arg}: {error}"))?;
                 }
                 "--clients" => found.clients = number(&arg, &value()?)?,
-                "--only" => found.only = Some(value()?),
-                "--out" => found.out = Some(value()?).filter(|it| it != "none").map(PathBuf::from),
+                "--only" => (found.only, found.out) = (Some(value()?), None),
+                "--out" => out = Some(value()?),
                 "--to" => found.to = Some(value()?.parse()?),
                 "--quick" => {
                     (found.pairs, found.clients, found.out) = (3, 5_000, None);
@@ -55,6 +56,9 @@ impl Args {
                 }
                 _ => return Err(format!("{arg} is no option")),
             }
+        }
+        if let Some(out) = out {
+            found.out = (out != "none").then(|| out.into());
         }
         Ok(ordered.then_some(found))
     }

@@ -6,7 +6,7 @@
 //! but its rate limit, Redis writes nothing to disk, nobody logs messages. postfwd
 //! has the request cache of Debian's defaults. policyd-rate-limit is measured with
 //! its database in memory, and on disk as Debian has it. connguard is in enforce
-//! mode with everything on, and keeps its journal on disk.
+//! mode with everything on but the mail log, and keeps its journal on disk.
 
 use crate::{
     Told,

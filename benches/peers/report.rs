@@ -93,10 +93,13 @@ impl Report {
             "## Beside rspamd, postfwd and policyd-rate-limit\n\n\
              `cargo bench --bench peers{}{}`: {} Installed: {}.\n\n\
              {CONNECTIONS} connections at once, {} rounds in which all take turns: median \
-             (quartiles). Each filter counts by client with a limit that nobody reaches; that it \
-             counts was seen first, with a limit of three messages that only one client met. CPU \
-             and memory are those of all its processes, Redis with rspamd; memory that processes \
-             share is counted once.\n",
+             (quartiles). rspamd, postfwd and policyd-rate-limit count by client with a limit that \
+             nobody reaches, and do nothing else; connguard judges each client by all signals but those of \
+             delivery results, \
+             counting its messages for that. That each counts was seen first, with a limit of three \
+             messages that only one client met. CPU and memory are those of all its processes, \
+             Redis with rspamd. Memory is the most that was seen at the end of a measurement; what \
+             processes share is counted once.\n",
             if self.args.typed.is_empty() { "" } else { " -- " },
             self.args.typed,
             results::provenance_of_milter(),
@@ -118,8 +121,9 @@ impl Report {
             "\n### Over its own protocol\n\n\
              Milters over a unix socket, with a body of 4,000 octets if they want one; policy \
              servers over TCP, one request a message, on connections that stay, as Postfix keeps \
-             them. {} clients.\n\n",
-            thousands(CLIENTS)
+             them. {} clients{}.\n\n",
+            thousands(CLIENTS),
+            if self.args.quick { "" } else { ", all of which a milter has met before" },
         );
         self.verdict(text);
         self.rows(text, Part::Own);
@@ -148,15 +152,26 @@ impl Report {
         for messages in SESSIONS {
             let rate = self.ratio(Name::Connguard, messages, |sample| sample.rate);
             let cpu = self.ratio(Name::Connguard, messages, |sample| sample.cpu);
-            let judged = if rate.median > 0.0 {
-                format!("{rate} | {bar} | {}", bar.judge(rate, cpu.median))
+            // One that failed in the middle has figures, too, but not of all rounds.
+            let is_whole = |name| {
+                !self.is_absent(name) && self.find(Part::Own, Some(name), messages).is_some()
+            };
+            let both = |name| is_whole(name) && is_whole(Name::Rspamd);
+            let shown = |name, ratio: Quartiles| match both(name) {
+                true => ratio.to_string(),
+                false => String::new(),
+            };
+            let judged = if both(Name::Connguard) {
+                bar.judge(rate, cpu.median).to_string()
             } else {
-                format!(" | {bar} | not measured")
+                "not measured".to_owned()
             };
             let nothing = self.ratio(Name::Noop, messages, |sample| sample.rate);
+            let (rate, cpu) = (shown(Name::Connguard, rate), shown(Name::Connguard, cpu));
+            let nothing = shown(Name::Noop, nothing);
             let _ = write!(
                 text,
-                "| connguard, messages/s | {messages} | {judged} |\n\
+                "| connguard, messages/s | {messages} | {rate} | {bar} | {judged} |\n\
                  | connguard, CPU | {messages} | {cpu} | | |\n\
                  | the milter that does nothing, messages/s | {messages} | {nothing} | | |\n"
             );
@@ -193,7 +208,12 @@ impl Report {
             let label = name.map_or("no filter".into(), |name| name.to_string());
             for messages in SESSIONS {
                 if let Some(series) = self.find(part, name, messages) {
-                    let _ = writeln!(text, "| {label} | {messages} | {} |", cells(series));
+                    let rounds = series.samples.len();
+                    let few = match rounds < self.args.rounds {
+                        true => format!(" (only {rounds} rounds)"),
+                        false => String::new(),
+                    };
+                    let _ = writeln!(text, "| {label}{few} | {messages} | {} |", cells(series));
                 }
             }
             if let Some((_, why)) = self.absent.iter().find(|(absent, _)| Some(*absent) == name) {

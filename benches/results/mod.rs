@@ -14,8 +14,8 @@ use std::{fs, io, path::Path};
 /// Where results are kept.
 pub(crate) const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
 
-const HEAD: &str = "# What was measured\n\nEach section is written by the command that its \
-    first line names; don't edit it by hand.\n";
+const HEAD: &str = "# What was measured\n\nEach section is written by the bench that its \
+    first line names, as ARCHITECTURE.md says; don't edit it by hand.\n";
 
 /// Puts `text` in the place of the section, or at the end of the file, which is
 /// made if it is missing.

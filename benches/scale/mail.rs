@@ -98,7 +98,7 @@ pub(crate) fn send(
     engine.at_end(&mut session, transaction, &message, now)
 }
 
-/// `count` connectors with three days of mail each, of which a fifth comes each
+/// `count` connectors with three days of mail each, of which a sixth comes each
 /// day, from the day `first` on: newcomers have a quarter of all places at the
 /// most. Gives the day after the last one.
 pub(crate) fn fill(engine: &Engine, count: u32, who: fn(u32) -> Identities, first: u64) -> u64 {

@@ -29,7 +29,7 @@ fn measure(count: u32, who: fn(u32) -> Identities) -> String {
     // Not to be reused by what is measured next.
     std::mem::forget(engine);
     format!(
-        "- {}: **{} octets each** (1.5 KiB are 1,536); {} MB in all, of which the filters that all share grew by {:.1} MB and are left out\n",
+        "- {}: **{} octets each** (1.5 KiB are 1,536); {} MB in all, of which the filters that all share grew by {:.1} MB and are left out, as is what is remembered of the queue of Postfix\n",
         commas(count),
         commas(each),
         commas(all / 1_000_000),

@@ -1,12 +1,16 @@
 //! The words above the tables, and how figures are written.
 
-use crate::results;
+use crate::{mail, results};
 
 /// What stands above the tables.
 pub(crate) fn head(scale: u32) -> String {
-    let quick = if scale > 1 { "\n\nA quick run: a tenth of everything." } else { "" };
+    let mut beware =
+        if scale > 1 { "\n\nA quick run: a tenth of everything." } else { "" }.to_owned();
+    if mail::queued("").is_none() {
+        beware.push_str("\n\nUNQUEUED was set: nothing is remembered of the queue of Postfix.");
+    }
     format!(
-        "## A million connectors\n\n{}. `cargo bench --bench scale`.{quick}\n\n\
+        "## A million connectors\n\n{}. `cargo bench --bench scale`.{beware}\n\n\
         Of the time of a message, *wall* is all of it; *ours* is without what it waited, ready to run, for a \
         processor that others had; *processor* is what its thread computed. Each part is measured in several \
         rounds, and the least of their maxima is given: what is in the code is in every round, what others on \

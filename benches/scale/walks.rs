@@ -42,6 +42,16 @@ struct Bed {
     directory: tempfile::TempDir,
 }
 
+/// Says that it is time to stop when it is dropped, by a panic too: else whoever
+/// runs beside would be waited for for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// A walk, and what it is called.
 type Walk = (&'static str, fn(&Bed));
 
@@ -109,8 +119,10 @@ fn measure(bed: &Bed, name: &str, walk: fn(&Bed), span: Duration) -> String {
                 }
                 fastest
             });
-            let sent = mail_for(bed, span);
-            stop.store(true, Relaxed);
+            let sent = {
+                let _stop = Stop(&stop);
+                mail_for(bed, span)
+            };
             fastest = fastest.min(walker.join().unwrap());
             sent
         });

@@ -5,7 +5,7 @@ use crate::{
     command::Command,
     control,
     text::cut,
-    view::{State, TopView},
+    view::{State, TOP_MOST, TopView},
 };
 use clap::Args;
 use std::{
@@ -100,8 +100,10 @@ fn page(views: &[TopView], lines: usize) -> String {
     }
     let sum = |of: fn(&TopView) -> u64| views.iter().map(of).sum::<u64>();
     let is = |wanted| views.iter().filter(|view| view.state == Some(wanted)).count();
+    // Who is beyond that is not in the sums.
+    let of = if views.len() < TOP_MOST { "" } else { "the busiest " };
     let mut text = format!(
-        "last hour: {} connectors, {} messages, {} recipients; {} restricted, {} marked, {} suspicious\n",
+        "last hour: {of}{} connectors, {} messages, {} recipients; {} restricted, {} marked, {} suspicious\n",
         views.len(),
         sum(|view| view.messages),
         sum(|view| view.recipients),
@@ -172,6 +174,9 @@ mod tests {
         assert!(lines[2].starts_with("connector:erp"), "{text}");
         assert!(lines[2].contains("9.1 of 14") && lines[2].contains("suspicious"), "{text}");
         assert!(!text.contains('\u{1b}') && !text.contains("192.0.2.7"), "{text}");
+        let many: Vec<_> = (0..TOP_MOST).map(|_| view("connector:erp", 1, None)).collect();
+        let text = page(&many, 1);
+        assert!(text.starts_with("last hour: the busiest 500 connectors, 500 messages"), "{text}");
         assert_eq!(page(&[], 5), "no connector sent anything in the last hour\n");
     }
 }

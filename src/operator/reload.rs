@@ -36,47 +36,57 @@ pub struct ReloadView {
     pub warnings: Vec<String>,
 }
 
+/// Sentences of one kind; that more entities met the same says one more. (A hundred
+/// thousand can be restricted when the mode changes.)
+const ALIKE: usize = 20;
+
 impl ReloadView {
-    /// What moved, one sentence each, for people and the log.
+    /// What moved, one sentence each, for people and the log; where very many moved
+    /// alike, the first of them and how many more.
     pub fn sentences(&self) -> Vec<String> {
+        let Moves { moved, split, lost, idle, unmarked, freed } = &self.moves;
         let mut sentences = Vec::new();
         for key in &self.restart_needed {
             sentences.push(format!("{key} changed: takes effect at the next restart"));
         }
-        for (from, to) in &self.moves.moved {
-            sentences.push(format!(
-                "{from} is now {}: history and restrictions went along",
-                names(to, " and ")
-            ));
-        }
-        for (from, to) in &self.moves.split {
-            sentences.push(format!(
+        tell(&mut sentences, moved, |(from, to)| {
+            format!("{from} is now {}: history and restrictions went along", names(to, " and "))
+        });
+        tell(&mut sentences, split, |(from, to)| {
+            format!(
                 "{} no longer belongs to {from}, which is restricted, and is restricted by itself now",
                 names(to, " and ")
-            ));
-        }
-        for entity in &self.moves.lost {
-            sentences.push(format!(
+            )
+        });
+        tell(&mut sentences, lost, |entity| {
+            format!(
                 "{entity} is restricted, but no longer configured: nobody meets the restriction until it is"
-            ));
-        }
-        for entity in &self.moves.idle {
-            sentences.push(format!(
-                "{entity} is restricted, but in observe mode now: nothing of it is refused"
-            ));
-        }
-        for entity in &self.moves.unmarked {
-            sentences
-                .push(format!("{entity} was marked and is in enforce mode now: it starts afresh"));
-        }
-        for (entity, networks) in &self.moves.freed {
-            sentences.push(format!(
+            )
+        });
+        tell(&mut sentences, idle, |entity| {
+            format!("{entity} is restricted, but in observe mode now: nothing of it is refused")
+        });
+        tell(&mut sentences, unmarked, |entity| {
+            format!("{entity} was marked and is in enforce mode now: it starts afresh")
+        });
+        tell(&mut sentences, freed, |(entity, networks)| {
+            format!(
                 "{} belonged to {entity}, which is restricted, and can relay again: only addresses, /24 and /48 can be restricted by themselves",
                 names(networks, " and ")
-            ));
-        }
+            )
+        });
         sentences.extend(self.warnings.iter().cloned());
         sentences
+    }
+}
+
+fn tell<T>(sentences: &mut Vec<String>, alike: &[T], sentence: impl Fn(&T) -> String) {
+    sentences.extend(alike.iter().take(ALIKE).map(sentence));
+    if alike.len() > ALIKE {
+        sentences.push(format!(
+            "the same of {} more: connguard list --all shows how they are",
+            alike.len() - ALIKE
+        ));
     }
 }
 
@@ -138,4 +148,26 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         ("log.format", old.log.format != new.log.format),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_many_that_moved_alike_are_counted() {
+        let entities = |count: usize| -> Vec<Entity> {
+            let names = (0..count).map(|n| format!("client:192.0.2.{n}"));
+            names.filter_map(|name| name.parse().ok()).collect()
+        };
+        let sentences = |count| {
+            let moves = Moves { idle: entities(count), ..Moves::default() };
+            ReloadView { moves, ..ReloadView::default() }.sentences()
+        };
+        assert_eq!(sentences(ALIKE).len(), ALIKE);
+        let many = sentences(ALIKE + 5);
+        assert_eq!(many.len(), ALIKE + 1);
+        let last = many.last().map(String::as_str);
+        assert_eq!(last, Some("the same of 5 more: connguard list --all shows how they are"));
+    }
 }

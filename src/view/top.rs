@@ -16,11 +16,11 @@ use std::{
     time::Duration,
 };
 
-/// Connectors that are shown.
-const MOST: usize = 500;
+/// Connectors that are shown, at most.
+pub const TOP_MOST: usize = 500;
 /// So many are kept while all connectors are looked at: of a million, all at once
 /// would take 200 MB.
-const KEPT: usize = 4 * MOST;
+const KEPT: usize = 4 * TOP_MOST;
 /// What was tried by then counts.
 const RECENT: Duration = Duration::from_secs(3600);
 
@@ -95,7 +95,7 @@ pub fn top(engine: &Engine, now: Timestamp) -> Vec<TopView> {
 
 fn keep_busiest(all: &mut Vec<Candidate>) {
     all.sort_by(|a, b| b.busy.cmp(&a.busy).then_with(|| a.key.cmp(&b.key)));
-    all.truncate(MOST);
+    all.truncate(TOP_MOST);
 }
 
 fn candidate(
