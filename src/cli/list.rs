@@ -8,8 +8,11 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-    io::{BufWriter, stdout},
+    io::{self, BufWriter, stdout},
+    panic::resume_unwind,
     path::Path,
+    sync::mpsc,
+    thread,
 };
 
 /// Prints what is restricted.
@@ -54,7 +57,7 @@ pub(super) fn rows(
     options: Output,
     head: &[&str],
     none: &str,
-    row: impl Fn(Value) -> Result<Vec<String>, serde_json::Error>,
+    row: impl Fn(Value) -> Result<Vec<String>, serde_json::Error> + Send,
 ) -> Result<(), Error> {
     let out = BufWriter::new(stdout().lock());
     if options.json {
@@ -63,8 +66,31 @@ pub(super) fn rows(
         return Ok(array.finish()?);
     }
     let mut rows = output::Rows::new(head, out);
-    control::ask(socket, command, |item| rows.push(row(item)?))?;
+    let read = move |give: &mut dyn FnMut(Vec<String>) -> io::Result<()>| {
+        control::ask(socket, command, |item| give(row(item)?)).map(drop)
+    };
+    apart(read, |row| rows.push(row))??;
     Ok(rows.finish(none)?)
+}
+
+/// Reads an answer as fast as it comes, while printing takes its time: who looks at a
+/// long list in a pager may print nothing for minutes, and the daemon waits for no
+/// client so long. What is read and not printed is kept.
+fn apart<T: Send, E: Send>(
+    read: impl FnOnce(&mut dyn FnMut(T) -> io::Result<()>) -> Result<(), E> + Send,
+    print: impl FnMut(T) -> io::Result<()>,
+) -> io::Result<Result<(), E>> {
+    let (sender, items) = mpsc::channel();
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            // Where printing failed nobody takes it.
+            let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+            read(&mut |item| sender.send(item).map_err(gone))
+        });
+        let printed = items.into_iter().try_for_each(print);
+        let read = reading.join().unwrap_or_else(|panic| resume_unwind(panic));
+        printed.map(|()| read)
+    })
 }
 
 fn list_row(view: &ListView) -> Vec<String> {
@@ -97,5 +123,47 @@ pub(super) fn state(state: State) -> &'static str {
         State::Grace => "grace",
         State::Suspicious => "suspicious",
         State::Raised => "raised",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn an_answer_is_read_to_its_end_while_the_first_page_is_looked_at() {
+        let (sender, end) = mpsc::channel();
+        let mut printed = Vec::new();
+        let result = apart(
+            |give: &mut dyn FnMut(u32) -> io::Result<()>| -> io::Result<()> {
+                for number in 0..10_000 {
+                    give(number)?;
+                }
+                sender.send(()).map_err(io::Error::other)
+            },
+            |number| {
+                if number == 0 {
+                    end.recv_timeout(Duration::from_secs(10)).map_err(io::Error::other)?;
+                }
+                printed.push(number);
+                Ok(())
+            },
+        );
+        assert!(matches!(result, Ok(Ok(()))), "{result:?}");
+        assert!(printed.into_iter().eq(0..10_000));
+    }
+
+    #[test]
+    fn nothing_more_is_read_when_printing_failed() {
+        let result = apart(
+            |give: &mut dyn FnMut(u32) -> io::Result<()>| -> io::Result<()> {
+                loop {
+                    give(0)?;
+                }
+            },
+            |_| Err(io::ErrorKind::BrokenPipe.into()),
+        );
+        assert!(result.is_err());
     }
 }
