@@ -61,6 +61,8 @@ fn main() -> ExitCode {
     if !has("--bench") && !has("--part") {
         return ExitCode::SUCCESS;
     }
+    // As the daemon does.
+    nix::sys::prctl::set_thp_disable(true).expect("the kernel knows of huge pages");
     let scale = if has("--quick") { 10 } else { 1 };
     if let Some(part) = value("--part") {
         let (_, _, run) = PARTS.iter().find(|(name, ..)| *name == part).expect("a part");

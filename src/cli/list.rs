@@ -57,19 +57,19 @@ pub(super) fn rows(
     options: Output,
     head: &[&str],
     none: &str,
-    row: impl Fn(Value) -> Result<Vec<String>, serde_json::Error> + Send,
+    row: impl Fn(Value) -> Result<Vec<String>, serde_json::Error>,
 ) -> Result<(), Error> {
     let out = BufWriter::new(stdout().lock());
+    let read = |give: &mut dyn FnMut(Value) -> io::Result<()>| {
+        control::ask(socket, command, give).map(drop)
+    };
     if options.json {
         let mut array = output::JsonArray::new(out);
-        control::ask(socket, command, |item| array.push(&item))?;
+        apart(read, |item| array.push(&item))??;
         return Ok(array.finish()?);
     }
     let mut rows = output::Rows::new(head, out);
-    let read = move |give: &mut dyn FnMut(Vec<String>) -> io::Result<()>| {
-        control::ask(socket, command, |item| give(row(item)?)).map(drop)
-    };
-    apart(read, |row| rows.push(row))??;
+    apart(read, |item| rows.push(row(item)?))??;
     Ok(rows.finish(none)?)
 }
 

@@ -44,7 +44,7 @@ use tokio::{
 pub(super) struct Workers {
     seats: Vec<Arc<Seat>>,
     cut_off: watch::Sender<bool>,
-    /// Gets one message for each thread that ends.
+    /// Gets one message for each thread that ends, and for the task that accepts.
     ended: mpsc::UnboundedReceiver<()>,
 }
 
@@ -64,7 +64,7 @@ impl Workers {
             if let (Some(desks), Some(bound)) = (desks.take(), bound.take()) {
                 let _guard = runtime.enter();
                 let acceptor = Acceptor::new(sources(bound)?, Arc::clone(shared));
-                runtime.spawn(accept(acceptor, desks));
+                runtime.spawn(accept(acceptor, desks, Ending(end.clone())));
             }
             let (cut, ending) = (cut.clone(), Ending(end.clone()));
             let callbacks = callbacks::callbacks(shared);
@@ -79,7 +79,7 @@ impl Workers {
         Ok(Self { seats, cut_off, ended })
     }
 
-    /// Completes when a thread has ended, which none does by itself.
+    /// Completes when a thread, or what accepts, has ended: none does by itself.
     pub(super) async fn one_ended(&mut self) {
         let _ = self.ended.recv().await;
     }
@@ -87,7 +87,8 @@ impl Workers {
     /// Cuts off what sessions are left, and waits until all threads have ended.
     pub(super) async fn stop(mut self) {
         self.cut_off.send_replace(true);
-        for _ in 0..self.seats.len() {
+        // The threads, and what accepts.
+        for _ in 0..=self.seats.len() {
             self.one_ended().await;
         }
     }
@@ -107,7 +108,7 @@ fn sources(bound: Vec<Bound>) -> io::Result<Vec<Source<stream::Socket>>> {
 }
 
 /// Accepts on the first thread, for as long as it runs.
-async fn accept(mut acceptor: Acceptor<stream::Socket>, desks: Vec<Desk>) {
+async fn accept(mut acceptor: Acceptor<stream::Socket>, desks: Vec<Desk>, _ending: Ending) {
     loop {
         let (io, room) = acceptor.next().await;
         let desks = desks.iter().enumerate();
