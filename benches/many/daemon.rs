@@ -117,7 +117,9 @@ pub(crate) fn status(process: u32, field: &str) -> u64 {
 
 fn configuration(folder: &Path, connectors: u32) -> String {
     let folder = folder.display();
-    let most = u64::from(connectors) * 2;
+    // All in the history are newcomers, of which a quarter of the cap has room: with
+    // less, new clients would be counted together, by their networks.
+    let most = u64::from(connectors) * 8;
     format!(
         "mode = \"enforce\"\n\
          [milter]\nlisten = [\"unix:{folder}/milter.sock\"]\n\
