@@ -98,7 +98,7 @@ fn what_came_while_the_daemon_was_down_counts_once() {
     // that is renamed then, the last in the new one.
     let same = account.refused(&site, "grey-dead", 1);
     let renamed = account.refused(&site, "grey-grey-dead", 1);
-    let new = account.refused(&site, "grey-grey-grey-grey-grey-dead", 1);
+    let new = account.refused(&site, "grey-grey-grey-grey-dead", 1);
     account.delivered(&site, "grey-friend", 1);
     assert!(site.daemon.terminate().success());
     for address in [&same, &renamed] {

@@ -20,8 +20,11 @@ impl Postfix {
     }
 
     /// `postfix reload`; returns once Postfix writes to a file of the usual
-    /// name.
+    /// name. What is being delivered is waited for first: the new queue manager
+    /// would leave it alone for a minute.
     pub(crate) fn reopen_log(&self) {
+        let idle = || (self.queued_in("active") == 0).then_some(());
+        wait_for("the deliveries to end", SOON, || self.queue_text(), idle);
         run_ok(&mut self.command("reload"));
         let log = self.log_file();
         wait_for(

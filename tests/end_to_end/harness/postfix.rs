@@ -164,10 +164,14 @@ impl Settings {
     }
 
     /// Tries again within seconds what could not be delivered.
+    ///
+    /// The queue manager counts whole seconds: after a backoff of one it may look
+    /// at a message of which the delivery agent has not yet let go, and then
+    /// leaves it alone for a minute.
     pub(crate) fn quick_retries(&mut self) {
-        for name in ["queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"] {
-            self.set(name, "1s");
-        }
+        self.set("queue_run_delay", "1s");
+        self.set("minimal_backoff_time", "2s");
+        self.set("maximal_backoff_time", "2s");
     }
 
     /// Sends everything through a content filter, which hands it back at this
