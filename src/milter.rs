@@ -101,20 +101,17 @@ impl Milter {
     pub async fn run(self, shutdown: impl Future, deadline: Duration) -> io::Result<()> {
         let shared = self.handle.shared;
         let mut workers = Workers::start(&shared, self.bound)?;
-        let seats = workers.seats().to_vec();
-        let draining = async {
-            shutdown.await;
-            shared.drain();
-            seats.iter().for_each(|seat| seat.wake());
-            let left = timeout(deadline, empty(&shared)).await;
-            if left.is_err() {
+        let ended = || io::Error::other("a thread ended by itself");
+        tokio::select! {
+            () = workers.one_ended() => return Err(ended()),
+            _ = shutdown => workers.drain(),
+        }
+        tokio::select! {
+            () = workers.one_ended() => return Err(ended()),
+            left = timeout(deadline, empty(&shared)) => if left.is_err() {
                 let connections = shared.connections.load(Relaxed);
                 tracing::warn!(connections, "messages still in hand are cut off");
             }
-        };
-        tokio::select! {
-            () = workers.one_ended() => return Err(io::Error::other("a thread ended by itself")),
-            () = draining => {}
         }
         let _ = timeout(LAST_WAIT, workers.stop()).await;
         Ok(())

@@ -9,6 +9,7 @@
 //!   more.
 
 use super::{
+    seat::{Seat, Waiting},
     shared::{Room, Shared},
     socket::SocketFile,
 };
@@ -40,21 +41,17 @@ pub(super) struct Acceptor<L> {
     /// The source that is asked first, so that a busy one starves no other.
     first: usize,
     shared: Arc<Shared>,
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// That of the thread it accepts on.
+    seat: Arc<Seat>,
+    waiting: Option<Waiting>,
+    pause: Option<Pin<Box<Sleep>>>,
     wait: Duration,
 }
 
 impl<L: Listener> Acceptor<L> {
-    pub(super) fn new(sources: Vec<Source<L>>, shared: Arc<Shared>) -> Self {
-        Self {
-            sources,
-            first: 0,
-            drained: Box::pin(shared.drained()),
-            shared,
-            waiting: None,
-            wait: SHORTEST_WAIT,
-        }
+    pub(super) fn new(sources: Vec<Source<L>>, shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
+        let (waiting, pause) = (None, None);
+        Self { sources, first: 0, shared, seat, waiting, pause, wait: SHORTEST_WAIT }
     }
 
     /// The next connection that there is room for, and that room.
@@ -79,14 +76,15 @@ impl<L: Listener> Acceptor<L> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(L::Io, Room)> {
-        if self.shared.is_draining() || self.drained.as_mut().poll(cx).is_ready() {
+        Waiting::renew(&mut self.waiting, &self.seat, cx.waker());
+        if self.shared.is_draining() {
             self.sources.clear();
             return Poll::Pending;
         }
         loop {
-            if let Some(waiting) = &mut self.waiting {
-                ready!(waiting.as_mut().poll(cx));
-                self.waiting = None;
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
             }
             match ready!(self.poll_sources(cx)) {
                 Ok(stream) => {
@@ -125,9 +123,15 @@ impl<L: Listener> Acceptor<L> {
             ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
         );
         if !gone {
-            self.waiting = Some(Box::pin(sleep(self.wait)));
+            self.pause = Some(Box::pin(sleep(self.wait)));
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
         }
+    }
+}
+
+impl<L> Drop for Acceptor<L> {
+    fn drop(&mut self) {
+        Waiting::end(&mut self.waiting, &self.seat);
     }
 }
 
@@ -170,7 +174,7 @@ mod tests {
 
     fn acceptor(shared: &Arc<Shared>, script: Vec<io::Result<DuplexStream>>) -> Acceptor<Script> {
         let socket = Script(script.into());
-        Acceptor::new(vec![Source { file: None, socket }], Arc::clone(shared))
+        Acceptor::new(vec![Source { file: None, socket }], Arc::clone(shared), Arc::default())
     }
 
     #[tokio::test]
@@ -212,7 +216,7 @@ mod tests {
         let (stream, mut other) = duplex(100);
         let mut acceptor = acceptor(&shared, vec![Ok(stream)]);
         let (stream, room) = acceptor.next().await;
-        let seat = Arc::default();
+        let seat = Arc::clone(&acceptor.seat);
         let mut stream = Stream::new(stream, room.at(&seat));
         let mut buffer = [0; 10];
         let reading = stream.read(&mut buffer);

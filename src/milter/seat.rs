@@ -2,7 +2,7 @@
 //! which of them wait between two messages.
 //!
 //! A connection that waits leaves its waker here once and takes it away when it
-//! ends, so that a shutdown can wake it. The lock is that of its thread alone,
+//! ends, so that a shutdown can wake it; what accepts on the thread does the same. The lock is that of its thread alone,
 //! and free but at a shutdown. (With a channel that all connections watch, a
 //! session costs an allocation and two turns at a list that all threads share.)
 
@@ -47,7 +47,7 @@ impl Seat {
     }
 }
 
-/// That a connection waits. To be forgotten by its seat before it is dropped.
+/// That a connection waits, or what accepts. To be forgotten by its seat before it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiting {
     key: usize,

@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Shortest time between two log lines of the same kind, in milliseconds:
 /// clients can trigger them.
@@ -53,9 +53,8 @@ pub(super) struct Shared {
     pub(super) refused_connections: AtomicU64,
     pub(super) accept_errors: AtomicU64,
     pub(super) panics: AtomicU64,
-    /// Set once, before `drain` tells everybody who waits for it.
+    /// Set once, before all who wait are woken.
     draining: AtomicBool,
-    drain: watch::Sender<bool>,
     pub(super) quiet_limit: Quiet,
     pub(super) quiet_accept: Quiet,
     pub(super) quiet_hold: Quiet,
@@ -79,7 +78,6 @@ impl Shared {
             accept_errors: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             draining: AtomicBool::new(false),
-            drain: watch::Sender::new(false),
             quiet_limit: Quiet::default(),
             quiet_accept: Quiet::default(),
             quiet_hold: Quiet::default(),
@@ -141,24 +139,14 @@ impl Shared {
         }
     }
 
-    /// Begins the shutdown of connections. Those that wait have to be woken then.
+    /// Begins the shutdown. All who wait have to be woken then.
     pub(super) fn drain(&self) {
         self.draining.store(true, Relaxed);
-        self.drain.send_replace(true);
     }
 
     /// Whether the shutdown has begun.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
-    }
-
-    /// Completes when the shutdown begins.
-    pub(super) fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut drain = self.drain.subscribe();
-        async move {
-            // An error says that nobody is left who could begin one.
-            let _ = drain.wait_for(|drain| *drain).await;
-        }
     }
 }
 

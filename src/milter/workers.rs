@@ -42,6 +42,7 @@ use tokio::{
 
 /// See the head of this module.
 pub(super) struct Workers {
+    shared: Arc<Shared>,
     seats: Vec<Arc<Seat>>,
     cut_off: watch::Sender<bool>,
     /// Gets one message for each thread that ends, and for the task that accepts.
@@ -56,14 +57,15 @@ impl Workers {
         let (cut_off, cut) = watch::channel(false);
         let (end, ended) = mpsc::unbounded_channel();
         let (desks, inboxes): (Vec<_>, Vec<_>) = (0..threads).map(|_| Desk::new()).unzip();
-        let seats = desks.iter().map(|desk| Arc::clone(&desk.seat)).collect();
+        let seats: Vec<_> = desks.iter().map(|desk| Arc::clone(&desk.seat)).collect();
         let (mut desks, mut bound) = (Some(desks), Some(bound));
         for inbox in inboxes {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             // Only for the first one there are any.
             if let (Some(desks), Some(bound)) = (desks.take(), bound.take()) {
                 let _guard = runtime.enter();
-                let acceptor = Acceptor::new(sources(bound)?, Arc::clone(shared));
+                let seat = seats.first().map(Arc::clone).unwrap_or_default();
+                let acceptor = Acceptor::new(sources(bound)?, Arc::clone(shared), seat);
                 runtime.spawn(accept(acceptor, desks, Ending(end.clone())));
             }
             let (cut, ending) = (cut.clone(), Ending(end.clone()));
@@ -76,12 +78,19 @@ impl Workers {
             };
             thread::Builder::new().name("milter".into()).spawn(work)?;
         }
-        Ok(Self { seats, cut_off, ended })
+        Ok(Self { shared: Arc::clone(shared), seats, cut_off, ended })
     }
 
     /// Completes when a thread, or what accepts, has ended: none does by itself.
     pub(super) async fn one_ended(&mut self) {
         let _ = self.ended.recv().await;
+    }
+
+    /// Begins the shutdown: no connection is taken any more, and those between two
+    /// messages end.
+    pub(super) fn drain(&self) {
+        self.shared.drain();
+        self.seats.iter().for_each(|seat| seat.wake());
     }
 
     /// Cuts off what sessions are left, and waits until all threads have ended.
@@ -91,11 +100,6 @@ impl Workers {
         for _ in 0..=self.seats.len() {
             self.one_ended().await;
         }
-    }
-
-    /// What each thread has.
-    pub(super) fn seats(&self) -> &[Arc<Seat>] {
-        &self.seats
     }
 }
 
