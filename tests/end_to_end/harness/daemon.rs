@@ -181,9 +181,13 @@ impl Daemon {
         self.wait_notify("READY=1", START);
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running daemon").id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let child = self.child.as_ref().expect("a running daemon");
-        let pid = child.id().to_string();
+        let pid = self.pid();
         run_ok(Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]));
     }
 
