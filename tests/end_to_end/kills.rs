@@ -50,7 +50,7 @@ fn many_kills_under_load_lose_nothing() {
 fn kill(kills: u32) {
     let seed = rng::seed();
     let told = Told { seed };
-    let mut world = World::start(seed);
+    let mut world = World::start(seed, kills);
     let stop = Arc::new(AtomicBool::new(false));
     let load = world.background(&stop);
     let begun = Instant::now();
@@ -95,6 +95,8 @@ struct World {
     strict: u16,
     /// Whose each case number is.
     cases: BTreeMap<String, String>,
+    /// Case numbers that a client has read and that nobody announced.
+    promised: BTreeMap<String, String>,
     /// How much of the log was read.
     log_read: usize,
     slowest_start: Duration,
@@ -102,11 +104,11 @@ struct World {
 }
 
 impl World {
-    fn start(seed: u64) -> Self {
+    fn start(seed: u64, kills: u32) -> Self {
         let mut rng = Rng::new(seed);
         let strict = free_port();
         let ledger = Arc::new(Ledger::default());
-        let crew: Vec<Vec<Known>> = (0..ACTORS).map(connectors).collect();
+        let crew: Vec<Vec<Known>> = (0..ACTORS).map(|actor| connectors(actor, kills)).collect();
         let site = Site::following(|config, settings| {
             config.no_throttle();
             crew.iter().flatten().enumerate().for_each(|(n, known)| declare(config, n, known));
@@ -122,6 +124,7 @@ impl World {
             actors,
             strict,
             cases: BTreeMap::new(),
+            promised: BTreeMap::new(),
             log_read: 0,
             slowest_start: Duration::ZERO,
             undone: 0,
@@ -233,7 +236,7 @@ impl World {
                         // Its client has read the number.
                         let held = doubt.after.restriction;
                         let case = held.and_then(|held| held.case);
-                        cases.extend(case.map(|case| (case, known.entity.clone())));
+                        self.promised.extend(case.map(|case| (case, known.entity.clone())));
                         actor.undone.extend(doubt.reason);
                     }
                     Settled::Nothing => (),
@@ -263,6 +266,14 @@ impl World {
         for (case, entity) in found {
             self.note_case(&case, &entity);
         }
+    }
+
+    /// Case numbers that were given again after a client had read them.
+    fn reused(&self) -> usize {
+        let reused = |(case, entity): &(&String, &String)| {
+            self.cases.get(*case).is_some_and(|owner| owner != *entity)
+        };
+        self.promised.iter().filter(reused).count()
     }
 
     fn note_case(&mut self, case: &str, entity: &str) {
@@ -332,10 +343,11 @@ impl World {
         let balance = self.ledger.balance();
         println!(
             "{cycle} of {kills} kills, {:.2} s each; {commands} commands done, {} in hand undone, \
-             {} cases; {} messages accepted, {} refused; slowest start {} ms, transaction {} ms",
+             {} cases, {} numbers of them had been read by another client; {} messages accepted, {} refused; slowest start {} ms, transaction {} ms",
             time.as_secs_f64() / f64::from(cycle),
             self.undone,
             self.cases.len(),
+            self.reused(),
             balance.accepted,
             balance.refused,
             self.slowest_start.as_millis(),
@@ -346,7 +358,7 @@ impl World {
 
 /// The connectors of an actor that the judgement is to restrict, each two of an
 /// organization of their own, for which it takes three to be restricted as a whole.
-fn connectors(actor: usize) -> Vec<Known> {
+fn connectors(actor: usize, kills: u32) -> Vec<Known> {
     let connector = |n: usize| Known {
         entity: format!("connector:a{actor}n{n}"),
         address: format!("127.{}.0.{}", 10 + actor, 1 + n),
@@ -355,7 +367,8 @@ fn connectors(actor: usize) -> Vec<Known> {
         standing: known::Standing::default(),
         doubt: None,
     };
-    (0..8).map(connector).collect()
+    let count = 12 + usize::try_from(kills / 10).unwrap();
+    (0..count.min(200)).map(connector).collect()
 }
 
 fn declare(config: &mut Config, n: usize, known: &Known) {

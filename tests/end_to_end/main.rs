@@ -38,6 +38,7 @@ mod queue;
 mod queue_hold;
 mod reload;
 mod senders;
+mod soak;
 mod state;
 mod throttle;
 mod under_load;

@@ -259,7 +259,7 @@ impl Drop for Daemon {
 }
 
 /// `connguard ARGS…` against the daemon with these files.
-pub(super) fn cli(files: &Files, args: &[&str]) -> Answer {
+pub(crate) fn cli(files: &Files, args: &[&str]) -> Answer {
     let output = run(connguard(files).args(args).env("NO_COLOR", "1"));
     Answer {
         code: output.status.code().unwrap_or(-1),

@@ -14,7 +14,7 @@ use super::super::harness::{SOON, wait_for};
 use super::super::under_load::{Fate, Ledger, Mailer, Rng};
 use super::known::{Doubt, Known, Standing};
 
-/// Clients that nobody configured and that are in play at the same time.
+/// From so many clients that nobody configured on, new ones are rare.
 const MOST_DISCOVERED: usize = 25;
 const ACTIONS: [&str; 3] = ["tempfail", "reject", "hold"];
 
@@ -25,7 +25,7 @@ pub(super) struct Scene<'a> {
     pub(super) port: u16,
     /// Nobody answers any more, or will soon not.
     pub(super) dead: &'a AtomicBool,
-    /// Told of each step that begins.
+    /// Told of each step that begins, and of each bad message.
     pub(super) begins: Sender<()>,
 }
 
@@ -46,6 +46,8 @@ pub(super) struct Actor {
     rng: Rng,
     ledger: Arc<Ledger>,
     pub(super) known: Vec<Known>,
+    /// Connectors that did nothing yet.
+    fresh: Vec<Known>,
     serial: u32,
     discovered: usize,
     /// Reasons of commands that were acknowledged, or that turned out to be done.
@@ -58,12 +60,13 @@ pub(super) struct Actor {
 
 impl Actor {
     /// Operator number so-and-so, and the connectors that they look after.
-    pub(super) fn new(number: usize, rng: Rng, ledger: &Arc<Ledger>, known: Vec<Known>) -> Self {
+    pub(super) fn new(number: usize, rng: Rng, ledger: &Arc<Ledger>, fresh: Vec<Known>) -> Self {
         Self {
             number,
             rng,
             ledger: Arc::clone(ledger),
-            known,
+            known: Vec::new(),
+            fresh,
             serial: 0,
             discovered: 0,
             done: Vec::new(),
@@ -84,7 +87,13 @@ impl Actor {
     }
 
     fn choose(&mut self) -> usize {
-        if self.discovered < MOST_DISCOVERED && self.rng.percent(25) {
+        let is_new = self.known.len() < 4 || self.rng.percent(6);
+        if let Some(fresh) = self.fresh.pop_if(|_| is_new) {
+            self.known.push(fresh);
+            return self.known.len() - 1;
+        }
+        let chance = if self.discovered < MOST_DISCOVERED { 25 } else { 4 };
+        if self.rng.percent(chance) {
             self.discovered += 1;
             let n = self.discovered;
             let address = format!("127.{}.{}.{}", 40 + self.number, n / 250, 1 + n % 250);
@@ -182,6 +191,7 @@ impl Actor {
         let doubt = Doubt::new("restricted", Standing::default(), &scene.site.daemon);
         let mut session = mailer.open();
         for _ in 0..=10 {
+            let _ = scene.begins.send(());
             self.serial += 1;
             let from = format!("win@odd{}-{}.test", self.number, self.serial);
             let fate = mailer.send_in(&mut session, &from, &[REMOTE]);
