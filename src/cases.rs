@@ -20,6 +20,8 @@
 //!   [`MOST_FILES`], the oldest that are over go sooner. An open one never does.
 
 mod disk;
+#[doc(hidden)]
+pub mod fuzz;
 mod keeper;
 #[cfg(test)]
 mod tests;
@@ -165,9 +167,7 @@ impl Store {
     /// Those of the file system; then what was written before is still there.
     pub fn save(&mut self, file: &CaseFile) -> io::Result<()> {
         let path = self.path(file.case);
-        let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
-        // A person may read it, too.
-        let text: String = json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect();
+        let text = encode(file)?;
         let unfinished = disk::Unfinished::new(&path);
         let mut out = self.disk.create(unfinished.path())?;
         out.write_all(text.as_bytes())?;
@@ -253,17 +253,29 @@ fn path(folder: &Path, case: CaseId) -> PathBuf {
     folder.join(format!("{case}.json"))
 }
 
+/// What the file of a case holds.
+fn encode(file: &CaseFile) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
+    // A person may read it, too.
+    Ok(json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect())
+}
+
 fn read(path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
     let system = |error| ReadError::System(path.to_owned(), error);
-    let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
     let mut text = Vec::new();
     let file = File::open(path).map_err(system)?;
     file.take(LONGEST).read_to_end(&mut text).map_err(system)?;
-    let version: Version = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
+    decode(&text, path, case)
+}
+
+/// The case in the octets of its file.
+fn decode(text: &[u8], path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
+    let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
+    let version: Version = serde_json::from_slice(text).map_err(|it| damaged(it.to_string()))?;
     if version.version != VERSION {
         return Err(ReadError::Version(path.to_owned(), version.version));
     }
-    let file: CaseFile = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
+    let file: CaseFile = serde_json::from_slice(text).map_err(|it| damaged(it.to_string()))?;
     if file.case != case {
         return Err(damaged(format!("it is about {}", file.case)));
     }

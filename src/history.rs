@@ -76,6 +76,8 @@
 
 mod disk;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod keeper;
 mod read;
 mod report;

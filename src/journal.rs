@@ -56,6 +56,8 @@
 //! once all in them is older than [`Params::keep`].
 
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod history;
 mod recovery;
