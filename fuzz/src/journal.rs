@@ -20,10 +20,17 @@ pub fn run(data: &[u8]) {
         data.split(|byte| *byte == b'\x0c').map(|segment| sealed(segment)).collect();
     let segments: Vec<&[u8]> = segments.iter().map(Vec::as_slice).take(3).collect();
     let Some(Read { snapshot, good, .. }) = fuzz::read(&segments) else { return };
+    if good == 0 {
+        assert!(snapshot.live.is_empty(), "out of nothing: {snapshot:?}");
+        return;
+    }
     let again = fuzz::read(&segments).map(|read| read.snapshot);
     assert_eq!(again.as_ref(), Some(&snapshot), "read twice");
     named(&snapshot, good, &segments);
-    restored(&snapshot);
+    // A table has a thousand parts, so not every time.
+    if snapshot.seq % 8 == 1 {
+        restored(&snapshot);
+    }
     rewritten(&snapshot);
 }
 
@@ -47,9 +54,17 @@ fn named(snapshot: &Snapshot, good: usize, segments: &[&[u8]]) {
     for live in &snapshot.live {
         assert!(!live.standing.is_empty(), "nothing is in force for {}", live.entity);
         assert!(seen.insert(&live.entity), "{} twice", live.entity);
-        let names = names(segments);
-        assert!(names.contains(&live.entity), "{} was never named", live.entity);
+        let name = format!("\"{}\"", live.entity);
+        // Nearly always in just these letters.
+        if segments.iter().any(|bytes| contains(bytes, name.as_bytes())) {
+            continue;
+        }
+        assert!(names(segments).contains(&live.entity), "{} was never named", live.entity);
     }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// Every entity that a string of the bytes names.

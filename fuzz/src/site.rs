@@ -8,7 +8,7 @@ use connguard::{
     record::{Live, Standing},
     timestamp::Timestamp,
 };
-use std::{path::Path, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, path::Path, sync::Arc};
 
 /// When every input begins.
 pub const START: Timestamp = Timestamp::from_seconds(1_795_000_000);
@@ -18,6 +18,13 @@ pub const MOST: usize = 64;
 
 /// Its settings; the variants differ in what a reload may change.
 pub fn settings(variant: u8) -> Settings {
+    thread_local! {
+        static MADE: RefCell<HashMap<u8, Settings>> = RefCell::default();
+    }
+    MADE.with_borrow_mut(|made| made.entry(variant).or_insert_with(|| make(variant)).clone())
+}
+
+fn make(variant: u8) -> Settings {
     let mode = if variant & 1 == 0 { "enforce" } else { "observe" };
     let action = ["tempfail", "reject", "hold", "tempfail"][usize::from(variant >> 1 & 3)];
     let scope = if variant & 8 == 0 { "relayed" } else { "all" };
@@ -65,7 +72,7 @@ pub fn engine() -> Arc<Engine> {
 
 /// Inputs that share one engine: to make one takes longer than most inputs do. What
 /// they see of one another is what clients of one daemon do.
-const SHARED: usize = 500;
+const SHARED: usize = 1000;
 
 /// Something that inputs share, and a new one after a while.
 pub struct Shared<T> {
