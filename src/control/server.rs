@@ -1,5 +1,6 @@
 //! The daemon's side.
 
+use super::places::{Places, Presence};
 use crate::command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION};
 use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
 use serde::Serialize;
@@ -18,17 +19,17 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter},
     net::{
         UnixListener, UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
+        unix::{OwnedReadHalf, OwnedWriteHalf, UCred},
     },
-    sync::{Semaphore, mpsc},
-    time::timeout,
+    sync::mpsc,
+    time::{sleep, timeout},
 };
 
-/// Clients served at once.
-const CLIENTS: usize = 64;
 /// How long a client may take to write its request, or to read a part of the
-/// answer.
+/// answer; and how long its request may wait for a place.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// From then on it keeps its place only while nobody else wants it.
+pub(super) const STUCK: Duration = Duration::from_secs(1);
 /// Octets of items that are sent at a time ...
 const CHUNK: usize = 64 * 1024;
 /// ... and the first time, since somebody waits for the first line.
@@ -84,6 +85,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Answers {
     writer: BufWriter<OwnedWriteHalf>,
+    presence: Presence,
 }
 
 impl Answers {
@@ -111,14 +113,17 @@ impl Answers {
         while let Some(chunk) = chunks.recv().await {
             // What is not received any more stops the other side.
             self.write(&chunk).await.map_err(|_| unread())?;
-            let flushed = timeout(DEADLINE, self.writer.flush()).await;
-            flushed.map_err(|_| unread())?.map_err(|_| unread())?;
+            self.flush().await.map_err(|_| unread())?;
         }
         producing.await.map_err(|error| Failure::refused(error.to_string()))?
     }
 
     async fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        timeout(DEADLINE, self.writer.write_all(text)).await?
+        read_in_time(&self.presence, self.writer.write_all(text)).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        read_in_time(&self.presence, self.writer.flush()).await
     }
 
     async fn line(&mut self, line: &Line) -> io::Result<()> {
@@ -127,14 +132,27 @@ impl Answers {
         self.write(&text).await
     }
 
-    async fn finish(mut self, result: Result<Value, Failure>) -> io::Result<()> {
+    async fn finish(&mut self, result: Result<Value, Failure>) -> io::Result<()> {
         let line = match result {
             Ok(value) => Line::Done(value),
             Err(failure) => Line::Failed(failure),
         };
         self.line(&line).await?;
-        timeout(DEADLINE, self.writer.flush()).await?
+        self.flush().await
     }
+}
+
+/// Waits for a client that reads.
+async fn read_in_time(
+    presence: &Presence,
+    writes: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let mut writes = std::pin::pin!(writes);
+    if let Ok(written) = timeout(STUCK, &mut writes).await {
+        return written;
+    }
+    let _stuck = presence.stuck();
+    timeout(DEADLINE - STUCK, writes).await?
 }
 
 /// Where [`Answers::items`] takes its items from.
@@ -220,18 +238,20 @@ impl Control {
 
     /// Serves clients until the future is dropped.
     pub async fn serve(&self, handler: Arc<impl Handler>) {
-        let places = Arc::new(Semaphore::new(CLIENTS));
+        let places = Arc::new(Places::default());
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
+                    let Ok(credentials) = stream.peer_cred() else { continue };
+                    let Some(presence) = places.enter(credentials.uid()) else {
+                        turn_away(&stream);
+                        continue;
+                    };
                     let handler = Arc::clone(&handler);
                     let gid = self.gid;
                     tokio::spawn(async move {
-                        let _place = place;
-                        if let Err(error) = serve_client(stream, gid, &*handler).await {
+                        let served = serve_client(stream, credentials, presence, gid, &*handler);
+                        if let Err(error) = served.await {
                             tracing::debug!("control client: {error}");
                         }
                     });
@@ -254,29 +274,66 @@ impl Drop for Control {
     }
 }
 
+/// Says why it is not served, as far as that goes without waiting.
+fn turn_away(stream: &UnixStream) {
+    if let Ok(mut text) = serde_json::to_vec(&Line::Failed(busy())) {
+        text.push(b'\n');
+        let _ = stream.try_write(&text);
+    }
+}
+
+fn busy() -> Failure {
+    Failure::refused(
+        "too many use the control socket at a time: try again, and end what hangs there (ss -xp shows who is connected)",
+    )
+}
+
 async fn serve_client(
     stream: UnixStream,
+    credentials: UCred,
+    presence: Presence,
     gid: Option<Gid>,
     handler: &impl Handler,
 ) -> io::Result<()> {
-    let credentials = stream.peer_cred()?;
     let (reader, writer) = stream.into_split();
-    let mut answers = Answers { writer: BufWriter::new(writer) };
-    let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
     // Read first: who closes on an unread request breaks the pipe before the
     // client has seen why.
-    let request = read_request(reader).await;
-    if !is_allowed(credentials.uid(), Gid::from_raw(credentials.gid()), user.as_ref(), gid) {
-        let message = format!("be root or a member of the group {GROUP}");
-        return answers.finish(Err(Failure::refused(message))).await;
-    }
-    let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
-    let peer = Peer { name: name.into(), uid: credentials.uid() };
-    let result = match request {
-        Ok(command) => handler.handle(command, peer, &mut answers).await,
-        Err(failure) => Err(failure),
+    let mut request = tokio::select! {
+        request = read_request(reader) => request,
+        () = presence.told_to_go() => Err(busy()),
     };
-    answers.finish(result).await
+    let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
+    if !is_allowed(credentials.uid(), Gid::from_raw(credentials.gid()), user.as_ref(), gid) {
+        request = Err(Failure::refused(format!("be root or a member of the group {GROUP}")));
+    }
+    if request.is_ok() {
+        let has_place = tokio::select! {
+            () = presence.place() => true,
+            () = presence.told_to_go() => false,
+            () = sleep(DEADLINE) => false,
+        };
+        if !has_place {
+            request = Err(busy());
+        }
+    }
+    let go = presence.to_go();
+    let mut answers = Answers { writer: BufWriter::new(writer), presence };
+    let served = async {
+        let result = match request {
+            Ok(command) => {
+                let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
+                let peer = Peer { name: name.into(), uid: credentials.uid() };
+                handler.handle(command, peer, &mut answers).await
+            }
+            Err(failure) => Err(failure),
+        };
+        answers.finish(result).await
+    };
+    tokio::select! {
+        served = served => served,
+        // It does not read its answer.
+        () = go.notified() => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
 /// Root, the daemon's own account, and members of the group.
