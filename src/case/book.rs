@@ -97,6 +97,22 @@ impl Book {
         }
     }
 
+    /// Changes a case, if it is there, by what need not be written before something
+    /// else of it changes; as [`Book::update`] otherwise.
+    pub fn remember(&self, case: CaseId, change: impl FnOnce(&mut CaseFile)) {
+        let mut state = self.lock();
+        state.changes += 1;
+        if let Some(kept) = state.files.get_mut(&case) {
+            change(Arc::make_mut(&mut kept.file));
+        }
+    }
+
+    /// A number that is another one whenever something was decided, done or told since;
+    /// what is only counted or collected does not change it.
+    pub fn changes(&self) -> u64 {
+        self.lock().changes
+    }
+
     /// An entity of this case became suspicious because of these findings.
     pub fn suspect(&self, case: CaseId, entity: &Entity, findings: Vec<Finding>, now: Timestamp) {
         self.update(case, |file| {

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) newest: Option<CaseId>,
     /// Counted up since they were given to the disk; that can wait.
     pub(super) counted: BTreeSet<CaseId>,
+    /// Raised with each change of what was decided, done or told.
+    pub(super) changes: u64,
     /// To be written.
     pub(super) dirty: BTreeSet<CaseId>,
     /// Given to the disk, which may not have them yet.
@@ -93,6 +95,7 @@ impl State {
     /// Takes in a case.
     pub(super) fn put(&mut self, file: CaseFile, now: Timestamp) {
         let case = file.case;
+        self.changes += 1;
         self.newest = self.newest.max(Some(case));
         self.files.insert(case, Kept::new(file));
         self.index(case);
@@ -116,6 +119,7 @@ impl State {
     pub(super) fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
         let Some(kept) = self.files.get_mut(&case) else { return false };
         change(Arc::make_mut(&mut kept.file));
+        self.changes += 1;
         self.counted.remove(&case);
         self.mark(case);
         true
@@ -128,6 +132,7 @@ impl State {
         let file = Arc::make_mut(&mut kept.file);
         let root = (file.closed.take().is_some()).then(|| file.root.clone());
         let is_new = file.restricted.insert(entity.clone());
+        self.changes += 1;
         self.over.remove(&case);
         self.suspicious.remove(&case);
         self.mark(case);
@@ -144,6 +149,7 @@ impl State {
         if !file.restricted.remove(entity) {
             return;
         }
+        self.changes += 1;
         let root = entity.root();
         if file.restricted.is_empty() && file.is_open() {
             self.suspicious.insert(case);

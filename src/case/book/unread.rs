@@ -99,6 +99,7 @@ impl State {
             self.unshelve(case, file);
             return;
         }
+        self.changes += 1;
         self.unindex(case);
         let Some(stub) = self.files.remove(&case) else { return };
         let Kept { file: since, earlier, collected, unread, .. } = stub;
