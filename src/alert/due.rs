@@ -10,8 +10,8 @@
 //!   ends it, it still is, and nothing of the case is in force: who is restricted
 //!   needs no warning.
 //!
-//! To look at all cases and restrictions takes 3 µs for each, a third of a second with
-//! 100,000. So who asks every second is given an answer only where something of a case
+//! To look at all cases and restrictions takes long where there are a hundred thousand.
+//! So who asks every second is given an answer only where something of a case
 //! changed since the last look that found nothing, or [`LOOK`] later ([`Looks`]).
 
 use super::outbox::Cover;
