@@ -3,8 +3,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::harness::set_mode;
 use super::harness::site::{OURS, REMOTE, Site};
+use super::harness::{SOON, set_mode, wait_for};
 
 /// An account without any rights, which runs the daemon here.
 const DAEMON: &str = "nobody";
@@ -75,4 +75,59 @@ fn others_read_nothing_of_what_it_keeps() {
 fn a_run_as_root_is_told() {
     let site = Site::start();
     assert!(site.daemon.log().contains("running as root"), "{}", site.daemon.log());
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    const SECRET: &str = "correct-horse-battery";
+    const TOKEN: &str = "T0KEN-of-the-path";
+    const KEY: &str = "K3Y-of-the-query";
+    let site = Site::with(|config, settings| {
+        let file = settings.dir().join("webhook.secret");
+        std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+        set_mode(&file, 0o600);
+        // Nobody listens there: the failure is told.
+        config.alert = format!(
+            "webhook = \"http://127.0.0.1:1/{TOKEN}?key={KEY}\"\nwebhook_secret_file = {file:?}\n"
+        );
+        config.sections.push_str("\n[log]\nlevel = \"debug\"\n");
+    });
+    site.take_over("127.0.0.8").outcome.assert_tempfail();
+    let failed = |status: &serde_json::Value| status["alerts"].to_string().contains("127.0.0.1:1");
+    wait_for(
+        "the failure of the webhook",
+        SOON,
+        || site.daemon.log(),
+        || Some(site.daemon.json(&["status"])).filter(failed),
+    );
+    let mut told = vec![site.daemon.log()];
+    let entity = "client:127.0.0.8";
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["check"],
+        &["alerts"],
+        &["alerts", "--json"],
+        &["alerts", "test"],
+        &["show", entity],
+        &["history"],
+        &["reload"],
+    ] {
+        let answer = site.daemon.cli(args);
+        told.push(format!("{args:?}: {}{}", answer.stdout, answer.stderr));
+    }
+    told.push(site.daemon.log());
+    for entry in std::fs::read_dir(site.daemon.files().state()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            told.push(format!("{}: {}", path.display(), String::from_utf8_lossy(&bytes)));
+        }
+    }
+    assert!(told.len() > 13, "{}", told.len());
+    for text in &told {
+        for secret in [SECRET, TOKEN, KEY] {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
 }
