@@ -5,6 +5,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod crash;
 mod damage;
 mod faults;
 mod folder;
