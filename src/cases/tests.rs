@@ -4,6 +4,9 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
+mod crash;
+mod refused;
+
 use super::*;
 use crate::{
     case::{Book, MOST_TEXT},

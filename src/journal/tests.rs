@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod faults;
 mod folder;
+mod model;
 
 use super::*;
 use crate::{

@@ -50,6 +50,8 @@ impl Site {
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
         let (journal, recovered) = Journal::open_on(storage, Path::new(FOLDER)).ok()?;
         let table = Arc::new(Table::default());
+        let live = recovered.snapshot.live.iter();
+        let in_force = live.map(|it| (it.entity.clone(), it.standing.clone())).collect();
         table.restore(recovered.snapshot);
         let clock = Arc::new(AtomicU64::new(seconds));
         let now = Arc::clone(&clock);
@@ -61,12 +63,11 @@ impl Site {
             params,
             Arc::new(move || at(now.load(SeqCst))),
         );
-        let recovered_force = in_force(&table).into_iter().collect();
         // In the order of a daemon.
         writer.reserve();
         writer.fresh();
         let warnings = recovered.warnings;
-        Some(Self { table, writer, state, clock, recovered: recovered_force, warnings })
+        Some(Self { table, writer, state, clock, recovered: in_force, warnings })
     }
 
     /// Lets the journal write what changed; gives up to which change all is told.
