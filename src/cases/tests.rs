@@ -5,6 +5,7 @@
     reason = "tests fail by panicking"
 )]
 mod crash;
+mod formats;
 mod refused;
 
 use super::*;

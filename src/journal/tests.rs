@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod faults;
 mod folder;
+mod formats;
 mod model;
 
 use super::*;
