@@ -2,13 +2,12 @@
 
 use super::{
     Loaded, Saved,
-    disk::DiskFile,
     format::{self, Header, Kind},
     read, write,
 };
-use crate::connector::ConnectorKey;
+use crate::{connector::ConnectorKey, storage::StorageFile};
 use serde::{Serialize, de::DeserializeOwned};
-use std::io::{self, Write};
+use std::{io, path::Path};
 
 /// What can be read of these bytes; nothing where they are no history of this schema.
 pub fn read<C, F, M>(bytes: &[u8], schema: u32) -> Option<Loaded<C, F, M>>
@@ -63,18 +62,17 @@ pub fn block(kind: u8, payload: &[u8]) -> Option<Vec<u8>> {
 
 struct Memory(Vec<u8>);
 
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+impl StorageFile for Memory {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
         Ok(())
     }
-}
 
-impl DiskFile for Memory {
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_at(&self, _path: &Path) -> bool {
+        false
     }
 }

@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod access;
 mod actions;
 mod alerts;
 mod blatant;
@@ -26,6 +27,7 @@ mod harness_itself;
 mod hostile;
 mod identities;
 mod judgement;
+mod kills;
 mod load;
 mod mail_log;
 mod mail_log_files;
@@ -37,6 +39,8 @@ mod queue;
 mod queue_hold;
 mod reload;
 mod senders;
+mod soak;
 mod state;
 mod throttle;
+mod under_load;
 mod webhook;
