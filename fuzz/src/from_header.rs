@@ -64,10 +64,11 @@ fn sound(address: &str) {
     assert_eq!(domain.starts_with('['), domain.ends_with(']'), "{address:?}");
 }
 
-/// Written as an address and read again it is the same, unless it was cut.
+/// Written as an address and read again it is the same, unless it was cut, or what was
+/// dropped from its midst kept it from being an encoded word.
 fn again(address: &str) {
     let (local, _) = address.rsplit_once('@').expect("an address has an @");
-    if local.len() < MAX_LOCAL - 3 {
+    if local.len() < MAX_LOCAL - 3 && !address.contains("=?") {
         let written = from_addresses(format!("<{address}>").as_bytes());
         assert_eq!(written.addresses(), [address.to_owned()], "read again");
     }
