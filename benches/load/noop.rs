@@ -16,7 +16,7 @@ use indymilter::{
 use std::{
     future, io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 use tokio::{net::UnixListener, sync::Semaphore};
 
@@ -37,7 +37,7 @@ pub(crate) fn serve_if_asked() -> bool {
 
 /// Starts this program again as the server on `socket`.
 pub(crate) fn start(socket: &Path) -> io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = super::mortal::command(std::env::current_exe()?);
     command.arg(ARGUMENT).arg(socket).stdin(Stdio::null()).spawn()
 }
 

@@ -9,12 +9,13 @@
 //! What it promises, so that an operator's `unblock` gets through whatever else is
 //! connected:
 //! - At most [`ROOM`] connections are open. For the next one, somebody of the account
-//!   that has the most goes: who is silent or stuck longest, else who came last.
+//!   that has the most goes: who is stuck, or silent longest where there are more than
+//!   [`SILENT`] of these, else who came last and asks for a *long* answer (a list).
 //! - A silent one takes no place. A stuck one gives its place up as soon as somebody
 //!   waits for it.
-//! - One account has at most [`SHARE`] places: there is always one for another account.
-//! - Places are given in the order of coming, but that an account whose share is full
-//!   keeps nobody else waiting.
+//! - Long answers of one account have at most [`SHARE`] places: there is always one for
+//!   other commands, which come first, and for other accounts.
+//! - Beyond that, places are given in the order of coming.
 //!
 //! Who works on a command and who reads is never interrupted.
 
@@ -28,8 +29,10 @@ use tokio::sync::{Notify, oneshot};
 pub(super) const ROOM: usize = 256;
 /// Requests that are worked on or answered at a time.
 pub(super) const PLACES: usize = 64;
-/// Of these, those of one account.
+/// Of these, those of one account for long answers.
 pub(super) const SHARE: usize = 48;
+/// Silent ones of one account: the request of a program comes at once.
+const SILENT: usize = 32;
 
 /// Connections that were told to go and are not gone yet, beside those.
 const LEAVING: usize = 64;
@@ -59,7 +62,10 @@ struct Client {
 #[derive(Debug)]
 enum Phase {
     Silent,
-    Waiting(oneshot::Sender<()>),
+    Waiting {
+        turn: oneshot::Sender<()>,
+        long: bool,
+    },
     Served,
     Stuck,
     /// It was told to go.
@@ -105,10 +111,10 @@ impl Presence {
         Arc::clone(&self.go)
     }
 
-    /// Waits for a place; the request is there.
-    pub(super) async fn place(&self) {
+    /// Waits for a place; the request is there, and asks for a `long` answer or not.
+    pub(super) async fn place(&self, long: bool) {
         let (sender, turn) = oneshot::channel();
-        self.change(|phase| *phase = Phase::Waiting(sender));
+        self.change(|phase| *phase = Phase::Waiting { turn: sender, long });
         // The sender is dropped only with this connection, which is told to go then.
         if turn.await.is_err() {
             std::future::pending::<()>().await;
@@ -171,12 +177,24 @@ impl State {
             return false;
         }
         let largest = self.largest();
-        let mut theirs = self.clients.iter().filter(|(_, client)| Some(client.uid) == largest);
-        let is_idle = |client: &Client| matches!(client.phase, Phase::Silent | Phase::Stuck);
-        let idle = theirs.clone().find(|(_, client)| is_idle(client));
-        let waits = |client: &Client| matches!(client.phase, Phase::Waiting(_));
-        let last = || theirs.rfind(|(_, client)| Some(uid) != largest && waits(client));
-        let Some(number) = idle.or_else(last).map(|(number, _)| *number) else { return false };
+        let theirs = self.clients.iter().filter(|(_, client)| Some(client.uid) == largest);
+        let first = |is: fn(&Phase) -> bool| {
+            theirs.clone().find(|(_, client)| is(&client.phase)).map(|(number, _)| *number)
+        };
+        let last = |is: fn(&Phase) -> bool| {
+            theirs.clone().rfind(|(_, client)| is(&client.phase)).map(|(number, _)| *number)
+        };
+        let is_silent = |phase: &Phase| matches!(phase, Phase::Silent);
+        let silent = theirs.clone().filter(|(_, client)| is_silent(&client.phase)).count();
+        let number = first(|phase| matches!(phase, Phase::Stuck))
+            .or_else(|| first(is_silent).filter(|_| silent > SILENT))
+            .or_else(|| last(|phase| matches!(phase, Phase::Waiting { long: true, .. })))
+            .or_else(|| first(is_silent))
+            .or_else(|| {
+                let waits = |phase: &Phase| matches!(phase, Phase::Waiting { .. });
+                last(waits).filter(|_| Some(uid) != largest)
+            });
+        let Some(number) = number else { return false };
         self.send_away(number);
         true
     }
@@ -198,23 +216,28 @@ impl State {
             match client.phase {
                 Phase::Served | Phase::Stuck => *served.entry(client.uid).or_default() += 1,
                 Phase::Leaving => leaving += 1,
-                Phase::Silent | Phase::Waiting(_) => continue,
+                Phase::Silent | Phase::Waiting { .. } => continue,
             }
             all += 1;
         }
         let mut short = Vec::new();
-        for client in self.clients.values_mut() {
-            if !matches!(client.phase, Phase::Waiting(_)) {
-                continue;
-            }
-            let own = served.entry(client.uid).or_default();
-            if all >= PLACES || *own >= SHARE {
-                short.push((client.uid, *own >= SHARE));
-                continue;
-            }
-            if let Phase::Waiting(turn) = std::mem::replace(&mut client.phase, Phase::Served) {
-                // Where nobody listens any more, it is about to be dropped.
-                let _ = turn.send(());
+        for turn_of_long in [false, true] {
+            for client in self.clients.values_mut() {
+                let Phase::Waiting { long, .. } = client.phase else { continue };
+                let own = served.entry(client.uid).or_default();
+                let has_share = !long || *own < SHARE;
+                if long != turn_of_long {
+                    continue;
+                }
+                if all >= PLACES || !has_share {
+                    short.push((client.uid, !has_share));
+                    continue;
+                }
+                let served = std::mem::replace(&mut client.phase, Phase::Served);
+                if let Phase::Waiting { turn, .. } = served {
+                    // Where nobody listens any more, it is about to be dropped.
+                    let _ = turn.send(());
+                }
                 *own += 1;
                 all += 1;
             }
@@ -263,11 +286,14 @@ mod tests {
         matches!(state.clients.get(&presence.number).unwrap().phase, Phase::Leaving)
     }
 
-    /// Asks for a place, and stays where it does not get one.
+    /// Asks for a list, and stays where it does not get a place.
     fn ask(presence: &Presence) {
-        let (sender, turn) = oneshot::channel();
-        std::mem::forget(turn);
-        presence.change(|phase| *phase = Phase::Waiting(sender));
+        ask_for(presence, true);
+    }
+
+    fn ask_for(presence: &Presence, long: bool) {
+        let (sender, _) = oneshot::channel();
+        presence.change(|phase| *phase = Phase::Waiting { turn: sender, long });
     }
 
     fn enter(places: &Arc<Places>, uid: u32, count: usize) -> Vec<Presence> {
@@ -322,10 +348,15 @@ mod tests {
         let flood = enter(&places, 1000, ROOM);
         flood.iter().for_each(ask);
         assert_eq!(flood.iter().filter(|client| turn(client)).count(), SHARE);
-        assert!(places.enter(1000).is_none(), "all of them work or wait");
-        let operator = places.enter(0).unwrap();
-        assert!(is_told(flood.last().unwrap()));
-        ask(&operator);
-        assert!(turn(&operator));
+        let operators = [places.enter(0).unwrap(), places.enter(1000).unwrap()];
+        assert!(is_told(&flood[ROOM - 1]) && is_told(&flood[ROOM - 2]));
+        ask(&operators[0]);
+        ask_for(&operators[1], false);
+        assert!(operators.iter().all(turn), "a list of another account, and another command");
+        // All of an account work: nobody goes for one more of it.
+        drop((flood, operators));
+        let busy = enter(&places, 1000, ROOM);
+        busy.iter().for_each(|client| ask_for(client, false));
+        assert!(places.enter(1000).is_none() && places.enter(0).is_some());
     }
 }
