@@ -22,8 +22,12 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 
 /// Connections that are open at a time.
 pub(super) const ROOM: usize = 256;
@@ -36,11 +40,22 @@ const SILENT: usize = 32;
 
 /// Connections that were told to go and are not gone yet, beside those.
 const LEAVING: usize = 64;
+/// So long it may take until one of these is gone.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The places.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     state: Mutex<State>,
+    /// Rings when somebody is gone.
+    left: Notify,
+}
+
+/// There is no room.
+#[derive(Debug, Eq, PartialEq)]
+struct Full {
+    /// There will be, when those are gone who were told to.
+    soon: bool,
 }
 
 #[derive(Debug, Default)]
@@ -81,18 +96,33 @@ pub(super) struct Presence {
 }
 
 impl Places {
-    /// Room for a connection of this account; nothing where it is turned away.
-    pub(super) fn enter(self: &Arc<Self>, uid: u32) -> Option<Presence> {
-        let mut state = self.lock();
-        if !state.has_room(uid) {
-            state.note_turned_away();
-            return None;
+    /// Room for a connection of this account; nothing where it is turned away. Waits a
+    /// moment for those who were told to go.
+    pub(super) async fn enter(self: &Arc<Self>, uid: u32) -> Option<Presence> {
+        for _ in 0..LEAVING {
+            let left = self.left.notified();
+            match self.try_enter(uid) {
+                Ok(presence) => return Some(presence),
+                Err(Full { soon: true }) => {
+                    if timeout(MOMENT, left).await.is_err() {
+                        break;
+                    }
+                }
+                Err(Full { soon: false }) => break,
+            }
         }
+        self.lock().note_turned_away();
+        None
+    }
+
+    fn try_enter(self: &Arc<Self>, uid: u32) -> Result<Presence, Full> {
+        let mut state = self.lock();
+        state.make_room(uid)?;
         let number = state.next;
         state.next += 1;
         let go = Arc::new(Notify::new());
         state.clients.insert(number, Client { uid, phase: Phase::Silent, go: Arc::clone(&go) });
-        Some(Presence { places: Arc::clone(self), number, go })
+        Ok(Presence { places: Arc::clone(self), number, go })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -147,6 +177,7 @@ impl Drop for Presence {
         let mut state = self.places.lock();
         state.clients.remove(&self.number);
         state.settle();
+        self.places.left.notify_one();
     }
 }
 
@@ -164,17 +195,16 @@ impl Drop for Stuck<'_> {
 }
 
 impl State {
-    /// Whether there is room for a newcomer of `uid`, after somebody was sent away for
-    /// it where that is necessary.
-    fn has_room(&mut self, uid: u32) -> bool {
+    /// Sees to it that there is room for a newcomer of `uid`: sends somebody away for it
+    /// where that is necessary.
+    fn make_room(&mut self, uid: u32) -> Result<(), Full> {
         let leaving = |client: &&Client| matches!(client.phase, Phase::Leaving);
         let leaving = self.clients.values().filter(leaving).count();
         if self.clients.len() - leaving < ROOM {
-            return true;
+            return Ok(());
         }
-        // It takes a moment until they are gone.
         if leaving >= LEAVING {
-            return false;
+            return Err(Full { soon: true });
         }
         let largest = self.largest();
         let theirs = self.clients.iter().filter(|(_, client)| Some(client.uid) == largest);
@@ -194,9 +224,8 @@ impl State {
                 let waits = |phase: &Phase| matches!(phase, Phase::Waiting { .. });
                 last(waits).filter(|_| Some(uid) != largest)
             });
-        let Some(number) = number else { return false };
-        self.send_away(number);
-        true
+        self.send_away(number.ok_or(Full { soon: false })?);
+        Ok(())
     }
 
     /// The account with the most connections.
@@ -297,7 +326,7 @@ mod tests {
     }
 
     fn enter(places: &Arc<Places>, uid: u32, count: usize) -> Vec<Presence> {
-        (0..count).map(|_| places.enter(uid).unwrap()).collect()
+        (0..count).map(|_| places.try_enter(uid).unwrap()).collect()
     }
 
     #[test]
@@ -305,15 +334,16 @@ mod tests {
         let places = Arc::default();
         let silent = enter(&places, 0, ROOM);
         ask(&silent[0]);
-        let operator = places.enter(0).unwrap();
+        let operator = places.try_enter(0).unwrap();
         assert!(turn(&silent[0]) && is_told(&silent[1]) && !is_told(&silent[2]));
         ask(&operator);
         assert!(turn(&operator));
         // Those that do not go take no more than so many places.
-        let others: Vec<_> = (0..ROOM).map_while(|_| places.enter(0)).collect();
+        let others: Vec<_> = (0..ROOM).map_while(|_| places.try_enter(0).ok()).collect();
         assert_eq!(others.len(), LEAVING - 1);
+        assert_eq!(places.try_enter(0).unwrap_err(), Full { soon: true });
         drop(silent);
-        assert!(places.enter(0).is_some());
+        assert!(places.try_enter(0).is_ok());
     }
 
     #[test]
@@ -323,7 +353,7 @@ mod tests {
         clients.extend(enter(&places, 1, PLACES - SHARE));
         clients.iter().for_each(ask);
         assert!(clients.iter().all(turn));
-        let (own, other) = (places.enter(0).unwrap(), places.enter(2).unwrap());
+        let (own, other) = (places.try_enter(0).unwrap(), places.try_enter(2).unwrap());
         ask(&own);
         ask(&other);
         assert!(!turn(&own) && !turn(&other));
@@ -348,7 +378,7 @@ mod tests {
         let flood = enter(&places, 1000, ROOM);
         flood.iter().for_each(ask);
         assert_eq!(flood.iter().filter(|client| turn(client)).count(), SHARE);
-        let operators = [places.enter(0).unwrap(), places.enter(1000).unwrap()];
+        let operators = [places.try_enter(0).unwrap(), places.try_enter(1000).unwrap()];
         assert!(is_told(&flood[ROOM - 1]) && is_told(&flood[ROOM - 2]));
         ask(&operators[0]);
         ask_for(&operators[1], false);
@@ -357,6 +387,6 @@ mod tests {
         drop((flood, operators));
         let busy = enter(&places, 1000, ROOM);
         busy.iter().for_each(|client| ask_for(client, false));
-        assert!(places.enter(1000).is_none() && places.enter(0).is_some());
+        assert!(places.try_enter(1000).is_err() && places.try_enter(0).is_ok());
     }
 }

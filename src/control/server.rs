@@ -201,7 +201,7 @@ impl Control {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let Ok(credentials) = stream.peer_cred() else { continue };
-                    let Some(presence) = places.enter(credentials.uid()) else {
+                    let Some(presence) = places.enter(credentials.uid()).await else {
                         turn_away(&stream);
                         continue;
                     };
@@ -249,7 +249,10 @@ async fn serve_client(
     // client has seen why.
     let mut request = tokio::select! {
         request = read_request(reader) => request,
-        () = presence.told_to_go() => Err(busy()),
+        () = presence.told_to_go() => {
+            let mut answers = Answers { writer: BufWriter::new(writer), presence };
+            return answers.finish(Err(busy())).await;
+        }
     };
     let uid = credentials.uid();
     let gid = Gid::from_raw(credentials.gid());
