@@ -36,8 +36,8 @@ fn restrict_many(site: &Site) {
         for thread in 0..8 {
             let socket = &socket;
             scope.spawn(move || {
-                for number in (thread..1600).step_by(8) {
-                    let reason = "x".repeat(200);
+                for number in (thread..800).step_by(8) {
+                    let reason = "x".repeat(400);
                     let entity = entity(number);
                     let block = Command::Block { entity, reason, span_s: None, action: None };
                     ask(socket, block, |_| Ok(())).expect("a block");
