@@ -411,9 +411,18 @@ impl Table {
         let keeps = targets.len() < to.len();
         let mut moved = false;
         loop {
-            let Some(old) = self.entries.get(from).map(|entry| entry.clone()) else {
+            // What is over by the clock is not handed over: it would push out what the
+            // targets have.
+            let Some(old) = self.entries.get_mut(from).map(|mut entry| {
+                self.expire(&mut entry, now);
+                entry.clone()
+            }) else {
                 return moved;
             };
+            if old.standing.is_empty() {
+                self.forget_if_empty(from);
+                return moved;
+            }
             moved = true;
             // First the targets, then the source: at no moment is nobody held.
             for target in &targets {

@@ -2,7 +2,7 @@
 
 use super::places::{Places, Presence};
 use crate::{
-    command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION},
+    command::{Command, Failure, Line, MAX_REQUEST},
     socket::{self, Access, SocketFile},
 };
 use nix::unistd::{Gid, Uid, User, getgrouplist};
@@ -333,19 +333,7 @@ async fn read_request(reader: OwnedReadHalf) -> Result<Command, Failure> {
         }
         Ok(Ok(_)) => {}
     }
-    let version: Value = serde_json::from_str(&line)
-        .map_err(|error| Failure::usage(format!("the request is no JSON: {error}")))?;
-    match version.get("v").and_then(Value::as_u64) {
-        Some(v) if v == u64::from(VERSION) => {}
-        _ => {
-            return Err(Failure::usage(format!(
-                "this daemon speaks version {VERSION} of the control protocol; is another version of connguard installed? Restart the daemon"
-            )));
-        }
-    }
-    let request: Request = serde_json::from_value(version)
-        .map_err(|error| Failure::usage(format!("the request can't be understood: {error}")))?;
-    Ok(request.command)
+    Command::parse(&line)
 }
 
 #[cfg(test)]
