@@ -1,6 +1,10 @@
 //! connguard, and the no-op milter, as processes in a folder of their own.
 
-use super::{mortal, noop, process::Group, run::Address};
+use super::{
+    noop::{self, mortal},
+    process::Group,
+    run::Address,
+};
 use std::{
     fs, io,
     os::unix::net::UnixStream,

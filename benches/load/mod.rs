@@ -27,8 +27,6 @@ pub(crate) mod frame;
 pub(crate) mod macros;
 pub(crate) mod mail;
 pub(crate) mod mail_log;
-#[path = "../support/mortal.rs"]
-pub(crate) mod mortal;
 pub(crate) mod noop;
 pub(crate) mod pairs;
 pub(crate) mod process;
