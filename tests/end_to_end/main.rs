@@ -21,6 +21,7 @@ mod blatant;
 mod clocked;
 mod direction;
 mod durability;
+mod exhaustion;
 mod flood;
 mod forgive;
 mod harness_itself;
