@@ -281,7 +281,7 @@ fn run(
             tracing::error!("alerts: a look failed, which is a fault of connguard; they go on");
         }
     }
-    herald.stop();
+    herald.stop(now());
     for message in messages.try_iter() {
         herald.take(message, now());
     }

@@ -320,13 +320,6 @@ fn path(folder: &Path, case: CaseId) -> PathBuf {
     folder.join(format!("{case}.json"))
 }
 
-/// What the file of a case holds.
-fn encode(file: &CaseFile) -> io::Result<String> {
-    let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
-    // A person may read it, too.
-    Ok(json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect())
-}
-
 /// The path with one more ending.
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -335,9 +328,17 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// What the file of a case holds.
+fn encode(file: &CaseFile) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
+    // A person may read it, too.
+    Ok(json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect())
+}
+
 fn read(storage: &dyn Storage, path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
     let system = |error| ReadError::System(path.to_owned(), error);
-    decode(&storage.read(path, Some(LONGEST)).map_err(system)?, path, case)
+    let text = storage.read(path, Some(LONGEST)).map_err(system)?;
+    decode(&text, path, case)
 }
 
 /// The case in the octets of its file.
