@@ -42,6 +42,7 @@ pub(super) struct Herald {
     outbox: Outbox,
     troubles: Troubles,
     silent: Silent,
+    looks: due::Looks,
     /// What waits and leaves no trace elsewhere, oldest first.
     waiting: VecDeque<Item>,
     left_out: u64,
@@ -68,6 +69,7 @@ impl Herald {
             outbox: Outbox::open(folder, now),
             troubles: Troubles::default(),
             silent: Silent::new(down, now),
+            looks: due::Looks::default(),
             waiting: VecDeque::new(),
             left_out: 0,
             told_at: None,
@@ -228,7 +230,7 @@ impl Herald {
 
     /// All that is due.
     fn due(&mut self, now: Timestamp) -> Vec<Item> {
-        let mut items = due::of_cases(&self.engine, self.post.params().repeat, now);
+        let mut items = self.looks.of_cases(&self.engine, self.post.params().repeat, now);
         for Trouble { key, text } in self.troubles.due(now) {
             let item = plain(AlertKind::Trouble, None, About::Trouble(text));
             items.push(Item { trouble: Some(key), ..item });

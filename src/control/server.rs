@@ -1,63 +1,45 @@
 //! The daemon's side.
 
-use crate::command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION};
-use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
+use super::places::{Places, Presence};
+use crate::{
+    command::{Command, Failure, Line, MAX_REQUEST},
+    socket::{self, Access, SocketFile},
+};
+use nix::unistd::{Gid, Uid, User, getgrouplist};
 use serde::Serialize;
 use serde_json::Value;
-use std::{
-    ffi::CString,
-    fs,
-    future::Future,
-    io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::CString, future::Future, io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter},
     net::{
         UnixListener, UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
+        unix::{OwnedReadHalf, OwnedWriteHalf, UCred},
     },
-    sync::{Semaphore, mpsc},
-    time::timeout,
+    sync::mpsc,
+    time::{sleep, timeout},
 };
 
-/// Clients served at once.
-const CLIENTS: usize = 64;
 /// How long a client may take to write its request, or to read a part of the
-/// answer.
+/// answer; and how long its request may wait for a place.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// From then on it keeps its place only while nobody else wants it.
+pub(super) const STUCK: Duration = Duration::from_secs(1);
 /// Octets of items that are sent at a time ...
 const CHUNK: usize = 64 * 1024;
 /// ... and the first time, since somebody waits for the first line.
 const FIRST_CHUNK: usize = 4 * 1024;
 /// Chunks that are made before the client has read the one before.
 const AHEAD: usize = 2;
-/// The group of those who may ask.
-const GROUP: &str = "connguard-admin";
+/// Those who may ask. Without that group it is root and our own account.
+const ACCESS: Access = Access { group: "connguard-admin", otherwise: 0o600 };
+/// The account under which smtpd is reached from the network: it never asks, whatever
+/// groups it was put into.
+const NEVER: &str = "postfix";
 
 /// Why the socket can't be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another process answers there.
-    #[error("control.socket {0}: another process listens there; is connguard already running?")]
-    InUse(PathBuf),
-    /// Something else has that name.
-    #[error("control.socket {0}: there is a file of that name that is no socket; remove it")]
-    NotASocket(PathBuf),
-    /// The system refused.
-    #[error(
-        "control.socket {path}: {source}; does its folder exist, and may this account write there?"
-    )]
-    Io {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
+#[error("control.socket: {0}")]
+pub struct BindError(#[from] socket::Error);
 
 /// Who asks.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -84,6 +66,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Answers {
     writer: BufWriter<OwnedWriteHalf>,
+    presence: Presence,
 }
 
 impl Answers {
@@ -111,14 +94,17 @@ impl Answers {
         while let Some(chunk) = chunks.recv().await {
             // What is not received any more stops the other side.
             self.write(&chunk).await.map_err(|_| unread())?;
-            let flushed = timeout(DEADLINE, self.writer.flush()).await;
-            flushed.map_err(|_| unread())?.map_err(|_| unread())?;
+            self.flush().await.map_err(|_| unread())?;
         }
         producing.await.map_err(|error| Failure::refused(error.to_string()))?
     }
 
     async fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        timeout(DEADLINE, self.writer.write_all(text)).await?
+        read_in_time(&self.presence, self.writer.write_all(text)).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        read_in_time(&self.presence, self.writer.flush()).await
     }
 
     async fn line(&mut self, line: &Line) -> io::Result<()> {
@@ -127,14 +113,27 @@ impl Answers {
         self.write(&text).await
     }
 
-    async fn finish(mut self, result: Result<Value, Failure>) -> io::Result<()> {
+    async fn finish(&mut self, result: Result<Value, Failure>) -> io::Result<()> {
         let line = match result {
             Ok(value) => Line::Done(value),
             Err(failure) => Line::Failed(failure),
         };
         self.line(&line).await?;
-        timeout(DEADLINE, self.writer.flush()).await?
+        self.flush().await
     }
+}
+
+/// Waits for a client that reads.
+async fn read_in_time(
+    presence: &Presence,
+    writes: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let mut writes = std::pin::pin!(writes);
+    if let Ok(written) = timeout(STUCK, &mut writes).await {
+        return written;
+    }
+    let _stuck = presence.stuck();
+    timeout(DEADLINE - STUCK, writes).await?
 }
 
 /// Where [`Answers::items`] takes its items from.
@@ -180,58 +179,37 @@ fn unread() -> Failure {
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode, by which we know whether the file is still ours.
-    file: (u64, u64),
-    gid: Option<Gid>,
+    /// Goes with us.
+    _file: SocketFile,
+    admins: Option<Gid>,
 }
 
 impl Control {
     /// Opens the socket at `path`. A socket file that nobody answers on is
     /// left from before and replaced.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
-        let io = |source| BindError::Io { path: path.to_owned(), source };
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(BindError::NotASocket(path.to_owned()));
-            }
-            Ok(_) => {
-                if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                    return Err(BindError::InUse(path.to_owned()));
-                }
-                fs::remove_file(path).map_err(io)?;
-            }
-            Err(_) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(io)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
-        let gid = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
-        if gid.is_none() {
-            tracing::info!("there is no group {GROUP}: only root may use {}", path.display());
-        }
-        if let Some(gid) = gid
-            && let Err(error) = chown(path, None, Some(gid))
-        {
-            tracing::warn!("can't give {} to the group {GROUP}: {error}", path.display());
-        }
-        let made = fs::symlink_metadata(path).map_err(io)?;
-        Ok(Self { listener, path: path.to_owned(), file: (made.dev(), made.ino()), gid })
+        let socket::Bound { listener, file, group } = socket::Bound::new(path, ACCESS)?;
+        let listener = UnixListener::from_std(listener)
+            .map_err(|source| socket::Error::Io { path: path.to_owned(), source })?;
+        Ok(Self { listener, _file: file, admins: group })
     }
 
     /// Serves clients until the future is dropped.
     pub async fn serve(&self, handler: Arc<impl Handler>) {
-        let places = Arc::new(Semaphore::new(CLIENTS));
+        let places = Arc::new(Places::default());
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
+                    let Ok(credentials) = stream.peer_cred() else { continue };
+                    let Some(presence) = places.enter(credentials.uid()) else {
+                        turn_away(&stream);
+                        continue;
+                    };
                     let handler = Arc::clone(&handler);
-                    let gid = self.gid;
+                    let admins = self.admins;
                     tokio::spawn(async move {
-                        let _place = place;
-                        if let Err(error) = serve_client(stream, gid, &*handler).await {
+                        let served = serve_client(stream, credentials, presence, admins, &*handler);
+                        if let Err(error) = served.await {
                             tracing::debug!("control client: {error}");
                         }
                     });
@@ -245,44 +223,84 @@ impl Control {
     }
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.file;
-        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
-            let _ = fs::remove_file(&self.path);
-        }
+/// Says why it is not served, as far as that goes without waiting.
+fn turn_away(stream: &UnixStream) {
+    if let Ok(mut text) = serde_json::to_vec(&Line::Failed(busy())) {
+        text.push(b'\n');
+        let _ = stream.try_write(&text);
     }
+}
+
+fn busy() -> Failure {
+    Failure::refused(
+        "too many use the control socket at a time: try again, and end what hangs there (ss -xp shows who is connected)",
+    )
 }
 
 async fn serve_client(
     stream: UnixStream,
-    gid: Option<Gid>,
+    credentials: UCred,
+    presence: Presence,
+    admins: Option<Gid>,
     handler: &impl Handler,
 ) -> io::Result<()> {
-    let credentials = stream.peer_cred()?;
     let (reader, writer) = stream.into_split();
-    let mut answers = Answers { writer: BufWriter::new(writer) };
-    let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
     // Read first: who closes on an unread request breaks the pipe before the
     // client has seen why.
-    let request = read_request(reader).await;
-    if !is_allowed(credentials.uid(), Gid::from_raw(credentials.gid()), user.as_ref(), gid) {
-        let message = format!("be root or a member of the group {GROUP}");
-        return answers.finish(Err(Failure::refused(message))).await;
-    }
-    let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
-    let peer = Peer { name: name.into(), uid: credentials.uid() };
-    let result = match request {
-        Ok(command) => handler.handle(command, peer, &mut answers).await,
-        Err(failure) => Err(failure),
+    let mut request = tokio::select! {
+        request = read_request(reader) => request,
+        () = presence.told_to_go() => Err(busy()),
     };
-    answers.finish(result).await
+    let uid = credentials.uid();
+    let gid = Gid::from_raw(credentials.gid());
+    // Accounts may come from a server that takes its time.
+    let asker = tokio::task::spawn_blocking(move || {
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        is_allowed(uid, gid, user.as_ref(), admins)
+            .then(|| user.map_or_else(|| uid.to_string(), |user| user.name))
+    });
+    let asker = asker.await.map_err(io::Error::other)?;
+    if asker.is_some() && request.is_ok() && !has_place(&presence).await {
+        request = Err(busy());
+    }
+    let go = presence.to_go();
+    let mut answers = Answers { writer: BufWriter::new(writer), presence };
+    let served = async {
+        let result = match (asker, request) {
+            (None, _) => Err(Failure::refused(format!(
+                "be root or a member of the group {}; the account {NEVER} never may",
+                ACCESS.group
+            ))),
+            (Some(name), Ok(command)) => {
+                handler.handle(command, Peer { name: name.into(), uid }, &mut answers).await
+            }
+            (Some(_), Err(failure)) => Err(failure),
+        };
+        answers.finish(result).await
+    };
+    tokio::select! {
+        served = served => served,
+        // It does not read its answer.
+        () = go.notified() => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
-/// Root, the daemon's own account, and members of the group.
+/// Waits for a place; says whether there was one in time.
+async fn has_place(presence: &Presence) -> bool {
+    tokio::select! {
+        () = presence.place() => true,
+        () = presence.told_to_go() => false,
+        () = sleep(DEADLINE) => false,
+    }
+}
+
+/// Root, the daemon's own account, and members of the group, without [`NEVER`].
 fn is_allowed(uid: u32, gid: Gid, user: Option<&User>, admins: Option<Gid>) -> bool {
     if uid == 0 || uid == Uid::effective().as_raw() {
         return true;
+    }
+    if user.is_some_and(|user| user.name == NEVER) {
+        return false;
     }
     let Some(admins) = admins else { return false };
     let groups = || {
@@ -308,19 +326,7 @@ async fn read_request(reader: OwnedReadHalf) -> Result<Command, Failure> {
         }
         Ok(Ok(_)) => {}
     }
-    let version: Value = serde_json::from_str(&line)
-        .map_err(|error| Failure::usage(format!("the request is no JSON: {error}")))?;
-    match version.get("v").and_then(Value::as_u64) {
-        Some(v) if v == u64::from(VERSION) => {}
-        _ => {
-            return Err(Failure::usage(format!(
-                "this daemon speaks version {VERSION} of the control protocol; is another version of connguard installed? Restart the daemon"
-            )));
-        }
-    }
-    let request: Request = serde_json::from_value(version)
-        .map_err(|error| Failure::usage(format!("the request can't be understood: {error}")))?;
-    Ok(request.command)
+    Command::parse(&line)
 }
 
 #[cfg(test)]
@@ -410,21 +416,36 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_in_use_is_not_taken_and_a_stale_one_is() {
+    fn only_one_daemon_has_the_socket() {
         with_server(|path| {
-            assert!(matches!(Control::bind(path), Err(BindError::InUse(_))));
+            let text = Control::bind(path).unwrap_err().to_string();
+            assert!(text.starts_with("control.socket: another process answers"), "{text}");
         });
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let _guard = runtime.enter();
-        let control = Control::bind(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        drop(control);
-        assert!(!path.exists());
-        fs::write(&path, "").unwrap();
-        assert!(matches!(Control::bind(&path), Err(BindError::NotASocket(_))));
+    }
+
+    #[test]
+    fn root_the_daemon_and_admins_may_ask_and_postfix_never() {
+        let of = |name: &str, uid, gid| User {
+            name: name.to_owned(),
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+            ..User::from_uid(Uid::from_raw(0)).unwrap().unwrap()
+        };
+        let admins = Some(Gid::from_raw(4_000_000));
+        let may = |user: &User, gid, admins| {
+            is_allowed(user.uid.as_raw(), Gid::from_raw(gid), Some(user), admins)
+        };
+        let ours = Uid::effective().as_raw();
+        assert!(may(&of("root", 0, 0), 0, None));
+        assert!(may(&of("connguard", ours, 1), 1, None));
+        let anne = of("anne", 3_999_999, 3_999_999);
+        assert!(!may(&anne, 3_999_999, admins));
+        assert!(!may(&anne, 3_999_999, None), "no group, no admins");
+        assert!(may(&anne, 4_000_000, admins), "by the group of the process");
+        let listed = of("anne", 3_999_999, 4_000_000);
+        assert!(may(&listed, 3_999_999, admins), "by the list of accounts");
+        let postfix = of(NEVER, 3_999_998, 4_000_000);
+        assert!(!may(&postfix, 4_000_000, admins), "whatever groups it was put into");
     }
 
     #[test]

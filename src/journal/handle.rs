@@ -1,9 +1,11 @@
 //! What the rest of the daemon sees of the running journal.
 
-use super::{recovery, storage::Storage};
-use crate::restriction::Table;
+use super::recovery;
+use crate::{
+    restriction::Table,
+    storage::{Lock, Storage},
+};
 use std::{
-    fs::File,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -67,7 +69,7 @@ pub struct Handle {
     table: Arc<Table>,
     state: watch::Receiver<State>,
     /// The thread, and the lock that outlives it.
-    running: Mutex<Option<(JoinHandle<()>, File)>>,
+    running: Mutex<Option<(JoinHandle<()>, Lock)>>,
 }
 
 impl Handle {
@@ -76,7 +78,7 @@ impl Handle {
         folder: PathBuf,
         table: Arc<Table>,
         state: watch::Receiver<State>,
-        running: (JoinHandle<()>, File),
+        running: (JoinHandle<()>, Lock),
     ) -> Self {
         Self { storage, folder, table, state, running: Mutex::new(Some(running)) }
     }

@@ -1,16 +1,16 @@
 //! The thread that follows the table: group commit, fresh segments, pruning.
 
 use super::{
-    Clock, Params,
-    format::{Head, Line, VERSION, write_line},
+    Clock, Found, Params,
+    format::{Head, Line, VERSION, write_line, write_next_line},
     handle::State,
+    numbers::Numbers,
     recovery::{segment_path, unfinished_path},
-    storage,
-    storage::{Storage, StorageFile},
 };
 use crate::{
     record::{Record, Snapshot},
     restriction::{Batch, Table},
+    storage::{Replacement, Storage, StorageFile},
     timestamp::Timestamp,
 };
 use std::{
@@ -63,6 +63,10 @@ pub(super) struct Writer {
     clock: Clock,
     /// None while the disk refuses.
     current: Option<Current>,
+    /// The numbers of cases that may be given.
+    numbers: Numbers,
+    /// It was told that they can't be reserved.
+    told_of_numbers: bool,
     /// What the next segment has to hold beside the snapshot.
     unwritten: Vec<Record>,
     /// Written numbers after the first one that is not.
@@ -74,17 +78,19 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer that has not yet touched the disk, and its state.
     pub(super) fn new(
-        storage: Arc<dyn Storage>,
-        folder: PathBuf,
-        (seq, segments): (u64, BTreeMap<u64, Option<Timestamp>>),
+        (storage, folder): (Arc<dyn Storage>, PathBuf),
+        (seq, found): (u64, Found),
         table: Arc<Table>,
         params: Params,
         clock: Clock,
     ) -> (Self, watch::Receiver<State>) {
-        let last = segments.keys().next_back().copied().unwrap_or(0);
+        let Found { segments, newest: (records, bytes) } = found;
+        let last = segments.keys().next_back().copied().unwrap_or(1);
         let (state, reader) = watch::channel(State {
             durable: seq,
             path: segment_path(&folder, last),
+            records,
+            bytes,
             segments: segments.len(),
             ..State::default()
         });
@@ -96,6 +102,8 @@ impl Writer {
             params,
             clock,
             current: None,
+            numbers: Numbers::none(),
+            told_of_numbers: false,
             unwritten: Vec::new(),
             ahead: BTreeSet::new(),
             pause: FIRST_PAUSE,
@@ -111,6 +119,7 @@ impl Writer {
         mut self,
         mut announce: impl FnMut(&Announcement<'_>) + Send + 'static,
     ) -> impl FnOnce() + Send + 'static {
+        self.reserve();
         move || {
             let end = End(self.state.clone());
             self.fresh();
@@ -120,23 +129,48 @@ impl Writer {
                     None => self.pause,
                 };
                 let batch = self.table.changes().take(longest);
-                let on_disk = self.write(&batch);
-                if !batch.records.is_empty() || batch.overflowed {
-                    let announcement = Announcement {
-                        records: &batch.records,
-                        on_disk,
-                        incomplete: batch.overflowed,
-                    };
-                    let called = catch_unwind(AssertUnwindSafe(|| announce(&announcement)));
-                    if called.is_err() {
-                        tracing::error!("announcing changes panicked; the journal goes on");
-                    }
-                }
+                self.turn(&batch, &mut announce);
                 if batch.closed {
                     break;
                 }
             }
             drop(end);
+        }
+    }
+
+    /// Brings a batch to the disk and announces it.
+    pub(super) fn turn(&mut self, batch: &Batch, announce: &mut dyn FnMut(&Announcement<'_>)) {
+        let on_disk = self.write(batch);
+        if !batch.records.is_empty() || batch.overflowed {
+            let announcement =
+                Announcement { records: &batch.records, on_disk, incomplete: batch.overflowed };
+            let called = catch_unwind(AssertUnwindSafe(|| announce(&announcement)));
+            if called.is_err() {
+                tracing::error!("announcing changes panicked; the journal goes on");
+            }
+        }
+        if batch.closed {
+            // What stays reserved by a failure costs numbers, no more.
+            let next = self.table.next_case();
+            let _ = self.numbers.finish(&*self.storage, &self.folder, next);
+        } else {
+            self.reserve();
+        }
+    }
+
+    /// Makes sure that there are numbers for the next cases.
+    pub(super) fn reserve(&mut self) {
+        let next = self.table.next_case();
+        match self.numbers.look(&*self.storage, &self.folder, next) {
+            Ok(()) => self.told_of_numbers = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.told_of_numbers, true) {
+                    tracing::warn!(
+                        "the numbers of the next cases can't be reserved in {}: {error}; after a crash, one of them might be given twice",
+                        self.folder.display()
+                    );
+                }
+            }
         }
     }
 
@@ -178,7 +212,10 @@ impl Writer {
         if !records.is_empty() {
             let mut lines = Vec::new();
             for record in records {
-                write_line(&mut lines, &Line::Change(record))?;
+                match lines.is_empty() {
+                    true => write_line(&mut lines, &Line::Change(record))?,
+                    false => write_next_line(&mut lines, &Line::Change(record))?,
+                }
             }
             current.file.append(&lines)?;
             current.file.sync()?;
@@ -209,7 +246,7 @@ impl Writer {
     }
 
     /// Begins a segment with all that is in force; says whether that worked.
-    fn fresh(&mut self) -> bool {
+    pub(super) fn fresh(&mut self) -> bool {
         self.current = None;
         let number = self.segments.keys().next_back().map_or(1, |last| last + 1);
         let created = (self.clock)();
@@ -224,7 +261,6 @@ impl Writer {
             }
             Err(error) => {
                 // The number is used again: at worst in place of this one.
-                let _ = self.storage.remove(&unfinished_path(&self.folder, number));
                 self.failed(&error, snapshot.seq);
                 false
             }
@@ -245,10 +281,10 @@ impl Writer {
             next_case: snapshot.next_case,
             live: snapshot.live.len(),
         };
-        let unfinished = unfinished_path(&self.folder, number);
         // Somebody may have removed the whole folder.
-        storage::make(&self.folder)?;
-        let mut file = self.storage.create(&unfinished)?;
+        self.storage.make_folder(&self.folder)?;
+        let unfinished = unfinished_path(&self.folder, number);
+        let mut segment = Replacement::begin(&*self.storage, unfinished)?;
         let mut bytes = 0;
         let mut lines = Vec::new();
         write_line(&mut lines, &head)?;
@@ -256,16 +292,14 @@ impl Writer {
         for line in live.chain(self.unwritten.iter().map(Line::Change)) {
             write_line(&mut lines, &line)?;
             if CHUNK <= lines.len() {
-                file.append(&lines)?;
+                segment.file().append(&lines)?;
                 bytes += lines.len() as u64;
                 lines.clear();
             }
         }
-        file.append(&lines)?;
+        segment.file().append(&lines)?;
         bytes += lines.len() as u64;
-        file.sync()?;
-        let path = segment_path(&self.folder, number);
-        self.storage.rename(&unfinished, &path)?;
+        let file = segment.finish(&segment_path(&self.folder, number))?;
         self.storage.sync_folder(&self.folder)?;
         Ok(Current {
             file,
@@ -356,8 +390,8 @@ impl Drop for End {
 mod tests {
     use super::*;
     use crate::{
-        journal::Disk,
         record::{Actor, Event},
+        storage::Disk,
     };
 
     fn record(seq: u64) -> Record {
@@ -375,9 +409,8 @@ mod tests {
     #[test]
     fn nothing_is_durable_before_what_came_earlier() {
         let (mut writer, state) = Writer::new(
-            Arc::new(Disk),
-            PathBuf::new(),
-            (4, BTreeMap::new()),
+            (Arc::new(Disk), PathBuf::new()),
+            (4, Found::default()),
             Arc::default(),
             Params::default(),
             Arc::new(Timestamp::default),

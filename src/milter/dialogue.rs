@@ -27,13 +27,25 @@ use crate::{
     message::{Fate, Message, Recipient},
     verdict::Verdict,
 };
-use indymilter::{Macros, ProtoOpts, SocketInfo, Status};
+use indymilter::{ProtoOpts, SocketInfo, Status};
 use std::{
     borrow::Cow,
     ffi::{CStr, CString},
     net::IpAddr,
     sync::Arc,
 };
+
+/// The macros that came with a stage, and those before it.
+pub(super) trait Macros {
+    /// The value of one that is there.
+    fn get(&self, name: &CStr) -> Option<&CStr>;
+}
+
+impl Macros for indymilter::Macros {
+    fn get(&self, name: &CStr) -> Option<&CStr> {
+        Self::get(self, name)
+    }
+}
 
 /// See the head of this module.
 pub(super) struct Dialogue {
@@ -117,7 +129,7 @@ impl Dialogue {
         shared.guard(fallback).unwrap_or(Verdict::Pass)
     }
 
-    pub(super) fn connect(&mut self, from: &SocketInfo, macros: &Macros) {
+    pub(super) fn connect(&mut self, from: &SocketInfo, macros: &impl Macros) {
         self.abandon();
         self.params = self.shared.params.load_full();
         self.session = Session::default();
@@ -154,7 +166,7 @@ impl Dialogue {
         self.session.greet(&name);
     }
 
-    pub(super) fn mail(&mut self, arguments: &[CString], macros: &Macros) {
+    pub(super) fn mail(&mut self, arguments: &[CString], macros: &impl Macros) {
         self.abandon();
         self.settle(macros);
         self.headers.clear();
@@ -170,7 +182,7 @@ impl Dialogue {
             Some(self.shared.engine.begin(&mut self.session, &self.envelope.sender()));
     }
 
-    pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &Macros) -> Verdict {
+    pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &impl Macros) -> Verdict {
         if self.ours {
             return Verdict::Pass;
         }
@@ -203,7 +215,7 @@ impl Dialogue {
         self.headers.take(name.to_bytes(), value.to_bytes(), &self.params);
     }
 
-    pub(super) fn end(&mut self, macros: &Macros) -> Verdict {
+    pub(super) fn end(&mut self, macros: &impl Macros) -> Verdict {
         self.ours = false;
         let Some(transaction) = self.transaction.take() else {
             return Verdict::Pass;
@@ -235,7 +247,7 @@ impl Dialogue {
 
     /// Takes in a login and a certificate, and tells the engine if something
     /// changed, or may have been read differently by a reload.
-    fn settle(&mut self, macros: &Macros) {
+    fn settle(&mut self, macros: &impl Macros) {
         let reloaded = {
             let current = self.shared.params.load();
             let reloaded = !Arc::ptr_eq(&current, &self.params);
@@ -272,7 +284,7 @@ impl Dialogue {
     }
 
     /// Takes in the name of this host, if it is there.
-    fn serve(&mut self, macros: &Macros) {
+    fn serve(&mut self, macros: &impl Macros) {
         if let Some(host) = get(macros, c"j") {
             self.host.push_str(&host);
             self.session.serve(&host);
@@ -313,7 +325,7 @@ impl Headers {
 }
 
 /// The value of a macro; an empty one is none.
-fn get<'a>(macros: &'a Macros, name: &CStr) -> Option<Cow<'a, str>> {
+fn get<'a>(macros: &'a impl Macros, name: &CStr) -> Option<Cow<'a, str>> {
     macros.get(name).filter(|value| !value.is_empty()).map(CStr::to_string_lossy)
 }
 
