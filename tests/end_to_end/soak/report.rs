@@ -40,6 +40,7 @@ pub(super) struct Report {
     /// Its resident memory from tenth to tenth of that time.
     course: Vec<u64>,
     measured: Duration,
+    judges_memory: bool,
     /// Of the short ones: the first ones and the last ones, at the same age.
     short: Option<(f64, f64)>,
     lives: usize,
@@ -68,6 +69,7 @@ impl Report {
             long: None,
             course: Vec::new(),
             measured: Duration::ZERO,
+            judges_memory: false,
             short: None,
             lives: 0,
             faults: Vec::new(),
@@ -92,6 +94,7 @@ impl Report {
 
     /// What the daemon needed, where there was time to see it.
     pub(super) fn measure(&mut self, samples: &[Sample], life: Instant, plan: &Plan) {
+        self.judges_memory = plan.judges_memory;
         let from = life + plan.warm_up;
         let long: Vec<Sample> = samples.iter().filter(|it| it.at >= from).cloned().collect();
         if let (true, Some(slope)) = (long.len() >= LEAST_SAMPLES, gauge::slope(&long)) {
@@ -156,7 +159,7 @@ impl Report {
         if idle.0.threads + 8 < idle.1.threads {
             faults.push(format!("threads: {} and then {}", idle.0.threads, idle.1.threads));
         }
-        if let Some((first, last, slope)) = self.long {
+        if let Some((first, last, slope)) = self.long.filter(|_| self.judges_memory) {
             let growth = slope * self.measured.as_secs_f64() / 60.0;
             if growth > MOST_GROWTH_KIB {
                 faults.push(format!("memory grows: {first} KiB, {last} KiB, {slope:.1} a minute"));
