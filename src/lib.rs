@@ -10,6 +10,7 @@ pub mod atomics;
 pub mod command;
 pub mod connector;
 pub mod domain;
+pub mod fault;
 pub mod header;
 pub mod maillog;
 pub mod message;
@@ -64,6 +65,7 @@ pub mod history;
 pub mod journal;
 pub mod manager;
 pub mod milter;
+pub mod panics;
 pub mod replay;
 
 // Floor 4: the configuration, the commands of operators, and a configuration

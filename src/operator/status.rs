@@ -1,7 +1,7 @@
 //! How the daemon is, and what is wrong with it.
 
 use super::Operator;
-use crate::{alert::Trouble, timestamp::Timestamp};
+use crate::{alert::Trouble, panics, timestamp::Timestamp};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -73,6 +73,7 @@ impl Operator {
                 "healthy": cases.healthy,
             },
             "milter": milter,
+            "panics": panics::seen(),
             "feedback": feedback,
             "alerts": alerts,
             "notes": notes,
@@ -121,6 +122,16 @@ impl Operator {
         }
         for (at, text) in self.feedback.status().notes().into_iter().enumerate() {
             note(&format!("mail_log:{at}"), text);
+        }
+        let panics = panics::seen();
+        if let Some(last) = panics.last {
+            note(
+                "panics",
+                format!(
+                    "connguard itself failed {} times since its start, last in {last}: what failed was started again and restrictions hold; please report it, with the log",
+                    panics.count
+                ),
+            );
         }
         let milter = self.milter.status();
         if milter.connections >= milter.limit {
