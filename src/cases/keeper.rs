@@ -3,6 +3,7 @@
 use super::{MOST_FILES, PAUSE, RETRY, ReadError, Store, path, read};
 use crate::{
     case::{Book, CaseFile},
+    fault,
     record::CaseId,
     timestamp::{Timestamp, format_span},
 };
@@ -77,12 +78,17 @@ pub(super) fn spawn_with(
         files: store.files.len(),
     }));
     let shared = Arc::clone(&state);
-    let mut keeper =
-        Keeper { store, book: Arc::clone(&book), state: shared, pruned: Timestamp::default() };
+    let mut keeper = Keeper {
+        store,
+        book: Arc::clone(&book),
+        state: shared,
+        pruned: Timestamp::default(),
+        taken: Vec::new(),
+    };
     let run = move || {
         loop {
-            let is_reading = keeper.read_some();
-            let (error, last) = keeper.turn(now(), is_reading);
+            fault::point("cases thread");
+            let (is_reading, error, last) = keeper.attempt(&now);
             let failed = error.is_some();
             keeper.note(error, retry);
             match (last, is_reading) {
@@ -101,9 +107,28 @@ struct Keeper {
     book: Arc<Book>,
     state: Arc<Mutex<CasesStatus>>,
     pruned: Timestamp,
+    /// Cases that are being written.
+    taken: Vec<CaseId>,
 }
 
 impl Keeper {
+    /// One turn, as [`turn`](Self::turn), and before all whether it is reading. After a
+    /// panic what was taken is still to be written.
+    fn attempt(&mut self, now: &impl Fn() -> Timestamp) -> (bool, Option<io::Error>, bool) {
+        let turn = AssertUnwindSafe(|| {
+            let is_reading = self.read_some();
+            let (error, last) = self.turn(now(), is_reading);
+            (is_reading, error, last)
+        });
+        catch_unwind(turn).unwrap_or_else(|_| {
+            for case in self.taken.drain(..) {
+                self.book.give_back(case);
+            }
+            let error = io::Error::other("a fault of connguard, please report it");
+            (false, Some(error), self.book.is_closed())
+        })
+    }
+
     /// Reads some of the files that were left for later; says whether there were any.
     fn read_some(&mut self) -> bool {
         let cases = self.book.unread(READ);
@@ -125,6 +150,8 @@ impl Keeper {
             error = self.store.prepare().err();
         }
         while !files.is_empty() {
+            self.taken = files.iter().map(|file| file.case).collect();
+            fault::point("cases");
             for file in &files {
                 // A disk that is full is not asked for each of thousands.
                 if error.is_none() {
@@ -142,6 +169,7 @@ impl Keeper {
         if !files.is_empty() {
             error = error.or_else(|| self.store.sync().err());
         }
+        self.taken.clear();
         let is_due = now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES;
         if is_due && !is_reading {
             self.pruned = now;
@@ -191,6 +219,19 @@ impl Handle {
     /// The health of the cases on disk. Touches no file.
     pub fn status(&self) -> CasesStatus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the thread runs, or was told to stop.
+    pub fn is_alive(&self) -> bool {
+        // Locked, or nothing: it is being stopped.
+        let running = self.running.try_lock().ok();
+        let running = running.as_ref().and_then(|running| running.as_ref());
+        running.is_none_or(|thread| !thread.is_finished())
+    }
+
+    /// How many cases are still to be written.
+    pub fn unwritten(&self) -> usize {
+        self.book.unwritten()
     }
 
     /// A case, from memory or else from its file, which blocks on the disk; nothing

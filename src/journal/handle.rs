@@ -126,6 +126,27 @@ impl Handle {
         }
     }
 
+    /// Whether the thread runs, or was told to stop.
+    pub fn is_alive(&self) -> bool {
+        !self.state.borrow().ended || self.table.changes().is_closed()
+    }
+
+    /// Writes what is still to be written, and ends the thread; keeps the lock. Later
+    /// changes are not written.
+    ///
+    /// # Errors
+    ///
+    /// Where something could not be written.
+    pub async fn flush(&self) -> Result<(), NotDurable> {
+        self.table.changes().close();
+        // The state outlives the thread.
+        let _ = self.state.clone().wait_for(|state| state.ended).await;
+        match &self.state.borrow().error {
+            Some(error) => Err(NotDurable(Arc::clone(error))),
+            None => Ok(()),
+        }
+    }
+
     /// Writes what is still to be written, ends the thread and releases the
     /// lock. Later changes are not written. Blocks on the disk.
     ///

@@ -9,6 +9,7 @@ use super::{
     storage::{Storage, StorageFile},
 };
 use crate::{
+    fault,
     record::{Record, Snapshot},
     restriction::{Batch, Table},
     timestamp::Timestamp,
@@ -113,14 +114,15 @@ impl Writer {
     ) -> impl FnOnce() + Send + 'static {
         move || {
             let end = End(self.state.clone());
-            self.fresh();
+            self.first();
             loop {
+                fault::point("journal thread");
                 let longest = match self.current {
                     Some(_) => IDLE,
                     None => self.pause,
                 };
                 let batch = self.table.changes().take(longest);
-                let on_disk = self.write(&batch);
+                let on_disk = self.attempt(&batch);
                 if !batch.records.is_empty() || batch.overflowed {
                     let announcement = Announcement {
                         records: &batch.records,
@@ -138,6 +140,36 @@ impl Writer {
             }
             drop(end);
         }
+    }
+
+    /// Begins the first segment of this run.
+    fn first(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.fresh())).is_err() {
+            self.panicked(0);
+        }
+    }
+
+    /// [`write`](Self::write), in which a panic is a failed write: what is in force is
+    /// written afresh, now or later.
+    fn attempt(&mut self, batch: &Batch) -> bool {
+        let kept = self.unwritten.len();
+        if let Ok(on_disk) = catch_unwind(AssertUnwindSafe(|| self.write(batch))) {
+            return on_disk;
+        }
+        self.current = None;
+        if self.unwritten.len() == kept {
+            self.unwritten.extend_from_slice(&batch.records);
+        }
+        catch_unwind(AssertUnwindSafe(|| self.fresh())).unwrap_or_else(|_| {
+            self.panicked(batch.records.iter().map(|record| record.seq).max().unwrap_or(0));
+            false
+        })
+    }
+
+    /// Changes up to number `seq` could not be written, by our own fault.
+    fn panicked(&mut self, seq: u64) {
+        self.current = None;
+        self.failed(&io::Error::other("a fault of connguard, please report it"), seq);
     }
 
     /// Brings a batch to the disk one way or the other; says whether it is
@@ -176,6 +208,7 @@ impl Writer {
             return Err(io::Error::other("somebody removed its file"));
         }
         if !records.is_empty() {
+            fault::point("journal");
             let mut lines = Vec::new();
             for record in records {
                 write_line(&mut lines, &Line::Change(record))?;
