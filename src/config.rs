@@ -185,7 +185,8 @@ pub fn parse(path: &Path, bytes: &[u8], own_names: &[String]) -> Result<Config, 
     let (syntax, end) = syntax::faults(text, table.get_ref(), errors);
     let reader = Reader::new(path, text, syntax, end);
     let mut config = read(&reader, table.into_inner(), own_names);
-    let (sources, warnings) = reader.finish()?;
+    let (sources, mut warnings) = reader.finish()?;
+    warnings.extend(sources.iter().filter_map(|file| files::open_to_all(file)));
     config.understood.push(format!(
         "files: {}",
         sources.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")

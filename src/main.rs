@@ -1,4 +1,5 @@
 //! The `connguard` program: see [`connguard::cli`].
+#![forbid(unsafe_code)]
 
 use mimalloc::MiMalloc;
 use std::process::ExitCode;

@@ -31,9 +31,10 @@ use crate::{
     view::{self, HistoryView, ListView},
 };
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
 /// What operators' commands work on.
 pub struct Operator {
@@ -108,11 +109,26 @@ impl Handler for Operator {
 }
 
 impl Operator {
+    /// A part that ended although it has to run as long as the daemon does.
+    pub fn ended(&self) -> Option<&'static str> {
+        let parts = [
+            ("journal", self.journal.is_alive()),
+            ("history", self.history.is_alive()),
+            ("thread of the cases", self.cases.is_alive()),
+            ("reader of the mail log", self.feedback.is_alive()),
+            ("alerts", self.alert.is_alive()),
+            ("reload of the configuration", !self.reloader.is_half()),
+        ];
+        parts.into_iter().find(|(_, is_alive)| !is_alive).map(|(part, _)| part)
+    }
+
     /// Reads the configuration again and puts it into force as a whole, or
-    /// not at all; then the error says every fault.
+    /// not at all; then the error says every fault. After a panic in between,
+    /// [`Reloader::is_half`] says so.
     pub async fn reload(&self) -> Result<ReloadView, String> {
         self.manager.tell(News::Reloading);
-        let result = self.reloader.reload(self, self.clock.now()).await;
+        let reload = AssertUnwindSafe(self.reloader.reload(self, self.clock.now()));
+        let result = reload.catch_unwind().await.unwrap_or_else(|_| Err(reload::FAULT.to_owned()));
         match &result {
             Ok(report) => {
                 tracing::info!("reloaded");

@@ -69,6 +69,29 @@ fn a_missing_file_is_named_with_a_way_out() {
 }
 
 #[test]
+fn a_file_that_everybody_can_write_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, domains) = (folder.path().join("connguard.toml"), folder.path().join("domains"));
+    fs::write(&domains, "example.org\n").unwrap();
+    let text = format!(
+        "[milter]\ninbound_domains = [\"example.net\"]\n[[organization]]\nname = \"default\"\n\
+         registered_domains_file = \"{}\"\n",
+        domains.display()
+    );
+    fs::write(&file, text).unwrap();
+    let told = |path: &Path| {
+        let wanted = format!("everybody can write {}", path.display());
+        load(&file).unwrap().warnings.iter().any(|warning| warning.starts_with(&wanted))
+    };
+    for path in [&file, &domains] {
+        for (mode, expected) in [(0o644, false), (0o664, false), (0o646, true), (0o640, false)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(told(path), expected, "{} {mode:o}", path.display());
+        }
+    }
+}
+
+#[test]
 fn files_of_domains_are_read_and_their_faults_have_lines() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -182,11 +182,13 @@ scenarios! {
     declared_usual
     delivery_results
     disconnect
+    evading
     every_identity
     expiry
     false_positive
     flood_of_results
     forwarder
+    framing
     grace_forgives
     hard_limits
     hold

@@ -247,9 +247,7 @@ impl Shared {
     ) {
         // One alert that can't be told must not end the channel.
         let sending = AssertUnwindSafe(|| target.send(&job.alert, &mut job.left, now()));
-        let result = catch_unwind(sending).unwrap_or_else(|_| {
-            Err(Failure::Never(FAULT.into()))
-        });
+        let result = catch_unwind(sending).unwrap_or_else(|_| Err(Failure::Never(FAULT.into())));
         let at = now();
         let outcome = self.note(&job, result, at);
         if let Some(result) = outcome {

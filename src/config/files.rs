@@ -1,7 +1,7 @@
 //! Reading the files of a configuration.
 
 use super::fault::{Lines, Position};
-use std::{fs::File, io::ErrorKind, io::Read, path::Path};
+use std::{fs::File, io::ErrorKind, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
 /// Octets of the largest file that is read: a list of two million domains.
 const MAX_FILE: u64 = 64 << 20;
@@ -38,6 +38,15 @@ pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, FileError> {
         let message = format!("is larger than {} MiB; is it the right file?", MAX_FILE >> 20);
         Err(FileError::Unreadable(message))
     }
+}
+
+/// A warning, if everybody can write this file.
+pub(super) fn open_to_all(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let shown = path.display();
+    (mode & 0o002 != 0).then(|| {
+        format!("everybody can write {shown}, and so decide whose mail is refused and what program is run; chmod o-w {shown}")
+    })
 }
 
 /// The text of a file's octets.

@@ -1,17 +1,16 @@
 //! The daemon's side.
 
-use crate::command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION};
-use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
+use crate::{
+    command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION},
+    fault,
+    socket::{self, Access, SocketFile},
+};
+use futures_util::FutureExt;
+use nix::unistd::{Gid, Uid, User, getgrouplist};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
-    ffi::CString,
-    fs,
-    future::Future,
-    io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    sync::Arc,
+    ffi::CString, future::Future, io, panic::AssertUnwindSafe, path::Path, sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -35,29 +34,16 @@ const CHUNK: usize = 64 * 1024;
 const FIRST_CHUNK: usize = 4 * 1024;
 /// Chunks that are made before the client has read the one before.
 const AHEAD: usize = 2;
-/// The group of those who may ask.
-const GROUP: &str = "connguard-admin";
+/// Those who may ask. Without that group it is root and our own account.
+const ACCESS: Access = Access { group: "connguard-admin", otherwise: 0o600 };
+/// The account under which smtpd is reached from the network: it never asks, whatever
+/// groups it was put into.
+const NEVER: &str = "postfix";
 
 /// Why the socket can't be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another process answers there.
-    #[error("control.socket {0}: another process listens there; is connguard already running?")]
-    InUse(PathBuf),
-    /// Something else has that name.
-    #[error("control.socket {0}: there is a file of that name that is no socket; remove it")]
-    NotASocket(PathBuf),
-    /// The system refused.
-    #[error(
-        "control.socket {path}: {source}; does its folder exist, and may this account write there?"
-    )]
-    Io {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
+#[error("control.socket: {0}")]
+pub struct BindError(#[from] socket::Error);
 
 /// Who asks.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -172,6 +158,12 @@ fn write_item(out: &mut Vec<u8>, item: &impl Serialize) -> serde_json::Result<()
     written
 }
 
+fn failed() -> Failure {
+    Failure::refused(
+        "the command failed by a fault of connguard: what it did by then stands; please report it, with the log",
+    )
+}
+
 fn unread() -> Failure {
     Failure::refused("the client does not read its answer")
 }
@@ -180,64 +172,48 @@ fn unread() -> Failure {
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode, by which we know whether the file is still ours.
-    file: (u64, u64),
-    gid: Option<Gid>,
+    /// Goes with us.
+    _file: SocketFile,
+    admins: Option<Gid>,
 }
 
 impl Control {
     /// Opens the socket at `path`. A socket file that nobody answers on is
     /// left from before and replaced.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
-        let io = |source| BindError::Io { path: path.to_owned(), source };
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(BindError::NotASocket(path.to_owned()));
-            }
-            Ok(_) => {
-                if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                    return Err(BindError::InUse(path.to_owned()));
-                }
-                fs::remove_file(path).map_err(io)?;
-            }
-            Err(_) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(io)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
-        let gid = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
-        if gid.is_none() {
-            tracing::info!("there is no group {GROUP}: only root may use {}", path.display());
-        }
-        if let Some(gid) = gid
-            && let Err(error) = chown(path, None, Some(gid))
-        {
-            tracing::warn!("can't give {} to the group {GROUP}: {error}", path.display());
-        }
-        let made = fs::symlink_metadata(path).map_err(io)?;
-        Ok(Self { listener, path: path.to_owned(), file: (made.dev(), made.ino()), gid })
+        let socket::Bound { listener, file, group } = socket::Bound::new(path, ACCESS)?;
+        let listener = UnixListener::from_std(listener)
+            .map_err(|source| socket::Error::Io { path: path.to_owned(), source })?;
+        Ok(Self { listener, _file: file, admins: group })
     }
 
     /// Serves clients until the future is dropped.
     pub async fn serve(&self, handler: Arc<impl Handler>) {
         let places = Arc::new(Semaphore::new(CLIENTS));
+        // Told once until it works again.
+        let mut failing = false;
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
-            match self.listener.accept().await {
+            let accepted = self.listener.accept().await;
+            fault::point("control socket");
+            match accepted {
                 Ok((stream, _)) => {
+                    failing = false;
                     let handler = Arc::clone(&handler);
-                    let gid = self.gid;
+                    let admins = self.admins;
                     tokio::spawn(async move {
                         let _place = place;
-                        if let Err(error) = serve_client(stream, gid, &*handler).await {
+                        if let Err(error) = serve_client(stream, admins, &*handler).await {
                             tracing::debug!("control client: {error}");
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::warn!("control socket: {error}");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!("control socket: {error}; it is tried again");
+                    }
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             }
@@ -245,44 +221,49 @@ impl Control {
     }
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.file;
-        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 async fn serve_client(
     stream: UnixStream,
-    gid: Option<Gid>,
+    admins: Option<Gid>,
     handler: &impl Handler,
 ) -> io::Result<()> {
     let credentials = stream.peer_cred()?;
     let (reader, writer) = stream.into_split();
     let mut answers = Answers { writer: BufWriter::new(writer) };
-    let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
     // Read first: who closes on an unread request breaks the pipe before the
     // client has seen why.
     let request = read_request(reader).await;
-    if !is_allowed(credentials.uid(), Gid::from_raw(credentials.gid()), user.as_ref(), gid) {
-        let message = format!("be root or a member of the group {GROUP}");
-        return answers.finish(Err(Failure::refused(message))).await;
-    }
-    let name = user.map_or_else(|| credentials.uid().to_string(), |user| user.name);
-    let peer = Peer { name: name.into(), uid: credentials.uid() };
-    let result = match request {
-        Ok(command) => handler.handle(command, peer, &mut answers).await,
-        Err(failure) => Err(failure),
+    let uid = credentials.uid();
+    let gid = Gid::from_raw(credentials.gid());
+    // Accounts may come from a server that takes its time.
+    let asker = tokio::task::spawn_blocking(move || {
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        is_allowed(uid, gid, user.as_ref(), admins)
+            .then(|| user.map_or_else(|| uid.to_string(), |user| user.name))
+    });
+    let result = match (asker.await.map_err(io::Error::other)?, request) {
+        (None, _) => Err(Failure::refused(format!(
+            "be root or a member of the group {}; the account {NEVER} never may",
+            ACCESS.group
+        ))),
+        (Some(name), Ok(command)) => {
+            let handling = AssertUnwindSafe(async {
+                fault::point("control client");
+                handler.handle(command, Peer { name: name.into(), uid }, &mut answers).await
+            });
+            handling.catch_unwind().await.unwrap_or_else(|_| Err(failed()))
+        }
+        (Some(_), Err(failure)) => Err(failure),
     };
     answers.finish(result).await
 }
 
-/// Root, the daemon's own account, and members of the group.
+/// Root, the daemon's own account, and members of the group, without [`NEVER`].
 fn is_allowed(uid: u32, gid: Gid, user: Option<&User>, admins: Option<Gid>) -> bool {
     if uid == 0 || uid == Uid::effective().as_raw() {
         return true;
+    }
+    if user.is_some_and(|user| user.name == NEVER) {
+        return false;
     }
     let Some(admins) = admins else { return false };
     let groups = || {
@@ -410,21 +391,36 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_in_use_is_not_taken_and_a_stale_one_is() {
+    fn only_one_daemon_has_the_socket() {
         with_server(|path| {
-            assert!(matches!(Control::bind(path), Err(BindError::InUse(_))));
+            let text = Control::bind(path).unwrap_err().to_string();
+            assert!(text.starts_with("control.socket: another process answers"), "{text}");
         });
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let _guard = runtime.enter();
-        let control = Control::bind(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        drop(control);
-        assert!(!path.exists());
-        fs::write(&path, "").unwrap();
-        assert!(matches!(Control::bind(&path), Err(BindError::NotASocket(_))));
+    }
+
+    #[test]
+    fn root_the_daemon_and_admins_may_ask_and_postfix_never() {
+        let of = |name: &str, uid, gid| User {
+            name: name.to_owned(),
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+            ..User::from_uid(Uid::from_raw(0)).unwrap().unwrap()
+        };
+        let admins = Some(Gid::from_raw(4_000_000));
+        let may = |user: &User, gid, admins| {
+            is_allowed(user.uid.as_raw(), Gid::from_raw(gid), Some(user), admins)
+        };
+        let ours = Uid::effective().as_raw();
+        assert!(may(&of("root", 0, 0), 0, None));
+        assert!(may(&of("connguard", ours, 1), 1, None));
+        let anne = of("anne", 3_999_999, 3_999_999);
+        assert!(!may(&anne, 3_999_999, admins));
+        assert!(!may(&anne, 3_999_999, None), "no group, no admins");
+        assert!(may(&anne, 4_000_000, admins), "by the group of the process");
+        let listed = of("anne", 3_999_999, 4_000_000);
+        assert!(may(&listed, 3_999_999, admins), "by the list of accounts");
+        let postfix = of(NEVER, 3_999_998, 4_000_000);
+        assert!(!may(&postfix, 4_000_000, admins), "whatever groups it was put into");
     }
 
     #[test]

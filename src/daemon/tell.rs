@@ -69,6 +69,11 @@ pub(super) fn tell_start(config: &Config, kept: usize) {
     for warning in &config.warnings {
         tracing::warn!("configuration: {warning}");
     }
+    if nix::unistd::geteuid().is_root() {
+        tracing::warn!(
+            "running as root, which connguard never needs: run it as an account of its own, as packaging/connguard.service does"
+        );
+    }
     let places: Vec<String> = config.milter.listen.iter().map(ToString::to_string).collect();
     tracing::info!(
         "connguard {} mode={} kept={kept} listen={}",

@@ -356,7 +356,7 @@ impl End<'_> {
     /// What the message meets because of its organization. Without a sender it is
     /// its From that tells whose it is, or being a report to one recipient.
     fn held_by_organization(&self) -> Held {
-        let Self { engine, session, settled, transaction, message, now, .. } = *self;
+        let Self { engine, session, settled, message, now, .. } = *self;
         if message.sender != Sender::Null {
             return engine.held_by_organization(settled, session, now);
         }
@@ -365,11 +365,18 @@ impl End<'_> {
             return held;
         }
         let is_own = |(from, _)| self.registered(from) == Origin::Own;
-        let single = transaction.relayed.saturating_add(transaction.inbound) == 1;
         let all_own = !message.from.is_empty()
             && session.from.len() == message.from.len()
             && session.from.iter().all(is_own);
-        if message.report && single || all_own { Held::Nothing } else { held }
+        if self.is_report() || all_own { Held::Nothing } else { held }
+    }
+
+    /// Whether it is a delivery report: without a sender, to one recipient, and it
+    /// says so itself.
+    fn is_report(&self) -> bool {
+        let Self { transaction, message, .. } = *self;
+        let recipients = transaction.relayed.saturating_add(transaction.inbound);
+        message.report && message.sender == Sender::Null && recipients == 1
     }
 
     /// The answer to the whole message of a restricted entity.
@@ -464,8 +471,11 @@ impl End<'_> {
     /// somebody reads a log.
     fn await_fate(&self, counted: &Counted<'_>) {
         let Self { engine, transaction, now, .. } = *self;
-        let is_read = counted.context.feedback != Feedback::Off;
-        let Some(queue_id) = self.message.queue_id.filter(|_| is_read) else {
+        // Whom a report goes to was chosen by who wrote, and who is taken for the writer:
+        // by forging senders, anybody could make a connector report to addresses that
+        // refuse it.
+        let speaks = counted.context.feedback != Feedback::Off && !self.is_report();
+        let Some(queue_id) = self.message.queue_id.filter(|_| speaks) else {
             return;
         };
         engine.counters.awaited.add(1_u64);

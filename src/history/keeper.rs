@@ -169,7 +169,8 @@ where
         let at = saved.saved_at;
         store.save(saved).map(|written| (written, at))
     });
-    catch_unwind(saving).unwrap_or_else(|_| Err(io::Error::other("a fault of connguard, please report it")))
+    catch_unwind(saving)
+        .unwrap_or_else(|_| Err(io::Error::other("a fault of connguard, please report it")))
 }
 
 /// What is to be logged.

@@ -11,8 +11,8 @@
 use super::{
     seat::{Seat, Waiting},
     shared::{Room, Shared},
-    socket::SocketFile,
 };
+use crate::socket::SocketFile;
 use indymilter::Listener;
 use std::{
     future,

@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod access;
 mod actions;
 mod alerts;
 mod blatant;

@@ -27,6 +27,22 @@ impl Files {
         files
     }
 
+    /// Hands the directories that the daemon writes to over to this account.
+    pub(super) fn give_to(&self, account: &str) {
+        let user = nix::unistd::User::from_name(account)
+            .expect("the account database")
+            .unwrap_or_else(|| panic!("an account called {account}"));
+        let chown = |name: &str, group| {
+            nix::unistd::chown(&self.dir.join(name), Some(user.uid), group).expect("chown");
+        };
+        chown("milter", None);
+        // That took the bit away by which it gives its group.
+        super::set_mode(&self.dir.join("milter"), 0o2750);
+        chown("state", Some(user.gid));
+        chown("run", Some(user.gid));
+        super::set_mode(&self.notify_socket(), 0o777);
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.dir.join("connguard.toml")
     }
@@ -88,6 +104,9 @@ pub(crate) struct Config {
     pub(crate) mail_log: Option<PathBuf>,
     /// Whether the daemon has to obey file permissions, which root has not.
     pub(crate) obeys_permissions: bool,
+    /// The account that the daemon runs as, instead of root. It has no other group
+    /// than its own.
+    pub(crate) account: Option<&'static str>,
     /// More lines for `[milter]`.
     pub(crate) milter: String,
     /// Lines for `[restriction]`.
@@ -108,6 +127,7 @@ impl Default for Config {
             relay_networks: vec!["127.0.0.0/8"],
             mail_log: None,
             obeys_permissions: false,
+            account: None,
             milter: String::new(),
             restriction: String::new(),
             alert: String::new(),

@@ -53,6 +53,9 @@ impl Daemon {
         notify
             .set_read_timeout(Some(Duration::from_millis(20)))
             .expect("a timeout for notifications");
+        if let Some(account) = config.account {
+            files.give_to(account);
+        }
         let mut daemon = Self { files, config, child: None, notify };
         daemon.configure(|_| ());
         daemon.start_again();
@@ -86,6 +89,11 @@ impl Daemon {
     /// `connguard ARGS…` against this daemon.
     pub(crate) fn cli(&self, args: &[&str]) -> Answer {
         cli(&self.files, args)
+    }
+
+    /// The same, run by this account with these groups beside its own.
+    pub(crate) fn cli_as(&self, account: &str, groups: &[u32], args: &[&str]) -> Answer {
+        answer(&mut as_account(connguard(&self.files).args(args), account, groups))
     }
 
     /// `connguard ARGS… --json`, which must succeed.
@@ -226,7 +234,11 @@ impl Daemon {
         let log = append(&self.files);
         let mut command = connguard(&self.files);
         if self.config.obeys_permissions {
-            command = without_powers(&command);
+            let powers = "-dac_override,-dac_read_search";
+            command = through_setpriv(&command, &["--bounding-set", powers, "--inh-caps", powers]);
+        }
+        if let Some(account) = self.config.account {
+            command = as_account(&command, account, &[]);
         }
         command
             .arg("run")
@@ -256,7 +268,11 @@ impl Drop for Daemon {
 
 /// `connguard ARGS…` against the daemon with these files.
 pub(super) fn cli(files: &Files, args: &[&str]) -> Answer {
-    let output = run(connguard(files).args(args).env("NO_COLOR", "1"));
+    answer(connguard(files).args(args))
+}
+
+fn answer(command: &mut Command) -> Answer {
+    let output = run(command.env("NO_COLOR", "1"));
     Answer {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
@@ -301,11 +317,26 @@ fn connguard(files: &Files) -> Command {
     command
 }
 
-/// The same command, for a root whom file permissions stop.
-fn without_powers(command: &Command) -> Command {
-    let powers = "-dac_override,-dac_read_search";
+/// The same command, run by this account with these groups beside its own.
+fn as_account(command: &Command, account: &str, groups: &[u32]) -> Command {
+    let user = nix::unistd::User::from_name(account)
+        .expect("the account database")
+        .unwrap_or_else(|| panic!("an account called {account}"));
+    let (uid, gid) = (user.uid.to_string(), user.gid.to_string());
+    let list: Vec<_> = groups.iter().map(u32::to_string).collect();
+    let list = list.join(",");
+    let mut args = vec!["--reuid", &uid, "--regid", &gid];
+    match groups {
+        [] => args.push("--clear-groups"),
+        _ => args.extend(["--groups", &list]),
+    }
+    through_setpriv(command, &args)
+}
+
+/// The same command, started by setpriv.
+fn through_setpriv(command: &Command, options: &[&str]) -> Command {
     let mut without = Command::new("setpriv");
-    without.args(["--bounding-set", powers, "--inh-caps", powers]);
+    without.args(options);
     without.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
