@@ -10,6 +10,7 @@
 //! | `panic` | the place panics |
 //! | `hang` | it waits until the file is gone |
 //! | `EIO`, `ENOSPC` | the call fails with that error, where it is one that can |
+//! | a number | the place goes by that number, where it is one that does |
 //!
 //! With `once` behind it, the file is removed first: so a test sees that the place was
 //! reached. Places are named where they are: look for `fault::`.
@@ -40,6 +41,18 @@ pub fn call(place: &str) -> io::Result<()> {
     }
 }
 
+/// A number that a place goes by instead of its own; none in a release.
+#[inline(always)]
+pub fn number(place: &str) -> Option<i64> {
+    #[cfg(debug_assertions)]
+    return armed::wish(place)?.1.trim().parse().ok();
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = place;
+        None
+    }
+}
+
 #[cfg(debug_assertions)]
 mod armed {
     use nix::errno::Errno;
@@ -59,11 +72,16 @@ mod armed {
         FOLDER.get_or_init(|| std::env::var_os("CONNGUARD_FAULTS").map(PathBuf::from)).as_deref()
     }
 
+    /// The file of a place, and what it says.
+    pub(super) fn wish(place: &str) -> Option<(PathBuf, String)> {
+        let path = folder()?.join(place);
+        let wish = fs::read_to_string(&path).ok()?;
+        Some((path, wish))
+    }
+
     #[expect(clippy::panic, reason = "that is what was asked for")]
     pub(super) fn meet(place: &str) -> io::Result<()> {
-        let Some(folder) = folder() else { return Ok(()) };
-        let path = folder.join(place);
-        let Ok(wish) = fs::read_to_string(&path) else { return Ok(()) };
+        let Some((path, wish)) = wish(place) else { return Ok(()) };
         let mut words = wish.split_whitespace();
         let what = words.next();
         // Of several threads that come here at once, one meets it.

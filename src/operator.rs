@@ -35,6 +35,10 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long a disk may take before whoever waits for it is told.
+const DISK_TAKES: Duration = Duration::from_secs(10);
 
 /// What operators' commands work on.
 pub struct Operator {
@@ -304,9 +308,12 @@ impl Operator {
         otherwise: &str,
         what: Value,
     ) -> Result<Value, Failure> {
-        let warning = match self.journal.durable(seq).await {
-            Ok(()) => None,
-            Err(error) => Some(format!("{done} now, {error}: {otherwise}")),
+        let warning = match timeout(DISK_TAKES, self.journal.durable(seq)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{done} now, {error}: {otherwise}")),
+            Err(_) => Some(format!(
+                "{done} now, not on disk: the disk does not answer; until it does it {otherwise}"
+            )),
         };
         Ok(
             json!({ "message": message, "durable": warning.is_none(), "warning": warning, "result": what }),

@@ -206,7 +206,8 @@ impl Outbox {
 
     /// Tries the disk again where it failed, and keeps the file short.
     pub(super) fn tend(&mut self, now: Timestamp) {
-        if self.error.is_some() && now >= self.retry_at || self.lines > MOST_LINES {
+        let is_gone = self.file.is_some() && !self.path.exists();
+        if self.error.is_some() && now >= self.retry_at || self.lines > MOST_LINES || is_gone {
             self.rewrite(now);
         }
     }

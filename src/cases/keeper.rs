@@ -147,7 +147,7 @@ impl Keeper {
         let longest = if is_reading { Duration::ZERO } else { IDLE };
         let (mut files, mut last) = self.book.take_changed(longest);
         if !files.is_empty() {
-            error = self.store.prepare().err();
+            error = fault::call("cases write").and_then(|()| self.store.prepare()).err();
         }
         while !files.is_empty() {
             self.taken = files.iter().map(|file| file.case).collect();

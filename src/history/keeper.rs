@@ -164,7 +164,7 @@ where
     M: Iterator<Item: Serialize>,
 {
     let saving = AssertUnwindSafe(|| {
-        fault::point("history");
+        fault::call("history")?;
         let saved = collect();
         let at = saved.saved_at;
         store.save(saved).map(|written| (written, at))

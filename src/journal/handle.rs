@@ -1,7 +1,7 @@
 //! What the rest of the daemon sees of the running journal.
 
 use super::{recovery, storage::Storage};
-use crate::restriction::Table;
+use crate::{restriction::Table, timestamp::Timestamp};
 use std::{
     fs::File,
     path::PathBuf,
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) begun: bool,
     /// The thread is gone.
     pub(super) ended: bool,
+    /// Since when it is at the disk, if it is.
+    pub(super) at_disk: Option<Timestamp>,
     /// The current segment; the last one where there is none.
     pub(super) path: PathBuf,
     /// Changes appended to it.
@@ -58,6 +60,8 @@ pub struct JournalStatus {
     pub segments: usize,
     /// Every change up to this number is on disk.
     pub durable_seq: u64,
+    /// Since when the disk has been asked and has not answered, if it has.
+    pub at_disk: Option<Timestamp>,
 }
 
 /// The running journal. Dropping it is [`stop`](Self::stop).
@@ -123,6 +127,7 @@ impl Handle {
             set_aside,
             segments: state.segments,
             durable_seq: state.durable,
+            at_disk: state.at_disk,
         }
     }
 

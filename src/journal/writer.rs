@@ -153,7 +153,10 @@ impl Writer {
     /// written afresh, now or later.
     fn attempt(&mut self, batch: &Batch) -> bool {
         let kept = self.unwritten.len();
-        if let Ok(on_disk) = catch_unwind(AssertUnwindSafe(|| self.write(batch))) {
+        self.at_disk(true);
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(batch)));
+        self.at_disk(false);
+        if let Ok(on_disk) = written {
             return on_disk;
         }
         self.current = None;
@@ -164,6 +167,15 @@ impl Writer {
             self.panicked(batch.records.iter().map(|record| record.seq).max().unwrap_or(0));
             false
         })
+    }
+
+    /// A disk that hangs shows by this.
+    fn at_disk(&self, is: bool) {
+        let since = is.then(|| (self.clock)());
+        self.state.send_if_modified(|state| {
+            state.at_disk = since;
+            false
+        });
     }
 
     /// Changes up to number `seq` could not be written, by our own fault.
@@ -213,7 +225,9 @@ impl Writer {
             for record in records {
                 write_line(&mut lines, &Line::Change(record))?;
             }
+            fault::call("journal write")?;
             current.file.append(&lines)?;
+            fault::call("journal sync")?;
             current.file.sync()?;
             current.bytes += lines.len() as u64;
             current.records += records.len() as u64;
@@ -296,6 +310,7 @@ impl Writer {
         }
         file.append(&lines)?;
         bytes += lines.len() as u64;
+        fault::call("journal segment")?;
         file.sync()?;
         let path = segment_path(&self.folder, number);
         self.storage.rename(&unfinished, &path)?;
