@@ -355,7 +355,7 @@ fn connguard(files: &Files) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connguard"));
     command.arg("--config").arg(files.config());
     // What this test run inherited must not change how the daemon behaves.
-    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG"] {
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
     command
