@@ -19,6 +19,9 @@ const BAD: &str = "127.0.0.8";
 const GOOD: &str = "127.0.0.7";
 const ENTITY: &str = "client:127.0.0.8";
 
+/// What leads to a place that is to fail.
+type Lead = fn(&Site);
+
 /// A site with a restricted client.
 fn restricted() -> Site {
     let site = Site::start();

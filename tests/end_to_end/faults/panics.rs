@@ -4,7 +4,7 @@ use super::super::harness::SOON;
 use super::super::harness::config::Config;
 use super::super::harness::site::{OURS, REMOTE, Site};
 use super::super::harness::smtp::Outcome;
-use super::{BAD, ENTITY, GOOD, assert_protects, has_note, restricted, wait_status};
+use super::{BAD, ENTITY, GOOD, Lead, assert_protects, has_note, restricted, wait_status};
 
 /// The callbacks of the milter, and the steps of theirs that can fail.
 const CALLBACKS: [&str; 9] = [
@@ -94,7 +94,7 @@ fn test_alerts(site: &Site) {
 }
 
 /// Threads and tasks that go on, and what leads to each of them.
-const PARTS: [(&str, fn(&Site)); 11] = [
+const PARTS: [(&str, Lead); 11] = [
     ("journal", change),
     ("cases", block_another),
     ("history", learn),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::harness::SOON;
 use super::super::harness::site::{OURS, REMOTE, Site};
-use super::{BAD, ENTITY, GOOD, assert_protects, has_note, restricted, wait_status};
+use super::{BAD, ENTITY, GOOD, Lead, assert_protects, has_note, restricted, wait_status};
 
 /// | connguard is down | passes (`default_action=accept`) | not enforced until it is back,
 /// then from the first command of the first new session on; sessions that Postfix had open
@@ -28,7 +28,7 @@ fn mail_passes_while_it_is_down_and_is_watched_from_the_first_command_on() {
 }
 
 /// Parts, and what leads to each of them.
-const PARTS: [(&str, fn(&Site)); 9] = [
+const PARTS: [(&str, Lead); 9] = [
     ("milter thread", |site| drop(site.send(GOOD, OURS, REMOTE))),
     ("milter acceptor", |site| drop(site.send(GOOD, OURS, REMOTE))),
     ("control socket", |site| drop(site.daemon.cli(&["status"]))),
