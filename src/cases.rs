@@ -14,26 +14,32 @@
 //!   memory, is tried again every [`RETRY`], and the status says so.
 //! - A file that is damaged never stops the start: it is renamed to
 //!   `C-000017.json.damaged`, reported, and its number is not given again.
+//! - What was not read is never overwritten: a file of another version, or one that the
+//!   system refuses for longer than a minute, is renamed to `C-000017.json.old` first.
 //! - A start waits only for the cases of which nothing is restricted. The others,
 //!   which may be a hundred thousand, are read behind it by the same thread.
 //! - A case is removed [`KEEP`] after it was over, and where there are more than
 //!   [`MOST_FILES`], the oldest that are over go sooner. An open one never does.
 
-mod disk;
 mod keeper;
 #[cfg(test)]
 mod tests;
 
 pub use keeper::{CasesStatus, Handle, NotWritten, spawn};
 
-use crate::{case::CaseFile, record::CaseId, text::clean_json, timestamp::Timestamp};
-use disk::{Disk, FileSystem};
+use crate::{
+    case::CaseFile,
+    record::CaseId,
+    storage::{Disk, Replacement, Storage},
+    text::clean_json,
+    timestamp::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
-    fs::{self, File},
-    io::{self, Read, Write},
+    fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -95,7 +101,7 @@ pub struct Loaded {
 /// The place of the cases. Who has the journal's lock is alone with it.
 pub struct Store {
     folder: PathBuf,
-    disk: Box<dyn Disk>,
+    storage: Arc<dyn Storage>,
     /// The files that are there, with the time at which their case was over.
     files: BTreeMap<CaseId, Option<Timestamp>>,
 }
@@ -103,7 +109,12 @@ pub struct Store {
 impl Store {
     /// The cases of this state directory. Touches nothing.
     pub fn open(state: &Path) -> Self {
-        Self { folder: state.join("cases"), disk: Box::new(FileSystem), files: BTreeMap::new() }
+        Self::open_on(Arc::new(Disk), state)
+    }
+
+    /// The same on another storage.
+    pub fn open_on(storage: Arc<dyn Storage>, state: &Path) -> Self {
+        Self { folder: state.join("cases"), storage, files: BTreeMap::new() }
     }
 
     /// The folder.
@@ -120,29 +131,35 @@ impl Store {
     /// whoever runs [`spawn`] reads them.
     pub fn load_but(&mut self, later: &HashSet<CaseId>) -> Loaded {
         let mut loaded = Loaded::default();
-        if let Err(error) = self.disk.folder(&self.folder) {
+        if let Err(error) = self.storage.make_folder(&self.folder) {
             loaded.warnings.push(format!(
                 "can't use {}: {error}; cases are kept in memory only until it can be written",
                 self.folder.display()
             ));
         }
-        for (case, ending) in self.list(&mut loaded.warnings) {
+        let names = self.list().unwrap_or_else(|error| {
+            loaded.warnings.push(format!("can't read {}: {error}", self.folder.display()));
+            // They may be there: nothing must be written in their places before each was
+            // looked for.
+            later.iter().map(|case| (*case, Ending::Whole)).collect()
+        });
+        for (case, ending) in names {
             loaded.newest = loaded.newest.max(Some(case));
             let path = self.path(case);
             match ending {
                 // It was never finished.
-                Ending::Unfinished => drop(fs::remove_file(disk::unfinished(&path))),
-                Ending::Damaged => {}
+                Ending::Unfinished => drop(self.storage.remove(&with_ending(&path, "new"))),
+                Ending::Aside => {}
                 Ending::Whole if later.contains(&case) => {
                     self.files.insert(case, None);
                     loaded.unread.push(case);
                 }
-                Ending::Whole => match read(&path, case) {
+                Ending::Whole => match read(&*self.storage, &path, case) {
                     Ok(file) => {
                         self.files.insert(case, file.closed);
                         loaded.files.push(file);
                     }
-                    Err(error) => loaded.warnings.push(set_aside(&path, &error)),
+                    Err(error) => loaded.warnings.push(self.not_loaded(&path, &error)),
                 },
             }
         }
@@ -150,16 +167,36 @@ impl Store {
         loaded
     }
 
-    /// Reads one that was left for later; a sentence says why that is not possible.
-    fn read_late(&mut self, case: CaseId) -> Result<CaseFile, String> {
+    /// Reads one that was left for later.
+    fn read_late(&mut self, case: CaseId) -> Late {
         let path = self.path(case);
-        read(&path, case).map_err(|error| {
-            self.files.remove(&case);
-            set_aside(&path, &error)
+        let error = match read(&*self.storage, &path, case) {
+            Ok(file) => return Late::Found(Box::new(file)),
+            Err(error) => error,
+        };
+        if let ReadError::System(_, system) = &error
+            && system.kind() != io::ErrorKind::NotFound
+        {
+            return Late::Refused(error.to_string());
+        }
+        self.files.remove(&case);
+        // Of another version: what follows is written in its place.
+        let of_another = matches!(error, ReadError::Version(..));
+        Late::None(if of_another {
+            self.set_aside(&path, "old", &error)
+        } else {
+            self.not_loaded(&path, &error)
         })
     }
 
-    /// Writes a case in place of what was there.
+    /// Gives up a file that the system does not give to us; says what happened.
+    fn give_up(&mut self, case: CaseId, error: &str) -> String {
+        self.files.remove(&case);
+        self.set_aside(&self.path(case), "old", error)
+    }
+
+    /// Writes a case in place of what was there. A file that was never read is kept, as
+    /// `C-000017.json.old`.
     ///
     /// # Errors
     /// Those of the file system; then what was written before is still there.
@@ -168,23 +205,27 @@ impl Store {
         let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
         // A person may read it, too.
         let text: String = json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect();
-        let unfinished = disk::Unfinished::new(&path);
-        let mut out = self.disk.create(unfinished.path())?;
-        out.write_all(text.as_bytes())?;
-        out.sync()?;
-        unfinished.rename(&path)?;
+        if !self.files.contains_key(&file.case) {
+            match self.storage.rename(&path, &with_ending(&path, "old")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let mut out = Replacement::begin(&*self.storage, with_ending(&path, "new"))?;
+        out.file().append(text.as_bytes())?;
+        out.finish(&path)?;
         self.files.insert(file.case, file.closed);
         Ok(())
     }
 
     /// Makes sure that the folder is there.
     fn prepare(&self) -> io::Result<()> {
-        self.disk.folder(&self.folder)
+        self.storage.make_folder(&self.folder)
     }
 
     /// Makes what was written durable.
     fn sync(&self) -> io::Result<()> {
-        disk::sync_folder(&self.folder)
+        self.storage.sync_folder(&self.folder)
     }
 
     /// Removes what is old, or too many.
@@ -198,7 +239,7 @@ impl Store {
             .collect();
         for case in gone {
             let path = self.path(case);
-            match fs::remove_file(&path) {
+            match self.storage.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!("cases: can't remove {}: {error}", path.display());
                 }
@@ -208,17 +249,32 @@ impl Store {
     }
 
     /// The files of the folder that have the name of a case.
-    fn list(&self, warnings: &mut Vec<String>) -> Vec<(CaseId, Ending)> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-            Err(error) => {
-                warnings.push(format!("can't read {}: {error}", self.folder.display()));
-                return Vec::new();
-            }
-        };
-        let names = entries.flatten().map(|entry| entry.file_name());
-        names.filter_map(|name| Ending::of(name.to_str()?)).collect()
+    fn list(&self) -> io::Result<Vec<(CaseId, Ending)>> {
+        match self.storage.list(&self.folder) {
+            Ok(names) => Ok(names.iter().filter_map(|name| Ending::of(name)).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says what becomes of a file that is no case, or not for us.
+    fn not_loaded(&self, path: &Path, error: &ReadError) -> String {
+        match error {
+            ReadError::Damaged(..) => self.set_aside(path, "damaged", error),
+            _ => format!("{error}; the case is missing until then"),
+        }
+    }
+
+    /// Keeps a file out of the way; says what happened.
+    fn set_aside(&self, path: &Path, ending: &str, error: impl fmt::Display) -> String {
+        let aside = with_ending(path, ending);
+        match self.storage.rename(path, &aside) {
+            Ok(()) => format!(
+                "{error}; it was renamed to {}: look at it, then remove it. What is restricted is not affected",
+                aside.display()
+            ),
+            Err(rename) => format!("{error}; and it can't be set aside: {rename}"),
+        }
     }
 
     fn path(&self, case: CaseId) -> PathBuf {
@@ -231,7 +287,18 @@ impl Store {
 enum Ending {
     Whole,
     Unfinished,
-    Damaged,
+    /// Damaged, or of another version.
+    Aside,
+}
+
+/// What became of a file that was left for later.
+enum Late {
+    /// It was read.
+    Found(Box<CaseFile>),
+    /// There is none that can be read; why.
+    None(String),
+    /// The system refused, for now; why.
+    Refused(String),
 }
 
 impl Ending {
@@ -240,7 +307,7 @@ impl Ending {
         let ending = match ending {
             "json" => Self::Whole,
             "json.new" => Self::Unfinished,
-            "json.damaged" => Self::Damaged,
+            "json.damaged" | "json.old" => Self::Aside,
             _ => return None,
         };
         let case: CaseId = case.parse().ok()?;
@@ -253,12 +320,18 @@ fn path(folder: &Path, case: CaseId) -> PathBuf {
     folder.join(format!("{case}.json"))
 }
 
-fn read(path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
+/// The path with one more ending.
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+fn read(storage: &dyn Storage, path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
     let system = |error| ReadError::System(path.to_owned(), error);
     let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(system)?;
-    file.take(LONGEST).read_to_end(&mut text).map_err(system)?;
+    let text = storage.read(path, Some(LONGEST)).map_err(system)?;
     let version: Version = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
     if version.version != VERSION {
         return Err(ReadError::Version(path.to_owned(), version.version));
@@ -268,20 +341,4 @@ fn read(path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
         return Err(damaged(format!("it is about {}", file.case)));
     }
     Ok(file)
-}
-
-/// Keeps a file that is no case out of the way; says what happened.
-fn set_aside(path: &Path, error: &ReadError) -> String {
-    if !matches!(error, ReadError::Damaged(..)) {
-        return format!("{error}; the case is missing until then");
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    match fs::rename(path, &aside) {
-        Ok(()) => format!(
-            "{error}; it was renamed to {}: look at it, then remove it. What is restricted is not affected",
-            Path::new(&aside).display()
-        ),
-        Err(rename) => format!("{error}; and it can't be set aside: {rename}"),
-    }
 }

@@ -26,6 +26,7 @@ use crate::{
     milter::{self, Milter},
     operator::{self, Operator, Reloader},
     panics,
+    storage::Whose,
 };
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt};
@@ -142,7 +143,7 @@ pub async fn run(
     let now = clock.now();
     let system = |what| move |source| Error::System { what, source };
     let manager = Manager::start().map_err(system("start a thread"))?;
-    let locked = Journal::lock(&config.state.directory)?;
+    let locked = Journal::lock(&config.state.directory, Whose::Ours)?;
     let mut engine = Engine::new(config.settings.clone(), config.state.max_connectors, now);
     let Found { history, journal, recovered, cases } =
         find(locked, &mut engine, &config.state.directory, now)?;

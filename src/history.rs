@@ -74,7 +74,6 @@
 //! nothing means anything without the key. Damaged filters, connectors, messages
 //! and places cost only themselves.
 
-mod disk;
 mod format;
 mod keeper;
 mod read;
@@ -86,14 +85,18 @@ mod tests;
 
 pub use keeper::{Handle, HistoryStatus, NotSaved, spawn};
 
-use crate::{connector::ConnectorKey, engine::MUTED, timestamp::Timestamp};
-use disk::{Disk, FileSystem, Unfinished};
+use crate::{
+    connector::ConnectorKey,
+    engine::MUTED,
+    storage::{Disk, Replacement, Storage},
+    timestamp::Timestamp,
+};
 use read::{Contents, Unfit};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs::File,
     io::{self, BufReader},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What is to be saved. `connectors` gives one pair of a
@@ -185,14 +188,19 @@ pub struct Written {
 pub struct Store {
     directory: PathBuf,
     schema: u32,
-    disk: Box<dyn Disk>,
+    storage: Arc<dyn Storage>,
 }
 
 impl Store {
     /// The history in the state directory. `schema` is to be changed whenever
     /// the encoding or the meaning of what is saved changes. Touches nothing.
     pub fn open(directory: &Path, schema: u32) -> Self {
-        Self { directory: directory.to_owned(), schema, disk: Box::new(FileSystem) }
+        Self::open_on(Arc::new(Disk), directory, schema)
+    }
+
+    /// The same on another storage.
+    pub fn open_on(storage: Arc<dyn Storage>, directory: &Path, schema: u32) -> Self {
+        Self { directory: directory.to_owned(), schema, storage }
     }
 
     /// The file that counts.
@@ -208,7 +216,7 @@ impl Store {
         F: DeserializeOwned,
         M: DeserializeOwned,
     {
-        let contents = match File::open(self.path()) {
+        let contents = match self.storage.open(&self.path()) {
             Ok(file) => read::read(BufReader::new(file), self.schema),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::nothing(),
             Err(error) => Err(Unfit::Unreadable(error.to_string())),
@@ -236,12 +244,11 @@ impl Store {
         M: Iterator<Item: Serialize>,
         I: Iterator<Item = (ConnectorKey, C)>,
     {
-        let unfinished = Unfinished::new(self.directory.join("history.new"));
-        let mut file = self.disk.create(unfinished.path())?;
-        let written = write::write(&mut *file, self.schema, saved)?;
-        file.sync()?;
-        unfinished.rename(&self.path())?;
-        disk::sync_folder(&self.directory)?;
+        let unfinished = self.directory.join("history.new");
+        let mut history = Replacement::begin(&*self.storage, unfinished)?;
+        let written = write::write(history.file(), self.schema, saved)?;
+        history.finish(&self.path())?;
+        self.storage.sync_folder(&self.directory)?;
         Ok(written)
     }
 
@@ -269,8 +276,8 @@ impl Store {
     /// daemon not live to its first save, the next one reads the same.
     fn keep_aside(&self, ending: &str) -> io::Result<PathBuf> {
         let aside = self.directory.join(format!("history.{ending}"));
-        disk::link(&self.path(), &aside)?;
-        disk::sync_folder(&self.directory)?;
+        self.storage.link(&self.path(), &aside)?;
+        self.storage.sync_folder(&self.directory)?;
         Ok(aside)
     }
 }

@@ -8,7 +8,7 @@
 //! * Changes that come together are written together: one write, one sync.
 //! * After a failed write or sync nothing more is appended to that file, since
 //!   nobody knows what of it the kernel still has: a fresh segment is written
-//!   from the table, at once, at every later change, and after 1 s to 60 s.
+//!   from the table, at once, at every later change, and after 1 s to 10 s.
 //!   Meanwhile the table goes on enforcing, and [`Handle::status`] says so.
 //! * Nobody waits for the disk to make a change, and no wait for
 //!   [`Handle::durable`] is endless.
@@ -18,6 +18,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `lock` | locked while a daemon runs; holds its process number |
+//! | `next-case` | no number of a case from the one in it on was given: see below |
 //! | `journal-000001.log`, … | segments; the one with the largest number counts |
 //! | `journal-000002.tmp` | a segment that was never finished; removed at the next start |
 //! | `damaged-000001-1.log` | a segment in which something could not be read; yours to look at and remove |
@@ -43,13 +44,31 @@
 //! synced; only then is it appended to. So only the third part can be torn by
 //! a crash, and only at its end. A segment is never changed in any other way.
 //!
+//! # A batch
+//!
+//! Changes that were written together are a batch, one write and one sync. All of its
+//! lines but the first have a space behind their JSON, which belongs to it. So a
+//! change that stands behind a bad line is known to be of the same batch or not: what
+//! begins another batch was written after the one before was synced.
+//!
+//! # Numbers of cases
+//!
+//! A case that is only a suspicion draws a number that no change tells, and the number
+//! may have been told when its file is not on disk yet. `next-case` holds a number from
+//! which on none was given, as digits and a line feed, replaced as a whole: a thousand
+//! ahead while a daemon runs, exact after it stopped. So after a crash the numbers go on
+//! up to a thousand later, and none is that of two incidents.
+//!
 //! # Reading
 //!
 //! The newest segment is read, and its changes [replayed](crate::restriction::replay)
 //! over its live lines. Bad data at the end, with no good line after it, was
 //! never announced as durable: it is left out with a warning. Bad data
 //! anywhere else costs the lines it hit and no others; a link to the file is
-//! kept as `damaged-…`. Where the head or a live line is hit, the segments
+//! kept as `damaged-…`. Of the last batch, what stands behind a line that has zeros is
+//! left out as well: its page never reached the disk, so nothing of it was told. And
+//! behind one that is damaged otherwise, exemptions are, since they may build on it.
+//! Where the head or a live line is hit, the segments
 //! before are read as well, back to one whose snapshot is whole.
 //!
 //! Older segments are the audit trail that [`history`] reads. They are removed
@@ -58,8 +77,8 @@
 mod format;
 mod handle;
 mod history;
+mod numbers;
 mod recovery;
-mod storage;
 mod writer;
 
 #[cfg(test)]
@@ -67,13 +86,16 @@ mod tests;
 
 pub use handle::{Handle, JournalStatus, NotDurable};
 pub use history::{History, HistoryError, history};
-pub use storage::{Disk, Storage, StorageFile};
 pub use writer::Announcement;
 
-use crate::{record::Snapshot, restriction::Table, timestamp::Timestamp};
+use crate::{
+    record::Snapshot,
+    restriction::Table,
+    storage::{Disk, FolderError, Lock, Storage, Whose},
+    timestamp::Timestamp,
+};
 use std::{
     collections::BTreeMap,
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -101,35 +123,16 @@ impl Default for Params {
 /// Why there is no journal.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder can't be made or looked at.
-    #[error("cannot use the state directory {}: {source}", path.display())]
-    Folder {
+    /// The folder can't be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The names of its files can't be read.
+    #[error("cannot look into the state directory {}: {source}", path.display())]
+    List {
         /// Which.
         path: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// Others could write restrictions or lift them.
-    #[error(
-        "the state directory {0} is writable by its group or by everybody (mode {mode:04o}), who could lift restrictions there: run `chmod go-w {0}`",
-        path.display()
-    )]
-    Writable {
-        /// Which folder.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Another daemon runs.
-    #[error(
-        "the state directory {} is in use by another connguard ({holder}): stop that one first, or set another state.directory",
-        path.display()
-    )]
-    Locked {
-        /// Which folder.
-        path: PathBuf,
-        /// Who has it, for people.
-        holder: String,
     },
     /// Written by a later version of connguard.
     #[error(
@@ -168,18 +171,27 @@ pub struct Recovered {
 pub struct Locked {
     storage: Arc<dyn Storage>,
     folder: PathBuf,
-    lock: File,
+    lock: Lock,
 }
 
 /// A journal that is locked and read, but not written to yet.
 pub struct Journal {
     storage: Arc<dyn Storage>,
     folder: PathBuf,
-    lock: File,
+    lock: Lock,
     /// The number of the last change that was read.
     seq: u64,
-    /// Numbers of the segments, and when each was begun where that is known.
+    /// The segments.
+    found: Found,
+}
+
+/// What a start finds of the segments.
+#[derive(Debug, Default)]
+struct Found {
+    /// Their numbers, and when each was begun where that is known.
     segments: BTreeMap<u64, Option<Timestamp>>,
+    /// The changes in the newest one, and its length in bytes.
+    newest: (u64, u64),
 }
 
 impl Locked {
@@ -191,15 +203,18 @@ impl Locked {
     pub fn read(self) -> Result<(Journal, Recovered), OpenError> {
         let Self { storage, folder, lock } = self;
         recovery::remove_unfinished(&*storage, &folder);
-        let found = recovery::segments(&*storage, &folder)?;
-        let recovered = recovery::recover(&*storage, &folder, &found)?;
+        let paths = recovery::segments(&*storage, &folder)?;
+        let (mut recovered, newest) = recovery::recover(&*storage, &folder, &paths)?;
+        let next_case = &mut recovered.snapshot.next_case;
+        *next_case = numbers::reserved(&*storage, &folder).max(*next_case);
         let begun = |path: &Path| {
             let start = storage.read(path, Some(format::HEAD_BYTES)).ok()?;
             format::head(&start).map(|head| head.created)
         };
-        let segments = found.iter().map(|(number, path)| (*number, begun(path))).collect();
+        let segments = paths.iter().map(|(number, path)| (*number, begun(path))).collect();
         let seq = recovered.snapshot.seq;
-        Ok((Journal { storage, folder, lock, seq, segments }, recovered))
+        let found = Found { segments, newest };
+        Ok((Journal { storage, folder, lock, seq, found }, recovered))
     }
 }
 
@@ -223,8 +238,7 @@ impl Journal {
         storage: Arc<dyn Storage>,
         folder: &Path,
     ) -> Result<(Self, Recovered), OpenError> {
-        let lock = storage::lock(folder)?;
-        Locked { storage, folder: folder.to_owned(), lock }.read()
+        Self::lock_on(storage, folder, Whose::Ours)?.read()
     }
 
     /// Locks `folder`, making it where it is missing, and reads nothing: as long as
@@ -233,14 +247,23 @@ impl Journal {
     /// # Errors
     ///
     /// As [`open`](Self::open), but for those of reading.
-    pub fn lock(folder: &Path) -> Result<Locked, OpenError> {
-        let lock = storage::lock(folder)?;
-        Ok(Locked { storage: Arc::new(Disk), folder: folder.to_owned(), lock })
+    pub fn lock(folder: &Path, whose: Whose) -> Result<Locked, OpenError> {
+        Self::lock_on(Arc::new(Disk), folder, whose)
+    }
+
+    fn lock_on(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        whose: Whose,
+    ) -> Result<Locked, OpenError> {
+        let lock = storage.claim(folder, whose)?;
+        Ok(Locked { storage, folder: folder.to_owned(), lock })
     }
 
     /// Follows the changes of `table`, into which the caller has restored what was
     /// recovered, in a thread of its own, which begins with a segment of what is in
-    /// force. Nobody waits for that ([`Handle::begun`] does).
+    /// force. Nobody waits for that ([`Handle::begun`] does), but the numbers of cases
+    /// that come next are reserved before this returns.
     ///
     /// `announce` is called in that thread once for every batch of changes,
     /// when they are durable or when that has failed. It should not block.
@@ -258,16 +281,16 @@ impl Journal {
         clock: Clock,
         announce: impl FnMut(&Announcement<'_>) + Send + 'static,
     ) -> io::Result<Handle> {
+        let Self { storage, folder, lock, seq, found } = self;
         let (writer, state) = writer::Writer::new(
-            Arc::clone(&self.storage),
-            self.folder.clone(),
-            (self.seq, self.segments),
+            (Arc::clone(&storage), folder.clone()),
+            (seq, found),
             Arc::clone(&table),
             params,
             clock,
         );
         let thread =
             std::thread::Builder::new().name("journal".into()).spawn(writer.begin(announce))?;
-        Ok(Handle::new(self.storage, self.folder, table, state, (thread, self.lock)))
+        Ok(Handle::new(storage, folder, table, state, (thread, lock)))
     }
 }

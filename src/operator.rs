@@ -101,7 +101,9 @@ impl Handler for Operator {
             Command::History { entity } => self.history(entity.as_deref(), answers).await,
             Command::Top => self.top(answers, now).await,
             Command::Queue { what } => self.queue(&what, answers, now).await,
-            Command::Queued { what, held, released } => self.queued(&what, held, released, by, now),
+            Command::Queued { what, held, released } => {
+                self.queued(&what, held, released, by, now).await
+            }
             Command::Alerts => self.alerts(answers).await,
             Command::TestAlerts => self.test_alerts().await,
             Command::Reload => {

@@ -187,6 +187,11 @@ impl Table {
         }
     }
 
+    /// The number of the next case.
+    pub fn next_case(&self) -> u64 {
+        self.next_case.load(SeqCst)
+    }
+
     /// The restriction or mark of `entity` at `now`.
     pub fn in_force(&self, entity: &Entity, now: Timestamp) -> Option<InForce> {
         self.read(entity, |entry| entry.in_force(now))

@@ -169,6 +169,27 @@ macro_rules! scenarios {
     };
 }
 
+/// Tests that tables of SECURITY.md name, in their last column.
+#[test]
+fn what_security_md_names_is_there() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let cells = text.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once("| "));
+    let mut names: Vec<&str> =
+        cells.flat_map(|(_, cell)| cell.split('`').skip(1).step_by(2)).collect();
+    // Settings and octets are no tests.
+    names.retain(|name| name.chars().all(|c| c.is_ascii_lowercase() || "_/.".contains(c)));
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let there = [
+            folder().join(format!("{name}.txt")),
+            root.join("tests").join(name),
+            root.join("tests").join(format!("{name}.rs")),
+        ];
+        assert!(there.iter().any(|path| path.exists()), "SECURITY.md names {name}");
+    }
+}
+
 scenarios! {
     addresses
     baseline

@@ -3,13 +3,14 @@
 use super::NOW;
 use connguard::{
     connector::Entity,
-    journal::{Clock, Disk, Handle, Journal, Params, Storage, StorageFile},
+    journal::{Clock, Handle, Journal, Params},
     record::{Actor, CaseId, Restriction},
     restriction::Table,
+    storage::{Disk, FolderError, Lock, Storage, StorageFile, Whose},
     verdict::{Action, Scope},
 };
 use std::{
-    io,
+    io::{self, Read},
     path::Path,
     sync::{
         Arc,
@@ -33,12 +34,20 @@ struct Watched(Arc<Syncs>);
 struct WatchedFile(Box<dyn StorageFile>, Arc<Syncs>);
 
 impl Storage for Watched {
+    fn claim(&self, folder: &Path, whose: Whose) -> Result<Lock, FolderError> {
+        Disk.claim(folder, whose)
+    }
+
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        Disk.make_folder(folder)
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         Disk.list(folder)
     }
 
-    fn read(&self, path: &Path, longest: Option<u64>) -> io::Result<Vec<u8>> {
-        Disk.read(path, longest)
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        Disk.open(path)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {

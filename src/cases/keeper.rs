@@ -1,13 +1,15 @@
 //! The thread that writes what changed.
 
-use super::{MOST_FILES, PAUSE, RETRY, ReadError, Store, path, read};
+use super::{Late, MOST_FILES, PAUSE, RETRY, ReadError, Store, path, read};
 use crate::{
     case::{Book, CaseFile},
     fault,
     record::CaseId,
+    storage::Storage,
     timestamp::{Timestamp, format_span},
 };
 use std::{
+    collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -20,6 +22,8 @@ use std::{
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Files that are read late, between two looks at what is to be written.
 const READ: usize = 64;
+/// How often a file is tried that the system refuses, before it is given up.
+const TRIES: u32 = 6;
 /// How long it waits for a change before it looks at the time.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -44,6 +48,7 @@ pub struct CasesStatus {
 /// The running thread. Dropping it is [`stop`](Self::stop).
 pub struct Handle {
     book: Arc<Book>,
+    storage: Arc<dyn Storage>,
     folder: PathBuf,
     state: Arc<Mutex<CasesStatus>>,
     running: Mutex<Option<JoinHandle<()>>>,
@@ -70,7 +75,7 @@ pub(super) fn spawn_with(
     pause: Duration,
     retry: Duration,
 ) -> io::Result<Handle> {
-    let folder = store.folder().to_owned();
+    let (storage, folder) = (Arc::clone(&store.storage), store.folder().to_owned());
     let state = Arc::new(Mutex::new(CasesStatus {
         path: folder.clone(),
         healthy: true,
@@ -83,14 +88,15 @@ pub(super) fn spawn_with(
         book: Arc::clone(&book),
         state: shared,
         pruned: Timestamp::default(),
+        refused: BTreeMap::new(),
         taken: Vec::new(),
     };
     let run = move || {
         loop {
             fault::point("cases thread");
-            let (is_reading, error, last) = keeper.attempt(&now);
-            let failed = error.is_some();
-            keeper.note(error, retry);
+            let Turn { is_reading, unread, error, last } = keeper.attempt(&now);
+            let failed = error.is_some() || unread.is_some();
+            keeper.note(error, unread, retry);
             match (last, is_reading) {
                 (true, false) => return,
                 (false, false) => keeper.book.pause(if failed { retry } else { pause }),
@@ -99,7 +105,7 @@ pub(super) fn spawn_with(
         }
     };
     let thread = std::thread::Builder::new().name("cases".into()).spawn(run)?;
-    Ok(Handle { book, folder, state, running: Mutex::new(Some(thread)) })
+    Ok(Handle { book, storage, folder, state, running: Mutex::new(Some(thread)) })
 }
 
 struct Keeper {
@@ -107,37 +113,76 @@ struct Keeper {
     book: Arc<Book>,
     state: Arc<Mutex<CasesStatus>>,
     pruned: Timestamp,
+    /// Files that the system refused, and how often.
+    refused: BTreeMap<CaseId, u32>,
     /// Cases that are being written.
     taken: Vec<CaseId>,
 }
 
+/// What came of a turn.
+struct Turn {
+    is_reading: bool,
+    unread: Option<String>,
+    error: Option<io::Error>,
+    /// No more changes will come.
+    last: bool,
+}
+
 impl Keeper {
-    /// One turn, as [`turn`](Self::turn), and before all whether it is reading. After a
-    /// panic what was taken is still to be written.
-    fn attempt(&mut self, now: &impl Fn() -> Timestamp) -> (bool, Option<io::Error>, bool) {
+    /// Reads some files and writes what changed. After a panic what was taken is still to
+    /// be written.
+    fn attempt(&mut self, now: &impl Fn() -> Timestamp) -> Turn {
         let turn = AssertUnwindSafe(|| {
-            let is_reading = self.read_some();
-            let (error, last) = self.turn(now(), is_reading);
-            (is_reading, error, last)
+            let (is_reading, unread) = self.read_some();
+            let (error, last) = self.turn(now(), is_reading || unread.is_some());
+            Turn { is_reading, unread, error, last }
         });
         catch_unwind(turn).unwrap_or_else(|_| {
             for case in self.taken.drain(..) {
                 self.book.give_back(case);
             }
-            let error = io::Error::other("a fault of connguard, please report it");
-            (false, Some(error), self.book.is_closed())
+            let error = Some(io::Error::other("a fault of connguard, please report it"));
+            Turn { is_reading: false, unread: None, error, last: self.book.is_closed() }
         })
     }
 
-    /// Reads some of the files that were left for later; says whether there were any.
-    fn read_some(&mut self) -> bool {
-        let cases = self.book.unread(READ);
+    /// Reads some of the files that were left for later; says whether there were any,
+    /// and what the system refuses, once nothing else is left to be read.
+    fn read_some(&mut self) -> (bool, Option<String>) {
+        let mut cases = self.book.unread(READ + self.refused.len());
+        // The others don't wait for those.
+        let is_last = cases.iter().all(|case| self.refused.contains_key(case));
+        cases.retain(|case| is_last || !self.refused.contains_key(case));
+        let mut refused = None;
         for case in &cases {
-            let file = self.store.read_late(*case);
-            let file = file.inspect_err(|error| tracing::warn!("cases: {error}")).ok();
-            self.book.supply(*case, file);
+            match self.store.read_late(*case) {
+                Late::Found(file) => self.supply(*case, Some(*file)),
+                Late::None(why) => {
+                    tracing::warn!("cases: {why}");
+                    self.supply(*case, None);
+                }
+                Late::Refused(why) => refused = self.refused(*case, why).or(refused),
+            }
         }
-        !cases.is_empty()
+        (!cases.is_empty() && !(is_last && refused.is_some()), refused.filter(|_| is_last))
+    }
+
+    fn supply(&mut self, case: CaseId, file: Option<CaseFile>) {
+        self.refused.remove(&case);
+        self.book.supply(case, file);
+    }
+
+    /// What the system refuses is tried again, but not for ever: alerts wait for it.
+    fn refused(&mut self, case: CaseId, why: String) -> Option<String> {
+        let tries = self.refused.entry(case).or_default();
+        *tries += 1;
+        if *tries < TRIES {
+            return Some(why);
+        }
+        let given_up = self.store.give_up(case, &why);
+        tracing::warn!("cases: {given_up}");
+        self.supply(case, None);
+        None
     }
 
     /// Waits for changes, unless it `is_reading`, and writes all there are. Gives the
@@ -149,6 +194,7 @@ impl Keeper {
         if !files.is_empty() {
             error = fault::call("cases write").and_then(|()| self.store.prepare()).err();
         }
+        let mut written = Vec::new();
         while !files.is_empty() {
             self.taken = files.iter().map(|file| file.case).collect();
             fault::point("cases");
@@ -157,8 +203,9 @@ impl Keeper {
                 if error.is_none() {
                     error = self.save(file);
                 }
-                if error.is_some() {
-                    self.book.give_back(file.case);
+                match error {
+                    Some(_) => self.book.give_back(file.case),
+                    None => written.push(file.case),
                 }
             }
             if last || error.is_some() {
@@ -166,8 +213,12 @@ impl Keeper {
             }
             (files, last) = self.book.take_changed(Duration::ZERO);
         }
-        if !files.is_empty() {
-            error = error.or_else(|| self.store.sync().err());
+        if !written.is_empty()
+            && let Err(failed) = self.store.sync()
+        {
+            // A second sync that works would prove nothing: they are written again.
+            written.into_iter().for_each(|case| self.book.give_back(case));
+            error = error.or(Some(failed));
         }
         self.taken.clear();
         let is_due = now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES;
@@ -198,20 +249,25 @@ impl Keeper {
     }
 
     /// Takes the outcome into the status. Only a change of it is told.
-    fn note(&self, error: Option<io::Error>, retry: Duration) {
+    fn note(&self, error: Option<io::Error>, unread: Option<String>, retry: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.files = self.store.files.len();
         let was_healthy = state.healthy;
-        state.healthy = error.is_none();
-        state.error = error.map(|error| format!("{}: {error}", state.path.display()));
-        match &state.error {
-            Some(error) if was_healthy => tracing::warn!(
+        let unwritten = error.map(|error| format!("{}: {error}", state.path.display()));
+        match (&unwritten, &unread) {
+            (Some(error), _) if was_healthy => tracing::warn!(
                 "cases can't be written to {error}; make room there, or make it writable for connguard. It is tried again every {}; until then a restart forgets what cases learned",
                 format_span(retry)
             ),
-            None if !was_healthy => tracing::info!("cases are written again"),
+            (None, Some(error)) if was_healthy => tracing::warn!(
+                "cases: {error}; it is tried again every {}, and until then nothing is written in its place",
+                format_span(retry)
+            ),
+            (None, None) if !was_healthy => tracing::info!("cases are written again"),
             _ => {}
         }
+        state.error = unwritten.or(unread);
+        state.healthy = state.error.is_none();
     }
 }
 
@@ -241,14 +297,14 @@ impl Handle {
     /// Where its file can't be read.
     pub fn find(&self, case: CaseId) -> Result<Option<CaseFile>, ReadError> {
         if self.book.is_unread(case)
-            && let Ok(file) = read(&path(&self.folder, case), case)
+            && let Ok(file) = read(&*self.storage, &path(&self.folder, case), case)
         {
             self.book.supply(case, Some(file));
         }
         if let Some(file) = self.book.get(case) {
             return Ok(Some(file));
         }
-        match read(&path(&self.folder, case), case) {
+        match read(&*self.storage, &path(&self.folder, case), case) {
             Ok(file) => Ok(Some(file)),
             Err(ReadError::System(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

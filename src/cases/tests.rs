@@ -8,16 +8,9 @@ use super::*;
 use crate::{
     case::{Book, MOST_TEXT},
     connector::Entity,
+    storage::refusing::Refusing,
 };
-use std::{
-    io::Write,
-    os::unix::fs::PermissionsExt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    time::Instant,
-};
+use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
 const SOON: Duration = Duration::from_millis(5);
@@ -33,10 +26,10 @@ struct Site {
     loaded: Vec<String>,
 }
 
-fn start(state: &Path, disk: Option<Box<dyn Disk>>) -> Site {
+fn start(state: &Path, disk: Option<Refusing>) -> Site {
     let mut store = Store::open(state);
     if let Some(disk) = disk {
-        store.disk = disk;
+        store.storage = Arc::new(disk);
     }
     let book = Arc::new(Book::default());
     let Loaded { files, newest, warnings, .. } = store.load();
@@ -127,60 +120,22 @@ fn damage_is_set_aside_and_its_number_not_given_again() {
     assert!(site.handle.find(CaseId(2)).unwrap().is_none());
 }
 
-/// A disk without room while it is told so.
-#[derive(Clone, Default)]
-struct Full(Arc<AtomicBool>);
-
-struct Half(Box<dyn DiskFile>, Full);
-
-use disk::DiskFile;
-
-impl Disk for Full {
-    fn folder(&self, path: &Path) -> io::Result<()> {
-        FileSystem.folder(path)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(Half(FileSystem.create(path)?, self.clone())))
-    }
-}
-
-impl Write for Half {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.1.0.load(SeqCst) {
-            self.0.write_all(bytes.get(..7).unwrap_or(bytes))?;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl DiskFile for Half {
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.sync()
-    }
-}
-
 #[test]
 fn a_full_disk_loses_nothing_that_memory_has() {
     let state = tempfile::tempdir().unwrap();
-    let full = Full::default();
-    let site = start(state.path(), Some(Box::new(full.clone())));
+    let full = Refusing::default();
+    let site = start(state.path(), Some(full.clone()));
     open(&site.book, 1);
     wait("the first is written", || site.handle.status().files == 1);
     let path = state.path().join("cases/C-000001.json");
     let before = fs::read(&path).unwrap();
-    full.0.store(true, SeqCst);
+    full.leave_room(Some(0));
     site.book.update(CaseId(1), |file| file.refused = 7);
     (2..100).for_each(|number| open(&site.book, number));
     wait("it is told", || !site.handle.status().healthy);
     assert!(site.handle.status().error.unwrap().contains("cases: "));
     assert_eq!(fs::read(&path).unwrap(), before, "the old one is whole");
-    full.0.store(false, SeqCst);
+    full.leave_room(None);
     wait("all are written", || site.handle.status().files == 99);
     wait("it is well again", || site.handle.status().healthy);
     site.handle.stop().unwrap();
@@ -192,9 +147,9 @@ fn a_full_disk_loses_nothing_that_memory_has() {
 #[test]
 fn a_stop_does_not_wait_for_a_full_disk() {
     let state = tempfile::tempdir().unwrap();
-    let full = Full::default();
-    full.0.store(true, SeqCst);
-    let site = start(state.path(), Some(Box::new(full)));
+    let full = Refusing::default();
+    full.leave_room(Some(0));
+    let site = start(state.path(), Some(full));
     (1..200).for_each(|number| open(&site.book, number));
     assert!(site.handle.stop().is_err());
 }

@@ -2,10 +2,9 @@
 
 use super::{
     Saved, Written,
-    disk::DiskFile,
     format::{self, End, Head, Header, Kind},
 };
-use crate::connector::ConnectorKey;
+use crate::{connector::ConnectorKey, storage::StorageFile};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -20,7 +19,7 @@ const UNSYNCED: u64 = 32 << 20;
 
 /// Writes all of `saved`, without the last sync.
 pub(super) fn write<C, F, I, M>(
-    file: &mut dyn DiskFile,
+    file: &mut dyn StorageFile,
     schema: u32,
     saved: Saved<I, F, M>,
 ) -> io::Result<Written>
@@ -31,7 +30,7 @@ where
     I: Iterator<Item = (ConnectorKey, C)>,
 {
     let prelude = format::prelude(schema);
-    file.write_all(&prelude)?;
+    file.append(&prelude)?;
     let mut blocks = Blocks { file, payload: Vec::new(), bytes: prelude.len() as u64, unsynced: 0 };
     blocks.one(Kind::Head, &Head::new(saved.key, saved.saved_at, saved.muted_until))?;
     blocks.filters(&saved.filters)?;
@@ -46,7 +45,7 @@ where
 }
 
 struct Blocks<'a> {
-    file: &'a mut dyn DiskFile,
+    file: &'a mut dyn StorageFile,
     /// Of the block that is being put together.
     payload: Vec<u8>,
     /// Length of the file.
@@ -91,8 +90,8 @@ impl Blocks<'_> {
     /// Writes the block that was put together.
     fn put(&mut self, kind: Kind) -> io::Result<()> {
         let header = Header::of(kind, &self.payload)?.bytes();
-        self.file.write_all(&header)?;
-        self.file.write_all(&self.payload)?;
+        self.file.append(&header)?;
+        self.file.append(&self.payload)?;
         let length = (header.len() + self.payload.len()) as u64;
         self.payload.clear();
         self.bytes += length;

@@ -1,12 +1,13 @@
 //! The lines of a segment, as the head of [`super`] describes them.
 
 use crate::{
-    record::{Live, Record},
+    record::{Event, Live, Record},
     text::clean_json,
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashSet,
     io::{self, Write},
     num::NonZero,
     thread,
@@ -17,6 +18,9 @@ pub(super) const VERSION: u32 = 1;
 
 /// A head is never longer, in bytes.
 pub(super) const HEAD_BYTES: u64 = 1024;
+
+/// What reaches a disk together, in bytes; or several of these.
+const PAGE: usize = 4096;
 
 /// What is shorter is read by one core, in bytes.
 const LEAST_PIECE: usize = 1 << 20;
@@ -71,6 +75,23 @@ pub(super) struct Segment {
     pub(super) bad: Vec<usize>,
     /// Bytes after the last good line.
     pub(super) torn: usize,
+    /// Changes that [`doubt`](Self::doubt) left out.
+    pub(super) left_out: usize,
+    /// The first bad line of the last batch, if there is one.
+    broken: Option<Broken>,
+}
+
+/// The first bad line of a batch.
+#[derive(Debug)]
+struct Broken {
+    /// The number of the line.
+    line: usize,
+    /// Bytes before it.
+    at: usize,
+    /// Good changes before it.
+    records: usize,
+    /// It, or one behind it, has a page that never reached the disk.
+    has_zeros: bool,
 }
 
 impl Segment {
@@ -89,10 +110,19 @@ impl Segment {
 #[derive(Debug)]
 pub(super) struct Newer(pub(super) u32);
 
-/// Appends `value` to `out` as one line.
+/// Appends `value` to `out` as one line, the first of its batch.
 pub(super) fn write_line(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string(value)?;
-    let json = clean_json(&json);
+    put(out, &clean_json(&json))
+}
+
+/// The same for a line that is not the first of its batch.
+pub(super) fn write_next_line(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_string(value)?;
+    put(out, &format!("{} ", clean_json(&json)))
+}
+
+fn put(out: &mut Vec<u8>, json: &str) -> io::Result<()> {
     write!(out, "{:08x} ", crc32c::crc32c(json.as_bytes()))?;
     out.extend_from_slice(json.as_bytes());
     out.push(b'\n');
@@ -103,11 +133,14 @@ pub(super) fn write_line(out: &mut Vec<u8>, value: &impl Serialize) -> io::Resul
 pub(super) fn parse(bytes: &[u8]) -> Result<Segment, Newer> {
     let mut segment = Segment::default();
     let mut bad = Vec::new();
-    let mut torn = 0;
+    let (mut torn, mut at) = (0, 0);
     for (index, (line, entry)) in decoded(bytes).into_iter().flatten().enumerate() {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let good = if index == 0 { segment.first_line(text)? } else { segment.take(entry) };
+        let good = if index == 0 { segment.first_line(text)? } else { segment.take(text, entry) };
         if !good {
+            let records = segment.records.len();
+            let new = Broken { line: index + 1, at, records, has_zeros: false };
+            segment.broken.get_or_insert(new).has_zeros |= has_missing_page(line, at, bytes.len());
             bad.push(index + 1);
             torn += line.len();
         }
@@ -122,9 +155,34 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Segment, Newer> {
             segment.bad.append(&mut bad);
             torn = 0;
         }
+        at += line.len();
     }
     segment.torn = torn;
     Ok(segment)
+}
+
+/// Whether a page of a line that begins `at` this byte was never written: its zeros go on
+/// to its end.
+fn has_missing_page(line: &[u8], at: usize, length: usize) -> bool {
+    let ends = |behind: usize| behind.is_multiple_of(PAGE) || behind == length;
+    line.iter().zip(at + 1..).any(|(byte, behind)| *byte == 0 && ends(behind))
+}
+
+fn without_exemptions(records: Vec<Record>) -> Vec<Record> {
+    let mut unknown = HashSet::new();
+    let mut is_known = |record: &Record| match &record.event {
+        Event::Trusted { entity, .. } | Event::Untrusted { entity, .. } => {
+            unknown.insert(entity.clone());
+            false
+        }
+        Event::Lifted { entity, .. } => !unknown.contains(entity),
+        Event::Usual { .. } => true,
+        whole @ (Event::Restricted(_) | Event::Inherited { .. } | Event::Moved { .. }) => {
+            unknown.remove(whole.entity());
+            true
+        }
+    };
+    records.into_iter().filter(|record| is_known(record)).collect()
 }
 
 /// The head at the start of a segment, where it is good.
@@ -134,6 +192,27 @@ pub(super) fn head(bytes: &[u8]) -> Option<Head> {
 }
 
 impl Segment {
+    /// Leaves out what can't be relied on where this is the newest segment: of its last
+    /// batch, what stands behind a bad line. `length` is that of the file.
+    ///
+    /// Where a page is missing, a crash came before the sync, and nothing of it was
+    /// told. Else it may have been told and damaged later: then only exemptions are left
+    /// out, and what builds on them, since the line that is missing may have been of the
+    /// same entity. All other changes tell what is in force since.
+    pub(super) fn doubt(&mut self, length: usize) {
+        let Some(Broken { line, at, records, has_zeros }) = self.broken.take() else { return };
+        let before = self.records.len();
+        if has_zeros {
+            self.records.truncate(records);
+            self.bad.retain(|bad| *bad < line);
+            self.torn = length.saturating_sub(at);
+        } else {
+            let doubtful = self.records.split_off(records);
+            self.records.extend(without_exemptions(doubtful));
+        }
+        self.left_out = before - self.records.len();
+    }
+
     fn first_line(&mut self, text: &[u8]) -> Result<bool, Newer> {
         #[derive(Deserialize)]
         struct Version {
@@ -151,7 +230,12 @@ impl Segment {
         Ok(self.head.is_some())
     }
 
-    fn take(&mut self, entry: Option<Entry>) -> bool {
+    /// Takes in what a line says, if it is good.
+    fn take(&mut self, text: &[u8], entry: Option<Entry>) -> bool {
+        if entry.is_some() && !text.ends_with(b" ") {
+            // Another batch: whatever is bad before it was on the disk once.
+            self.broken = None;
+        }
         match entry {
             Some(Entry::Live(live)) => self.live.push(*live),
             Some(Entry::Change(record)) => self.records.push(*record),
@@ -161,7 +245,7 @@ impl Segment {
     }
 
     fn line(&mut self, text: &[u8]) -> bool {
-        self.take(entry(text))
+        self.take(text, entry(text))
     }
 
     /// Reads what is good of a bad line in which a line feed was overwritten,

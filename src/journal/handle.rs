@@ -1,9 +1,12 @@
 //! What the rest of the daemon sees of the running journal.
 
-use super::{recovery, storage::Storage};
-use crate::{restriction::Table, timestamp::Timestamp};
+use super::recovery;
+use crate::{
+    restriction::Table,
+    storage::{Lock, Storage},
+    timestamp::Timestamp,
+};
 use std::{
-    fs::File,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -71,7 +74,7 @@ pub struct Handle {
     table: Arc<Table>,
     state: watch::Receiver<State>,
     /// The thread, and the lock that outlives it.
-    running: Mutex<Option<(JoinHandle<()>, File)>>,
+    running: Mutex<Option<(JoinHandle<()>, Lock)>>,
 }
 
 impl Handle {
@@ -80,7 +83,7 @@ impl Handle {
         folder: PathBuf,
         table: Arc<Table>,
         state: watch::Receiver<State>,
-        running: (JoinHandle<()>, File),
+        running: (JoinHandle<()>, Lock),
     ) -> Self {
         Self { storage, folder, table, state, running: Mutex::new(Some(running)) }
     }

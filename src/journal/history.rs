@@ -4,9 +4,12 @@ use super::{
     OpenError,
     format::{self, Newer},
     recovery,
+};
+use crate::{
+    connector::Entity,
+    record::Record,
     storage::{Disk, Storage},
 };
-use crate::{connector::Entity, record::Record};
 use std::{
     collections::{HashMap, hash_map::Entry},
     io,

@@ -3,11 +3,11 @@
 use super::{
     OpenError, Recovered,
     format::{self, Newer, Segment},
-    storage::Storage,
 };
 use crate::{
     record::{Actor, Event, Live, Record, Snapshot},
     restriction::replay,
+    storage::Storage,
     timestamp::Timestamp,
 };
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(super) fn segments(
 ) -> Result<Vec<(u64, PathBuf)>, OpenError> {
     let names = storage
         .list(folder)
-        .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        .map_err(|source| OpenError::List { path: folder.to_owned(), source })?;
     let mut segments: Vec<(u64, PathBuf)> = names
         .iter()
         .filter_map(|name| {
@@ -62,16 +62,17 @@ pub(super) fn remove_unfinished(storage: &dyn Storage, folder: &Path) {
 }
 
 /// Reads the newest segment, and where its snapshot is damaged as many of
-/// those before as it takes.
+/// those before as it takes; gives the changes in the newest one and its length, too.
 pub(super) fn recover(
     storage: &dyn Storage,
     folder: &Path,
     segments: &[(u64, PathBuf)],
-) -> Result<Recovered, OpenError> {
+) -> Result<(Recovered, (u64, u64)), OpenError> {
+    let mut newest = None;
     let mut warnings = Vec::new();
     let mut parts: Vec<Segment> = Vec::new();
     for (number, path) in segments.iter().rev() {
-        let (bytes, segment) = match read(storage, path) {
+        let (bytes, mut segment) = match read(storage, path) {
             Ok(read) => read,
             // What was newer than this one is known at least.
             Err(error) if !parts.is_empty() => {
@@ -80,6 +81,10 @@ pub(super) fn recover(
             }
             Err(error) => return Err(error),
         };
+        if parts.is_empty() {
+            segment.doubt(bytes.len());
+        }
+        newest.get_or_insert((segment.records.len() as u64, bytes.len() as u64));
         if segment.is_damaged() {
             let kept = keep_aside(storage, folder, (*number, path), &bytes);
             warnings.push(damage(path, &segment, kept));
@@ -96,7 +101,9 @@ pub(super) fn recover(
             break;
         }
     }
-    Ok(Recovered { snapshot: merge(parts), warnings, set_aside: set_aside(storage, folder) })
+    let set_aside = set_aside(storage, folder);
+    let recovered = Recovered { snapshot: merge(parts), warnings, set_aside };
+    Ok((recovered, newest.unwrap_or_default()))
 }
 
 fn read(storage: &dyn Storage, path: &Path) -> Result<(Vec<u8>, Segment), OpenError> {
@@ -181,6 +188,11 @@ fn damage(path: &Path, segment: &Segment, kept: std::io::Result<PathBuf>) -> Str
         ([line], _) => format!("line {line} can't be read"),
         (lines, _) => format!("lines {} can't be read", lines.join(", ")),
     };
+    let behind = match segment.left_out {
+        0 => String::new(),
+        1 => ", and with it an exemption that was written together with it".to_owned(),
+        n => format!(", and with it {n} changes that were written together with it"),
+    };
     let earlier = if segment.is_whole() {
         ""
     } else {
@@ -190,5 +202,8 @@ fn damage(path: &Path, segment: &Segment, kept: std::io::Result<PathBuf>) -> Str
         Ok(aside) => format!("the file is kept as {}", aside.display()),
         Err(error) => format!("setting the file aside failed: {error}"),
     };
-    format!("{} is damaged: {what}{earlier}. Everything else was read; {kept}", path.display())
+    format!(
+        "{} is damaged: {what}{behind}{earlier}. Everything else was read; {kept}",
+        path.display()
+    )
 }

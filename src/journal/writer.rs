@@ -1,17 +1,17 @@
 //! The thread that follows the table: group commit, fresh segments, pruning.
 
 use super::{
-    Clock, Params,
-    format::{Head, Line, VERSION, write_line},
+    Clock, Found, Params,
+    format::{Head, Line, VERSION, write_line, write_next_line},
     handle::State,
+    numbers::Numbers,
     recovery::{segment_path, unfinished_path},
-    storage,
-    storage::{Storage, StorageFile},
 };
 use crate::{
     fault,
     record::{Record, Snapshot},
     restriction::{Batch, Table},
+    storage::{Replacement, Storage, StorageFile},
     timestamp::Timestamp,
 };
 use std::{
@@ -64,6 +64,10 @@ pub(super) struct Writer {
     clock: Clock,
     /// None while the disk refuses.
     current: Option<Current>,
+    /// The numbers of cases that may be given.
+    numbers: Numbers,
+    /// It was told that they can't be reserved.
+    told_of_numbers: bool,
     /// What the next segment has to hold beside the snapshot.
     unwritten: Vec<Record>,
     /// Written numbers after the first one that is not.
@@ -75,17 +79,19 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer that has not yet touched the disk, and its state.
     pub(super) fn new(
-        storage: Arc<dyn Storage>,
-        folder: PathBuf,
-        (seq, segments): (u64, BTreeMap<u64, Option<Timestamp>>),
+        (storage, folder): (Arc<dyn Storage>, PathBuf),
+        (seq, found): (u64, Found),
         table: Arc<Table>,
         params: Params,
         clock: Clock,
     ) -> (Self, watch::Receiver<State>) {
-        let last = segments.keys().next_back().copied().unwrap_or(0);
+        let Found { segments, newest: (records, bytes) } = found;
+        let last = segments.keys().next_back().copied().unwrap_or(1);
         let (state, reader) = watch::channel(State {
             durable: seq,
             path: segment_path(&folder, last),
+            records,
+            bytes,
             segments: segments.len(),
             ..State::default()
         });
@@ -97,6 +103,8 @@ impl Writer {
             params,
             clock,
             current: None,
+            numbers: Numbers::none(),
+            told_of_numbers: false,
             unwritten: Vec::new(),
             ahead: BTreeSet::new(),
             pause: FIRST_PAUSE,
@@ -112,6 +120,7 @@ impl Writer {
         mut self,
         mut announce: impl FnMut(&Announcement<'_>) + Send + 'static,
     ) -> impl FnOnce() + Send + 'static {
+        self.reserve();
         move || {
             let end = End(self.state.clone());
             self.first();
@@ -122,18 +131,12 @@ impl Writer {
                     None => self.pause,
                 };
                 let batch = self.table.changes().take(longest);
-                let on_disk = self.attempt(&batch);
-                if !batch.records.is_empty() || batch.overflowed {
-                    let announcement = Announcement {
-                        records: &batch.records,
-                        on_disk,
-                        incomplete: batch.overflowed,
-                    };
-                    let called = catch_unwind(AssertUnwindSafe(|| announce(&announcement)));
-                    if called.is_err() {
-                        tracing::error!("announcing changes panicked; the journal goes on");
-                    }
+                self.at_disk(true);
+                let turn = AssertUnwindSafe(|| self.turn(&batch, &mut announce));
+                if catch_unwind(turn).is_err() {
+                    self.panicked(0);
                 }
+                self.at_disk(false);
                 if batch.closed {
                     break;
                 }
@@ -153,10 +156,7 @@ impl Writer {
     /// written afresh, now or later.
     fn attempt(&mut self, batch: &Batch) -> bool {
         let kept = self.unwritten.len();
-        self.at_disk(true);
-        let written = catch_unwind(AssertUnwindSafe(|| self.write(batch)));
-        self.at_disk(false);
-        if let Ok(on_disk) = written {
+        if let Ok(on_disk) = catch_unwind(AssertUnwindSafe(|| self.write(batch))) {
             return on_disk;
         }
         self.current = None;
@@ -182,6 +182,42 @@ impl Writer {
     fn panicked(&mut self, seq: u64) {
         self.current = None;
         self.failed(&io::Error::other("a fault of connguard, please report it"), seq);
+    }
+
+    /// Brings a batch to the disk and announces it.
+    pub(super) fn turn(&mut self, batch: &Batch, announce: &mut dyn FnMut(&Announcement<'_>)) {
+        let on_disk = self.attempt(batch);
+        if !batch.records.is_empty() || batch.overflowed {
+            let announcement =
+                Announcement { records: &batch.records, on_disk, incomplete: batch.overflowed };
+            let called = catch_unwind(AssertUnwindSafe(|| announce(&announcement)));
+            if called.is_err() {
+                tracing::error!("announcing changes panicked; the journal goes on");
+            }
+        }
+        if batch.closed {
+            // What stays reserved by a failure costs numbers, no more.
+            let next = self.table.next_case();
+            let _ = self.numbers.finish(&*self.storage, &self.folder, next);
+        } else {
+            self.reserve();
+        }
+    }
+
+    /// Makes sure that there are numbers for the next cases.
+    pub(super) fn reserve(&mut self) {
+        let next = self.table.next_case();
+        match self.numbers.look(&*self.storage, &self.folder, next) {
+            Ok(()) => self.told_of_numbers = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.told_of_numbers, true) {
+                    tracing::warn!(
+                        "the numbers of the next cases can't be reserved in {}: {error}; after a crash, one of them might be given twice",
+                        self.folder.display()
+                    );
+                }
+            }
+        }
     }
 
     /// Brings a batch to the disk one way or the other; says whether it is
@@ -223,7 +259,10 @@ impl Writer {
             fault::point("journal");
             let mut lines = Vec::new();
             for record in records {
-                write_line(&mut lines, &Line::Change(record))?;
+                match lines.is_empty() {
+                    true => write_line(&mut lines, &Line::Change(record))?,
+                    false => write_next_line(&mut lines, &Line::Change(record))?,
+                }
             }
             fault::call("journal write")?;
             current.file.append(&lines)?;
@@ -256,7 +295,7 @@ impl Writer {
     }
 
     /// Begins a segment with all that is in force; says whether that worked.
-    fn fresh(&mut self) -> bool {
+    pub(super) fn fresh(&mut self) -> bool {
         self.current = None;
         let number = self.segments.keys().next_back().map_or(1, |last| last + 1);
         let created = (self.clock)();
@@ -271,7 +310,6 @@ impl Writer {
             }
             Err(error) => {
                 // The number is used again: at worst in place of this one.
-                let _ = self.storage.remove(&unfinished_path(&self.folder, number));
                 self.failed(&error, snapshot.seq);
                 false
             }
@@ -292,10 +330,10 @@ impl Writer {
             next_case: snapshot.next_case,
             live: snapshot.live.len(),
         };
-        let unfinished = unfinished_path(&self.folder, number);
         // Somebody may have removed the whole folder.
-        storage::make(&self.folder)?;
-        let mut file = self.storage.create(&unfinished)?;
+        self.storage.make_folder(&self.folder)?;
+        let unfinished = unfinished_path(&self.folder, number);
+        let mut segment = Replacement::begin(&*self.storage, unfinished)?;
         let mut bytes = 0;
         let mut lines = Vec::new();
         write_line(&mut lines, &head)?;
@@ -303,17 +341,15 @@ impl Writer {
         for line in live.chain(self.unwritten.iter().map(Line::Change)) {
             write_line(&mut lines, &line)?;
             if CHUNK <= lines.len() {
-                file.append(&lines)?;
+                segment.file().append(&lines)?;
                 bytes += lines.len() as u64;
                 lines.clear();
             }
         }
-        file.append(&lines)?;
+        segment.file().append(&lines)?;
         bytes += lines.len() as u64;
         fault::call("journal segment")?;
-        file.sync()?;
-        let path = segment_path(&self.folder, number);
-        self.storage.rename(&unfinished, &path)?;
+        let file = segment.finish(&segment_path(&self.folder, number))?;
         self.storage.sync_folder(&self.folder)?;
         Ok(Current {
             file,
@@ -404,8 +440,8 @@ impl Drop for End {
 mod tests {
     use super::*;
     use crate::{
-        journal::Disk,
         record::{Actor, Event},
+        storage::Disk,
     };
 
     fn record(seq: u64) -> Record {
@@ -423,9 +459,8 @@ mod tests {
     #[test]
     fn nothing_is_durable_before_what_came_earlier() {
         let (mut writer, state) = Writer::new(
-            Arc::new(Disk),
-            PathBuf::new(),
-            (4, BTreeMap::new()),
+            (Arc::new(Disk), PathBuf::new()),
+            (4, Found::default()),
             Arc::default(),
             Params::default(),
             Arc::new(Timestamp::default),

@@ -25,7 +25,7 @@ impl Operator {
         answers: &mut Answers,
         now: Timestamp,
     ) -> Result<Value, Failure> {
-        let entities = self.entities(what, now)?;
+        let entities = self.entities(what, now).await?;
         let mut found: Vec<InQueue> =
             entities.iter().flat_map(|entity| self.engine.in_queue(entity)).collect();
         found.sort_by(|a, b| (a.since, &a.queue_id).cmp(&(b.since, &b.queue_id)));
@@ -44,7 +44,7 @@ impl Operator {
 
     /// Notes in the case of an entity that its messages were put on hold, or let
     /// go. An entity without a case has nowhere to note it.
-    pub(super) fn queued(
+    pub(super) async fn queued(
         &self,
         what: &str,
         held: u64,
@@ -52,7 +52,7 @@ impl Operator {
         by: Actor,
         now: Timestamp,
     ) -> Result<Value, Failure> {
-        let entities = self.entities(what, now)?;
+        let entities = self.entities(what, now).await?;
         let case =
             what.parse().ok().or_else(|| entities.iter().find_map(|it| self.case_of(it, now)));
         let done = [(What::Held, held, "put on hold"), (What::Released, released, "let go")];
@@ -75,12 +75,12 @@ impl Operator {
     }
 
     /// Who is meant: an entity, or all of a case.
-    fn entities(&self, what: &str, now: Timestamp) -> Result<Vec<Entity>, Failure> {
+    async fn entities(&self, what: &str, now: Timestamp) -> Result<Vec<Entity>, Failure> {
         let Ok(case) = what.parse::<CaseId>() else {
             return Ok(vec![self.find(what, now)?]);
         };
         let mut entities = self.engine.entities_of(case, now);
-        if let Some(file) = self.engine.cases().get(case) {
+        if let Some(file) = self.case(case).await? {
             let of_steps = file.steps.iter().map(|step| step.entity.clone());
             entities.extend(of_steps);
             if entities.is_empty() {

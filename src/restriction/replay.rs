@@ -67,6 +67,10 @@ fn apply(standing: &mut Standing, event: Event) {
             *standing = Standing { restriction: Some(restriction), raised, ..Standing::default() };
         }
         Event::Lifted { grace, raised, .. } => {
+            if standing.restriction.is_none() {
+                // The line of the restriction is lost, with which an exemption ended.
+                standing.trust = None;
+            }
             standing.restriction = None;
             standing.grace = grace;
             standing.raised = raised;

@@ -2,7 +2,12 @@
 
 use super::super::Error;
 use crate::{
-    daemon::HISTORY_SCHEMA, engine, history, journal::Journal, replay::Replay, timestamp::Timestamp,
+    daemon::HISTORY_SCHEMA,
+    engine, history,
+    journal::{Journal, Locked},
+    replay::Replay,
+    storage::Whose,
+    timestamp::Timestamp,
 };
 use std::path::{Path, PathBuf};
 
@@ -10,14 +15,16 @@ use std::path::{Path, PathBuf};
 pub(super) struct Learn {
     directory: PathBuf,
     /// Its lock.
-    _journal: Journal,
+    _locked: Locked,
 }
 
 impl Learn {
     /// Takes the directory, making it where it is missing.
     pub(super) fn begin(directory: &Path) -> Result<Self, Error> {
         let refused = |why: String| Error::No(format!("--learn {}: {why}", directory.display()));
-        let (journal, _) = Journal::open(directory).map_err(|error| refused(error.to_string()))?;
+        // Root prepares what another user will use.
+        let locked = Journal::lock(directory, Whose::Anybodys);
+        let locked = locked.map_err(|error| refused(error.to_string()))?;
         let history = directory.join("history");
         if history.exists() {
             return Err(refused(format!(
@@ -26,7 +33,7 @@ impl Learn {
                 history.display()
             )));
         }
-        Ok(Self { directory: directory.to_owned(), _journal: journal })
+        Ok(Self { directory: directory.to_owned(), _locked: locked })
     }
 
     /// Writes what the first lane learned; says so in a sentence. `to` is the end

@@ -1,46 +1,14 @@
 //! A disk that refuses, and a reader beside a writer.
 
 use super::*;
-use crate::history::disk::{Disk, DiskFile};
-use std::{
-    io::Write,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+use crate::storage::{
+    memory::Call,
+    refusing::{ALWAYS, Refusing},
 };
-
-/// A disk with so many bytes left; whether its syncs work.
-struct Full(u64, bool);
-
-struct FullFile(Box<dyn DiskFile>, u64, bool);
-
-impl Disk for Full {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(FullFile(FileSystem.create(path)?, self.0, self.1)))
-    }
-}
-
-impl Write for FullFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.1).unwrap().min(bytes.len());
-        if room == 0 && !bytes.is_empty() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let written = self.0.write(&bytes[..room])?;
-        self.1 -= u64::try_from(written).unwrap();
-        Ok(written)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl DiskFile for FullFile {
-    fn sync(&mut self) -> io::Result<()> {
-        if self.2 { self.0.sync() } else { Err(io::ErrorKind::StorageFull.into()) }
-    }
-}
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::SeqCst},
+};
 
 #[test]
 fn a_full_disk_leaves_the_old_file_and_nothing_else() {
@@ -51,18 +19,41 @@ fn a_full_disk_leaves_the_old_file_and_nothing_else() {
         let (_folder, mut elsewhere) = place(0, 0);
         elsewhere.save(saved(&given, filters(3 << 20))).unwrap().bytes
     };
-    let mut room: Vec<u64> = (0..needed).step_by(700_001).collect();
-    room.extend([1, 19, 20, 21, 33, needed - 1]);
-    for (room, syncs) in room.into_iter().map(|room| (room, true)).chain([(needed, false)]) {
-        store.disk = Box::new(Full(room, syncs));
+    let needed = usize::try_from(needed).unwrap();
+    let disk = Refusing::default();
+    store.storage = Arc::new(disk.clone());
+    let rooms = (0..needed).step_by(700_001).chain([1, 19, 20, 21, 33, needed - 1]);
+    for room in rooms {
+        disk.leave_room(Some(room));
         let error = store.save(saved(&given, filters(3 << 20))).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull, "room for {room}");
         assert_eq!(fs::read(store.path()).unwrap(), old);
         assert_eq!(names(folder.path()), ["history"]);
     }
-    store.disk = Box::new(Full(needed, true));
+    disk.leave_room(Some(needed));
     store.save(saved(&given, filters(3 << 20))).unwrap();
     assert!(load(&store).connectors == given);
+}
+
+/// After a failed sync nobody knows what the kernel still has: the next save begins
+/// with a new file.
+#[test]
+fn a_failed_call_leaves_the_old_file_and_the_next_save_begins_anew() {
+    for call in [Call::Create, Call::Append, Call::Sync, Call::Rename] {
+        let (folder, mut store) = place(10, 40);
+        let old = fs::read(store.path()).unwrap();
+        let disk = Refusing::default();
+        store.storage = Arc::new(disk.clone());
+        disk.refuse(&[call], ALWAYS);
+        for _ in 0..2 {
+            store.save(saved(&connectors(20), filters(40))).unwrap_err();
+            assert_eq!(fs::read(store.path()).unwrap(), old, "{call:?}");
+            assert_eq!(names(folder.path()), ["history"], "{call:?}");
+        }
+        disk.refuse(&[], 0);
+        store.save(saved(&connectors(20), filters(40))).unwrap();
+        assert!(load(&store).connectors == connectors(20));
+    }
 }
 
 #[test]

@@ -1,106 +1,16 @@
 //! A disk that refuses.
 
 use super::*;
+use crate::storage::{
+    memory::Call,
+    refusing::{ALWAYS, Refusing},
+};
 
-/// What a disk can be asked to refuse.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Call {
-    Create,
-    Append,
-    Sync,
-    Rename,
-    SyncFolder,
-    Panic,
-}
-
-/// A disk that refuses some calls while it is told to.
-#[derive(Clone, Default)]
-struct Faulty(Arc<Mutex<Faults>>);
-
-#[derive(Default)]
-struct Faults {
-    refused: Vec<Call>,
-    /// How many calls are refused until all is well again.
-    left: usize,
-}
-
-impl Faulty {
-    fn refuse(&self, calls: &[Call], times: usize) {
-        let mut faults = self.0.lock().unwrap();
-        faults.refused = calls.to_vec();
-        faults.left = times;
-    }
-
-    fn ask(&self, call: Call) -> io::Result<()> {
-        let mut faults = self.0.lock().unwrap_or_else(|it| it.into_inner());
-        if faults.left > 0 && faults.refused.contains(&Call::Panic) {
-            faults.left -= 1;
-            drop(faults);
-            panic!("a fault of our own");
-        }
-        if faults.left > 0 && faults.refused.contains(&call) {
-            faults.left -= 1;
-            return Err(io::Error::other(format!("{call:?} refused")));
-        }
-        Ok(())
-    }
-}
-
-impl Storage for Faulty {
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        Disk.list(folder)
-    }
-    fn read(&self, path: &Path, longest: Option<u64>) -> io::Result<Vec<u8>> {
-        Disk.read(path, longest)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        self.ask(Call::Create)?;
-        let file = Disk.create(path)?;
-        Ok(Box::new(FaultyFile(file, self.clone())))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.ask(Call::Rename)?;
-        Disk.rename(from, to)
-    }
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.link(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Disk.remove(path)
-    }
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.ask(Call::SyncFolder)?;
-        Disk.sync_folder(folder)
-    }
-}
-
-struct FaultyFile(Box<dyn StorageFile>, Faulty);
-
-impl StorageFile for FaultyFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.1.ask(Call::Append) {
-            // As a full disk does it.
-            self.0.append(&bytes[..bytes.len() / 2])?;
-            return Err(error);
-        }
-        self.0.append(bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        self.1.ask(Call::Sync)?;
-        self.0.sync()
-    }
-    fn is_at(&self, path: &Path) -> bool {
-        self.0.is_at(path)
-    }
-}
-
-fn faulty(folder: &Path) -> (Daemon, Faulty) {
-    let disk = Faulty::default();
+fn faulty(folder: &Path) -> (Daemon, Refusing) {
+    let disk = Refusing::default();
     let setting = Setting { storage: Arc::new(disk.clone()), ..Setting::default() };
     (setting.start(folder), disk)
 }
-
-const ALWAYS: usize = usize::MAX;
 
 #[test]
 fn a_segment_that_somebody_removed_is_written_again() {
@@ -207,7 +117,7 @@ fn a_start_on_a_disk_that_refuses_keeps_what_was_read() {
     daemon.handle.stop().unwrap();
     drop(daemon);
 
-    let disk = Faulty::default();
+    let disk = Refusing::default();
     disk.refuse(&[Call::Create], ALWAYS);
     let setting = Setting { storage: Arc::new(disk.clone()), ..Setting::default() };
     let daemon = setting.start(folder.path());
@@ -265,18 +175,10 @@ fn a_panic_is_a_failed_write() {
     let (daemon, disk) = faulty(folder.path());
     daemon.durable(restrict(&daemon.table, 1)).unwrap();
     // Once: the fresh segment has it.
-    disk.refuse(&[Call::Panic], 1);
+    disk.panic();
     daemon.durable(restrict(&daemon.table, 2)).unwrap();
     assert!(daemon.handle.status().healthy);
-    // Again and again: that is told, and nobody waits for it.
-    disk.refuse(&[Call::Panic], usize::MAX);
-    let error = daemon.durable(restrict(&daemon.table, 3)).unwrap_err();
-    assert!(error.to_string().contains("a fault of connguard"), "{error}");
-    assert!(!daemon.handle.status().healthy);
-    disk.refuse(&[], 0);
-    daemon.durable(restrict(&daemon.table, 4)).unwrap();
     daemon.durable(lift(&daemon.table, 1)).unwrap();
-    assert!(daemon.handle.status().healthy);
     daemon.handle.stop().unwrap();
     assert_eq!(after_crash(folder.path()), (in_force(&daemon.table), vec![]));
 }

@@ -189,9 +189,13 @@ impl Daemon {
         self.wait_notify("READY=1", START);
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running daemon").id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let child = self.child.as_ref().expect("a running daemon");
-        let pid = child.id().to_string();
+        let pid = self.pid();
         run_ok(Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]));
     }
 
@@ -311,7 +315,7 @@ impl Drop for Daemon {
 }
 
 /// `connguard ARGS…` against the daemon with these files.
-pub(super) fn cli(files: &Files, args: &[&str]) -> Answer {
+pub(crate) fn cli(files: &Files, args: &[&str]) -> Answer {
     answer(connguard(files).args(args))
 }
 

@@ -123,6 +123,11 @@ impl Sink {
         lock(&self.shared.mails).clone()
     }
 
+    /// What has arrived since this was last asked; the sink forgets it.
+    pub(crate) fn take(&self) -> Vec<Mail> {
+        std::mem::take(&mut *lock(&self.shared.mails))
+    }
+
     pub(crate) fn count(&self) -> usize {
         lock(&self.shared.mails).len()
     }
