@@ -22,7 +22,7 @@ use crate::{
     connector::Entity,
     control::{Answers, Handler, Items, Peer},
     engine::{Blocked, Engine, Unblocked},
-    feedback, history, journal,
+    fault, feedback, history, journal,
     manager::{Manager, News},
     milter,
     record::{Actor, CaseId, Event, Record, Trust},
@@ -39,6 +39,11 @@ use tokio::time::timeout;
 
 /// How long a disk may take before whoever waits for it is told.
 const DISK_TAKES: Duration = Duration::from_secs(10);
+
+fn disk_takes() -> Duration {
+    let other = fault::number("disk takes").and_then(|seconds| u64::try_from(seconds).ok());
+    other.map_or(DISK_TAKES, Duration::from_secs)
+}
 
 /// What operators' commands work on.
 pub struct Operator {
@@ -310,7 +315,7 @@ impl Operator {
         otherwise: &str,
         what: Value,
     ) -> Result<Value, Failure> {
-        let warning = match timeout(DISK_TAKES, self.journal.durable(seq)).await {
+        let warning = match timeout(disk_takes(), self.journal.durable(seq)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{done} now, {error}: {otherwise}")),
             Err(_) => Some(format!(

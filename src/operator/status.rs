@@ -1,6 +1,6 @@
 //! How the daemon is, and what is wrong with it.
 
-use super::{DISK_TAKES, Operator};
+use super::{Operator, disk_takes};
 use crate::{alert::Trouble, journal::JournalStatus, panics, timestamp::Timestamp};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
@@ -82,7 +82,7 @@ impl Operator {
     }
 
     fn disk_hangs(&self, journal: &JournalStatus) -> bool {
-        journal.at_disk.is_some_and(|since| self.clock.now().since(since) >= DISK_TAKES)
+        journal.at_disk.is_some_and(|since| self.clock.now().since(since) >= disk_takes())
     }
 
     /// What of connguard itself fails at present, in words that say what to do.

@@ -121,6 +121,7 @@ fn what_a_disk_refused_to_write_or_to_sync_is_written_into_another_file() {
     let answer = site.daemon.cli(&["unblock", ENTITY, "--reason", "cleaned"]).done();
     assert!(answer.stderr.contains("lifted now, not on disk"), "{answer:#?}");
     site.daemon.cli(&["normal", GOOD, "--reason", "a newsletter"]).done();
+    site.block("client:127.0.0.41");
     for part in ["journal", "cases", "history"] {
         let what = format!("{part}: not well");
         let status = wait_status(&site, &what, |it| it[part]["healthy"] == false);

@@ -89,6 +89,7 @@ fn a_daemon_that_hangs_tells_no_watchdog() {
 #[test]
 fn a_disk_that_does_not_answer_is_told_and_holds_up_neither_mail_nor_a_stop() {
     let mut site = restricted();
+    site.daemon.fail("disk takes", "2");
     site.daemon.fail("journal write", "hang");
     let answer = site.daemon.cli(&["unblock", ENTITY, "--reason", "cleaned"]).done();
     assert!(answer.stderr.contains("lifted now, not on disk"), "{answer:#?}");

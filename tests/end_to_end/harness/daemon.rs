@@ -234,11 +234,6 @@ impl Daemon {
         }
     }
 
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("a running daemon").id()
-    }
-
     /// Lets this place of it fail so: see the head of src/fault.rs.
     pub(crate) fn fail(&self, place: &str, how: &str) {
         let path = self.files.fault(place);
