@@ -13,7 +13,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -51,6 +54,8 @@ pub struct Handle {
     storage: Arc<dyn Storage>,
     folder: PathBuf,
     state: Arc<Mutex<CasesStatus>>,
+    /// Cases that are being written.
+    in_hand: Arc<AtomicUsize>,
     running: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -90,7 +95,9 @@ pub(super) fn spawn_with(
         pruned: Timestamp::default(),
         refused: BTreeMap::new(),
         taken: Vec::new(),
+        in_hand: Arc::default(),
     };
+    let in_hand = Arc::clone(&keeper.in_hand);
     let run = move || {
         loop {
             fault::point("cases thread");
@@ -105,7 +112,7 @@ pub(super) fn spawn_with(
         }
     };
     let thread = std::thread::Builder::new().name("cases".into()).spawn(run)?;
-    Ok(Handle { book, storage, folder, state, running: Mutex::new(Some(thread)) })
+    Ok(Handle { book, storage, folder, state, in_hand, running: Mutex::new(Some(thread)) })
 }
 
 struct Keeper {
@@ -117,6 +124,8 @@ struct Keeper {
     refused: BTreeMap<CaseId, u32>,
     /// Cases that are being written.
     taken: Vec<CaseId>,
+    /// How many these are.
+    in_hand: Arc<AtomicUsize>,
 }
 
 /// What came of a turn.
@@ -197,6 +206,7 @@ impl Keeper {
         let mut written = Vec::new();
         while !files.is_empty() {
             self.taken = files.iter().map(|file| file.case).collect();
+            self.in_hand.store(self.taken.len(), Relaxed);
             fault::point("cases");
             for file in &files {
                 // A disk that is full is not asked for each of thousands.
@@ -221,6 +231,7 @@ impl Keeper {
             error = error.or(Some(failed));
         }
         self.taken.clear();
+        self.in_hand.store(0, Relaxed);
         let is_due = now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES;
         if is_due && !is_reading {
             self.pruned = now;
@@ -287,7 +298,7 @@ impl Handle {
 
     /// How many cases are still to be written.
     pub fn unwritten(&self) -> usize {
-        self.book.unwritten()
+        self.book.unwritten() + self.in_hand.load(Relaxed)
     }
 
     /// A case, from memory or else from its file, which blocks on the disk; nothing

@@ -84,7 +84,7 @@ async fn keep(operator: &Arc<Operator>, end: Instant) {
         }
         Ok(_) => {}
         Err(_) => tracing::error!(
-            "what {} cases learned last is lost by this stop: they were not written in time",
+            "what {} cases learned last is lost by this stop: they are not written yet",
             operator.cases.unwritten()
         ),
     }

@@ -45,10 +45,10 @@ fn a_clock_that_is_set_an_hour_ends_nothing_early_and_stops_nothing() {
         assert_protects(&site);
         // Judging goes on, and so does what ends by the clock.
         site.take_over(other).outcome.assert_tempfail();
-        let short = ["block", GOOD, "--reason", "for a moment", "--for", "2s"];
+        let short = ["block", GOOD, "--reason", "for a moment", "--for", "1s"];
         site.daemon.cli(&short).done();
         site.send(GOOD, OURS, REMOTE).assert_tempfail();
-        wait_status(&site, "the end of two seconds", |_| site.send(GOOD, OURS, REMOTE).accepted());
+        wait_status(&site, "the end of a second", |_| site.send(GOOD, OURS, REMOTE).accepted());
         // Once it is written that it is over, no clock brings it back.
         let lifted = "lifted entity=client:127.0.0.7";
         let count = || site.daemon.log().matches(lifted).count();

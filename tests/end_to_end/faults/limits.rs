@@ -16,7 +16,7 @@ fn exhaust(site: &Site) -> Vec<UnixStream> {
     let mut closed = 0;
     while closed < 5 {
         let mut stream = idle(site, 1).pop().expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
         match stream.read_to_end(&mut Vec::new()) {
             Ok(_) => closed += 1,
             Err(_) => {

@@ -73,7 +73,7 @@ fn a_daemon_that_hangs_tells_no_watchdog() {
     site.daemon.wait_notify("WATCHDOG=1", SOON);
     site.daemon.fail("housekeeping", "hang");
     // Longer than the second in which it tells that it is alive.
-    site.daemon.wait_silence(Duration::from_secs(4));
+    site.daemon.wait_silence(Duration::from_secs(3));
     site.send(GOOD, OURS, REMOTE).assert_accepted();
     site.send(BAD, OURS, REMOTE).assert_tempfail();
     // As systemd does it then.
@@ -89,7 +89,7 @@ fn a_daemon_that_hangs_tells_no_watchdog() {
 #[test]
 fn a_disk_that_does_not_answer_is_told_and_holds_up_neither_mail_nor_a_stop() {
     let mut site = restricted();
-    site.daemon.fail("disk takes", "2");
+    site.daemon.fail("disk takes", "1");
     site.daemon.fail("journal write", "hang");
     let answer = site.daemon.cli(&["unblock", ENTITY, "--reason", "cleaned"]).done();
     assert!(answer.stderr.contains("lifted now, not on disk"), "{answer:#?}");
@@ -101,10 +101,13 @@ fn a_disk_that_does_not_answer_is_told_and_holds_up_neither_mail_nor_a_stop() {
     site.send("127.0.0.9", OURS, REMOTE).assert_tempfail();
     site.send(GOOD, OURS, REMOTE).assert_accepted();
     // A stop has an end, too, and says what it costs.
-    site.daemon.fail("stop", "3");
+    site.daemon.fail("cases", "hang");
+    site.daemon.fail("stop", "1");
     assert!(site.daemon.terminate().success());
     site.daemon.wait_log("changes are lost by this stop", SOON);
+    site.daemon.wait_log("cases learned last is lost by this stop", SOON);
     site.daemon.mend("journal write");
+    site.daemon.mend("cases");
     site.daemon.start_again();
     site.send(BAD, OURS, REMOTE).assert_tempfail();
 }
