@@ -306,7 +306,7 @@ fn run(
             }
         }
     }
-    herald.stop();
+    herald.stop(now());
     for message in messages.try_iter() {
         herald.take(message, now());
     }

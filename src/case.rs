@@ -17,7 +17,7 @@ mod material;
 mod timeline;
 mod top;
 
-pub use book::{Book, MOST_CLOSED, MOST_SUSPICIOUS, QUIET};
+pub use book::{Book, MOST_CLOSED, MOST_FULL, MOST_SUSPICIOUS, QUIET};
 pub use material::{Change, MOST_CHANGES, MOST_SAMPLES, Material, Seen, Trait};
 pub use timeline::{Bucket, Timeline};
 pub use top::{Count, Top, cut};

@@ -21,6 +21,8 @@
 //! - A case is removed [`KEEP`] after it was over, and where there are more than
 //!   [`MOST_FILES`], the oldest that are over go sooner. An open one never does.
 
+#[doc(hidden)]
+pub mod fuzz;
 mod keeper;
 #[cfg(test)]
 mod tests;
@@ -202,9 +204,7 @@ impl Store {
     /// Those of the file system; then what was written before is still there.
     pub fn save(&mut self, file: &CaseFile) -> io::Result<()> {
         let path = self.path(file.case);
-        let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
-        // A person may read it, too.
-        let text: String = json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect();
+        let text = encode(file)?;
         if !self.files.contains_key(&file.case) {
             match self.storage.rename(&path, &with_ending(&path, "old")) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -328,15 +328,27 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// What the file of a case holds.
+fn encode(file: &CaseFile) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(&Written { version: VERSION, file })?;
+    // A person may read it, too.
+    Ok(json.lines().flat_map(|line| [clean_json(line), "\n".into()]).collect())
+}
+
 fn read(storage: &dyn Storage, path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
     let system = |error| ReadError::System(path.to_owned(), error);
-    let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
     let text = storage.read(path, Some(LONGEST)).map_err(system)?;
-    let version: Version = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
+    decode(&text, path, case)
+}
+
+/// The case in the octets of its file.
+fn decode(text: &[u8], path: &Path, case: CaseId) -> Result<CaseFile, ReadError> {
+    let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
+    let version: Version = serde_json::from_slice(text).map_err(|it| damaged(it.to_string()))?;
     if version.version != VERSION {
         return Err(ReadError::Version(path.to_owned(), version.version));
     }
-    let file: CaseFile = serde_json::from_slice(&text).map_err(|it| damaged(it.to_string()))?;
+    let file: CaseFile = serde_json::from_slice(text).map_err(|it| damaged(it.to_string()))?;
     if file.case != case {
         return Err(damaged(format!("it is about {}", file.case)));
     }

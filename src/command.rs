@@ -123,6 +123,28 @@ pub enum Command {
     Reload,
 }
 
+impl Command {
+    /// Reads the line of a request.
+    ///
+    /// # Errors
+    /// What to tell who asked.
+    pub fn parse(line: &str) -> Result<Self, Failure> {
+        let version: Value = serde_json::from_str(line)
+            .map_err(|error| Failure::usage(format!("the request is no JSON: {error}")))?;
+        match version.get("v").and_then(Value::as_u64) {
+            Some(v) if v == u64::from(VERSION) => {}
+            _ => {
+                return Err(Failure::usage(format!(
+                    "this daemon speaks version {VERSION} of the control protocol; is another version of connguard installed? Restart the daemon"
+                )));
+            }
+        }
+        let request: Request = serde_json::from_value(version)
+            .map_err(|error| Failure::usage(format!("the request can't be understood: {error}")))?;
+        Ok(request.command)
+    }
+}
+
 /// One line of an answer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,6 +17,8 @@ mod alert;
 mod connectors;
 mod fault;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod hint;
 mod reader;
 mod sections;
@@ -37,7 +39,7 @@ use crate::{
     verdict::{Mode, Throttle, WordError},
 };
 use connectors::Defaults;
-use files::FileError;
+use files::{FileError, Files};
 use ipnet::IpNet;
 use reader::Reader;
 use sections::Trust;
@@ -173,6 +175,16 @@ pub fn load(path: &Path, own_names: &[String]) -> Result<Config, Faults> {
 /// # Errors
 /// As [`load`].
 pub fn parse(path: &Path, bytes: &[u8], own_names: &[String]) -> Result<Config, Faults> {
+    parse_with(path, bytes, own_names, Files(&files::bytes_of))
+}
+
+/// The same, where `files` gives the octets of the files that it names.
+fn parse_with(
+    path: &Path,
+    bytes: &[u8],
+    own_names: &[String],
+    files: Files<'_>,
+) -> Result<Config, Faults> {
     let text = match files::text_of(bytes) {
         Ok(text) => text,
         Err(FileError::NotText(position, why)) => {
@@ -183,7 +195,7 @@ pub fn parse(path: &Path, bytes: &[u8], own_names: &[String]) -> Result<Config, 
     };
     let (table, errors) = DeTable::parse_recoverable(text);
     let (syntax, end) = syntax::faults(text, table.get_ref(), errors);
-    let reader = Reader::new(path, text, syntax, end);
+    let reader = Reader::new(path, text, (syntax, end), files);
     let mut config = read(&reader, table.into_inner(), own_names);
     let (sources, mut warnings) = reader.finish()?;
     warnings.extend(sources.iter().filter_map(|file| files::open_to_all(file)));

@@ -12,6 +12,8 @@
 mod choose;
 mod feeder;
 mod file;
+#[doc(hidden)]
+pub mod fuzz;
 mod journal;
 mod lines;
 mod program;

@@ -75,6 +75,8 @@
 //! and places cost only themselves.
 
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod keeper;
 mod read;
 mod report;

@@ -75,6 +75,8 @@
 //! once all in them is older than [`Params::keep`].
 
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod history;
 mod numbers;

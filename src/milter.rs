@@ -13,6 +13,8 @@ mod answer;
 mod callbacks;
 mod dialogue;
 mod envelope;
+#[doc(hidden)]
+pub mod fuzz;
 mod params;
 mod seat;
 mod shared;

@@ -3,6 +3,8 @@
 //! more way in beside it.
 
 mod alerts;
+#[doc(hidden)]
+pub mod fuzz;
 mod queue;
 mod reload;
 mod status;

@@ -191,14 +191,34 @@ impl fmt::Display for Unit {
     }
 }
 
+/// Numbers that JSON can say: of what is none, or too large, it would make `null`, and
+/// with that a record that nobody can read again.
+mod number {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &f32, to: S) -> Result<S::Ok, S::Error> {
+        finite(*number).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
+        f32::deserialize(from).map(finite)
+    }
+
+    fn finite(number: f32) -> f32 {
+        if number.is_nan() { 0.0 } else { number.clamp(f32::MIN, f32::MAX) }
+    }
+}
+
 /// A score made readable.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Finding {
     /// The signal.
     pub signal: SignalName,
     /// Its score when the finding was made, in nats.
+    #[serde(with = "number")]
     pub score: f32,
     /// The score from which on an entity is compromised, in nats.
+    #[serde(with = "number")]
     pub limit: f32,
     /// What volume is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,6 +234,7 @@ pub struct Finding {
     /// volume, what would still have been usual.
     pub distinct: u32,
     /// Share of bad trials that is usual for this entity, 0 to 1.
+    #[serde(with = "number")]
     pub usual: f32,
     /// When the score left zero.
     pub since: Timestamp,
@@ -315,6 +336,7 @@ pub struct Grace {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Raised {
     /// How many times the levels: [`Raised::FIRST`], or [`Raised::AGAIN`].
+    #[serde(with = "number")]
     pub times: f32,
     /// When it was raised.
     pub since: Timestamp,
@@ -495,6 +517,17 @@ mod tests {
         for wrong in ["17", "C-", "C-x", "C-+1", "C-99999999999999999999"] {
             assert!(wrong.parse::<CaseId>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_finding_is_read_again_whatever_was_measured() {
+        for (score, read) in [(f32::NAN, 0.0), (f32::INFINITY, f32::MAX), (1.5, 1.5)] {
+            let text = serde_json::to_string(&Finding { score, ..Finding::default() }).unwrap();
+            assert_eq!(serde_json::from_str::<Finding>(&text).unwrap().score, read);
+        }
+        let text = serde_json::to_string(&Finding::default()).unwrap();
+        let huge = text.replacen("\"score\":0.0", "\"score\":1e39", 1);
+        assert_eq!(serde_json::from_str::<Finding>(&huge).unwrap().score, f32::MAX);
     }
 
     #[test]

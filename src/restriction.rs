@@ -38,7 +38,7 @@ use sieve::Sieve;
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -123,8 +123,8 @@ pub struct Table {
     recent: Recent,
     /// No entry holds anything that is over before this time, in milliseconds.
     next_end: AtomicU64,
-    /// Something was tried since the cases were told of it.
-    attempted: Arc<AtomicBool>,
+    /// What was tried.
+    attempted: Arc<attempts::Shared>,
     seq: AtomicU64,
     next_case: AtomicU64,
     changes: Changes,
@@ -175,7 +175,7 @@ impl Table {
     pub fn count_attempts(&self) {
         // A replay asks every second of the log: walks through the shards took half
         // of its time.
-        if !self.attempted.swap(false, SeqCst) {
+        if !self.attempted.news.swap(false, SeqCst) {
             return;
         }
         for entry in &self.entries {
@@ -411,9 +411,18 @@ impl Table {
         let keeps = targets.len() < to.len();
         let mut moved = false;
         loop {
-            let Some(old) = self.entries.get(from).map(|entry| entry.clone()) else {
+            // What is over by the clock is not handed over: it would push out what the
+            // targets have.
+            let Some(old) = self.entries.get_mut(from).map(|mut entry| {
+                self.expire(&mut entry, now);
+                entry.clone()
+            }) else {
                 return moved;
             };
+            if old.standing.is_empty() {
+                self.forget_if_empty(from);
+                return moved;
+            }
             moved = true;
             // First the targets, then the source: at no moment is nobody held.
             for target in &targets {

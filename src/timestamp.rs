@@ -72,7 +72,8 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with milliseconds.
+    /// RFC 3339 in UTC with milliseconds; from the year 10000 on, which that can't say,
+    /// the number of milliseconds. Either is read again as the same time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match plain::write(self.0) {
             Some(text) => f.write_str(text.as_str()),
@@ -94,6 +95,9 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(millis) = plain::read(text.as_bytes()) {
+            return Ok(Self(millis));
+        }
+        if let Some(millis) = text.strip_suffix(" ms").and_then(|millis| millis.parse().ok()) {
             return Ok(Self(millis));
         }
         let at: jiff::Timestamp = text.parse().map_err(|_| TimestampError(text.into()))?;
@@ -164,6 +168,11 @@ mod tests {
     #[test]
     fn a_time_survives_its_text() {
         for millis in [0, 1, 1_795_000_000_123, 4_102_444_800_000] {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
+        }
+        // As a trust for very many years ends.
+        for millis in [253_402_300_799_999, 253_402_300_800_000, u64::MAX] {
             let at = Timestamp::from_millis(millis);
             assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
         }

@@ -9,6 +9,10 @@
 //! - *Suspicious*: a step says so, nothing was told of it since, no later step
 //!   ends it, it still is, and nothing of the case is in force: who is restricted
 //!   needs no warning.
+//!
+//! To look at all cases and restrictions takes long where there are a hundred thousand.
+//! So who asks every second is given an answer only where something of a case
+//! changed since the last look that found nothing, or [`LOOK`] later ([`Looks`]).
 
 use super::outbox::Cover;
 use crate::{
@@ -38,8 +42,41 @@ pub(super) struct Item {
 
 type Held = Vec<Arc<Restriction>>;
 
+/// How often all cases are looked at though none changed: a reminder comes by the clock,
+/// and a suspicion ends so.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The last look that found nothing.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    last: Option<(u64, Timestamp)>,
+}
+
+impl Looks {
+    /// As [`of_cases`], but nothing where a look would find nothing.
+    pub(super) fn of_cases(
+        &mut self,
+        engine: &Engine,
+        repeat: Option<Duration>,
+        now: Timestamp,
+    ) -> Vec<Item> {
+        // Before the look: what changes meanwhile makes it look again.
+        let changes = engine.cases().changes();
+        let longest = repeat.map_or(LOOK, |repeat| repeat.min(LOOK));
+        let is_known = |(known, at): (u64, Timestamp)| {
+            known == changes && now >= at && now.since(at) < longest
+        };
+        if self.last.is_some_and(is_known) {
+            return Vec::new();
+        }
+        let items = of_cases(engine, repeat, now);
+        self.last = items.is_empty().then_some((changes, now));
+        items
+    }
+}
+
 /// What all cases lack at `now`.
-pub(super) fn of_cases(engine: &Engine, repeat: Option<Duration>, now: Timestamp) -> Vec<Item> {
+fn of_cases(engine: &Engine, repeat: Option<Duration>, now: Timestamp) -> Vec<Item> {
     // What was told of a case stands in its file.
     if !engine.cases().is_read() {
         return Vec::new();
@@ -68,13 +105,18 @@ pub(super) fn note(engine: &Engine, covers: &[Cover], id: &str) {
         if file.told.iter().any(known) {
             continue;
         }
-        engine.cases().update(*case, |file| {
+        let tell = |file: &mut CaseFile| {
             // The first one begins the thread.
             let mut first = true;
             file.told.retain(|told| std::mem::take(&mut first) || !same(told));
             let entity = entity.clone();
             file.told.push(Told { kind: *kind, entity, at: *at, id: id.to_owned() });
-        });
+        };
+        // Each hour of each case: the outbox has it, too, for the next start.
+        match kind {
+            AlertKind::StillRestricted => engine.cases().remember(*case, tell),
+            _ => engine.cases().update(*case, tell),
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) struct Herald {
     outbox: Outbox,
     troubles: Troubles,
     silent: Silent,
+    looks: due::Looks,
     /// What waits and leaves no trace elsewhere, oldest first.
     waiting: VecDeque<Item>,
     left_out: u64,
@@ -68,6 +69,7 @@ impl Herald {
             outbox: Outbox::open(folder, now),
             troubles: Troubles::default(),
             silent: Silent::new(down, now),
+            looks: due::Looks::default(),
             waiting: VecDeque::new(),
             left_out: 0,
             told_at: None,
@@ -137,8 +139,16 @@ impl Herald {
         self.outbox.entries().rev().map(Entry::listed).collect()
     }
 
-    /// Ends the channels.
-    pub(super) fn stop(&self) {
+    /// Ends the channels. What waits and leaves no trace elsewhere is written down
+    /// first, before its turn: it is sent at the latest after the next start.
+    pub(super) fn stop(&mut self, now: Timestamp) {
+        let cases = self.engine.cases();
+        let has_case = |entity: &Entity| cases.open_case(entity).is_some();
+        let mut items = Vec::from(std::mem::take(&mut self.waiting));
+        items.retain(|item| !(is_new(item) && item.due.entity.as_ref().is_some_and(has_case)));
+        if !items.is_empty() {
+            self.tell(items, now);
+        }
         self.post.stop();
     }
 
@@ -221,7 +231,7 @@ impl Herald {
 
     /// All that is due.
     fn due(&mut self, now: Timestamp) -> Vec<Item> {
-        let mut items = due::of_cases(&self.engine, self.post.params().repeat, now);
+        let mut items = self.looks.of_cases(&self.engine, self.post.params().repeat, now);
         for Trouble { key, text } in self.troubles.due(now) {
             let item = plain(AlertKind::Trouble, None, About::Trouble(text));
             items.push(Item { trouble: Some(key), ..item });
@@ -233,13 +243,11 @@ impl Herald {
             .filter_map(|item| item.due.case.as_ref().map(|file| file.root.clone()))
             .collect();
         let is_told = |item: &Item| {
-            item.due.kind == AlertKind::NewConnector
-                && item.due.entity.as_ref().is_some_and(|entity| roots.contains(entity))
+            is_new(item) && item.due.entity.as_ref().is_some_and(|entity| roots.contains(entity))
         };
         self.waiting.retain(|item| !is_told(item));
         let new_may = self.new_told_at.is_none_or(|told| now.since(told) >= NEW_PACE);
         let waiting = std::mem::take(&mut self.waiting);
-        let is_new = |item: &Item| item.due.kind == AlertKind::NewConnector;
         let (stays, goes) = waiting.into_iter().partition(|item| is_new(item) && !new_may);
         self.waiting = stays;
         let goes: VecDeque<Item> = goes;
@@ -365,6 +373,10 @@ impl Herald {
         let random = u64::from_be_bytes(bits);
         format!("{}.{random:016x}@{}", now.as_millis(), self.post.params().host)
     }
+}
+
+fn is_new(item: &Item) -> bool {
+    item.due.kind == AlertKind::NewConnector
 }
 
 fn plain(kind: AlertKind, entity: Option<Entity>, about: About) -> Item {

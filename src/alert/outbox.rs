@@ -32,6 +32,11 @@ use std::{
 const MOST: usize = 1000;
 /// Lines of the file from which on it is written anew.
 const MOST_LINES: usize = 8 * MOST;
+/// Octets that are appended to the file until it is written anew, whatever lines.
+const MOST_OCTETS: usize = if cfg!(test) { 256 << 10 } else { 32 << 20 };
+/// What is kept of what all alerts cover, for a start after a crash, before which a case
+/// may not have been written. A digest may cover a hundred thousand cases.
+const MOST_COVERS: usize = if cfg!(test) { 2000 } else { 200_000 };
 /// Connectors whose silence is remembered.
 const MOST_SILENT: usize = 10_000;
 /// How long a channel may take to tell an alert.
@@ -118,6 +123,7 @@ pub(super) struct Outbox {
     silent: BTreeMap<String, Timestamp>,
     file: Option<File>,
     lines: usize,
+    octets: usize,
     error: Option<String>,
     retry_at: Timestamp,
 }
@@ -132,6 +138,7 @@ impl Outbox {
             silent: BTreeMap::new(),
             file: None,
             lines: 0,
+            octets: 0,
             error: None,
             retry_at: now,
         };
@@ -164,8 +171,21 @@ impl Outbox {
     pub(super) fn append(&mut self, entry: Entry, now: Timestamp) -> Vec<Entry> {
         self.write(&Line::Alert(Box::new(entry.clone())), now);
         self.entries.push_back(entry);
+        self.forget_covers();
         let over = self.entries.len().saturating_sub(MOST);
         self.entries.drain(..over).collect()
+    }
+
+    /// Forgets what the oldest alerts cover, where that is too much.
+    fn forget_covers(&mut self) {
+        let mut covers: usize = self.entries.iter().map(|entry| entry.covers.len()).sum();
+        let last = self.entries.len().saturating_sub(1);
+        for entry in self.entries.iter_mut().take(last) {
+            if covers <= MOST_COVERS {
+                return;
+            }
+            covers -= std::mem::take(&mut entry.covers).len();
+        }
     }
 
     /// A channel is done with an alert.
@@ -208,8 +228,9 @@ impl Outbox {
 
     /// Tries the disk again where it failed, and keeps the file short.
     pub(super) fn tend(&mut self, now: Timestamp) {
+        let is_long = self.lines > MOST_LINES || self.octets > MOST_OCTETS;
         let is_gone = self.file.is_some() && !self.path.exists();
-        if self.error.is_some() && now >= self.retry_at || self.lines > MOST_LINES || is_gone {
+        if self.error.is_some() && now >= self.retry_at || is_long || is_gone {
             self.rewrite(now);
         }
     }
@@ -245,6 +266,7 @@ impl Outbox {
         }
         let over = self.entries.len().saturating_sub(MOST);
         self.entries.drain(..over);
+        self.forget_covers();
         if bad > 0 {
             tracing::warn!("alerts: {bad} damaged lines of {} were left out", self.path.display());
         }
@@ -254,10 +276,14 @@ impl Outbox {
         let Some(file) = &mut self.file else { return };
         let written = format(line).and_then(|text| {
             file.write_all(text.as_bytes())?;
-            file.sync_data()
+            file.sync_data()?;
+            Ok(text.len())
         });
         match written {
-            Ok(()) => self.lines += 1,
+            Ok(octets) => {
+                self.lines += 1;
+                self.octets += octets;
+            }
             Err(error) => self.fail(&error, now),
         }
     }
@@ -284,6 +310,7 @@ impl Outbox {
                 }
                 self.file = Some(file);
                 self.lines = lines;
+                self.octets = 0;
             }
             Err(error) => self.fail(&error, now),
         }

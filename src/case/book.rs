@@ -7,19 +7,24 @@
 //!
 //! Bounded: at most [`MOST_SUSPICIOUS`] open cases of which nothing is restricted
 //! (the oldest end first), and [`MOST_CLOSED`] that are over (the oldest are then on
-//! disk only). What is restricted is bounded by the connectors. A case takes 10 to
-//! 50 KB, and 100 KB where all texts are as long as they may be.
+//! disk only). What is restricted is bounded by the connectors; a case takes 10 to
+//! 50 KB, and 100 KB where all texts are as long as they may be, so of more than
+//! [`MOST_FULL`] cases the others leave most of that to their files (`book/shelf.rs`):
+//! 100,000 take 400 MB instead of some gigabytes.
 //!
 //! Cases of which something is restricted are there at once after a start, and their
 //! files are read while it runs: until [`Book::is_read`], such a case tells only what
 //! happened since the start.
 
 mod hear;
+mod shelf;
 mod state;
 mod unread;
 
 #[cfg(test)]
 mod tests;
+
+pub use shelf::MOST_FULL;
 
 use super::{CaseFile, Material, Step, What};
 use crate::{
@@ -92,6 +97,22 @@ impl Book {
         }
     }
 
+    /// Changes a case, if it is there, by what need not be written before something
+    /// else of it changes; as [`Book::update`] otherwise.
+    pub fn remember(&self, case: CaseId, change: impl FnOnce(&mut CaseFile)) {
+        let mut state = self.lock();
+        state.changes += 1;
+        if let Some(kept) = state.files.get_mut(&case) {
+            change(Arc::make_mut(&mut kept.file));
+        }
+    }
+
+    /// A number that is another one whenever something was decided, done or told since;
+    /// what is only counted or collected does not change it.
+    pub fn changes(&self) -> u64 {
+        self.lock().changes
+    }
+
     /// An entity of this case became suspicious because of these findings.
     pub fn suspect(&self, case: CaseId, entity: &Entity, findings: Vec<Finding>, now: Timestamp) {
         self.update(case, |file| {
@@ -111,7 +132,11 @@ impl Book {
     pub fn collect(&self, case: CaseId, material: Material) {
         let mut state = self.lock();
         let Some(kept) = state.files.get_mut(&case) else { return };
-        if kept.collected != Some(material.since) {
+        if kept.spent == Some(material.since) {
+            return;
+        }
+        let goes_on = kept.collected == Some(material.since);
+        if !goes_on {
             let earlier = &kept.file.material;
             kept.earlier = (*earlier != Material::default()).then(|| Box::new(earlier.clone()));
             kept.collected = Some(material.since);
@@ -125,7 +150,12 @@ impl Book {
             None => material,
         };
         Arc::make_mut(&mut kept.file).material = all;
+        kept.is_fresh = true;
         state.counted.insert(case);
+        if goes_on {
+            state.is_superseded(case);
+        }
+        state.touch(case);
     }
 
     /// Recipients that were refused and messages that were held since the last
@@ -155,7 +185,7 @@ impl Book {
             return;
         }
         state.looked = now;
-        state.give_counts();
+        state.give_counts(now, false);
         let candidates: Vec<Arc<CaseFile>> = state
             .suspicious
             .iter()
@@ -235,6 +265,7 @@ impl Book {
             let (case, now) = (file.case, file.opened);
             state.put(file, now);
             state.dirty.remove(&case);
+            state.shelve_some(1, None);
         }
         state.newest
     }
@@ -250,8 +281,14 @@ impl Book {
         let rest = state.dirty.iter().nth(BATCH).copied();
         let rest = rest.map(|first| state.dirty.split_off(&first)).unwrap_or_default();
         let taken = std::mem::replace(&mut state.dirty, rest);
-        let files = taken.iter().filter_map(|case| state.files.get(case));
-        let files = files.map(|kept| Arc::clone(&kept.file)).collect();
+        let mut files = Vec::new();
+        for case in &taken {
+            let Some(kept) = state.files.get_mut(case) else { continue };
+            kept.is_fresh = false;
+            files.push(Arc::clone(&kept.file));
+        }
+        state.written_now = taken;
+        state.shelve_some(2 * BATCH, None);
         (files, state.closed && state.dirty.is_empty())
     }
 
@@ -285,7 +322,8 @@ impl Book {
     /// Says that no more changes will come.
     pub fn close(&self) {
         let mut state = self.lock();
-        state.give_counts();
+        let now = state.looked;
+        state.give_counts(now, true);
         state.closed = true;
         self.ring(state);
     }

@@ -138,6 +138,22 @@ impl Material {
         }
     }
 
+    /// Gives up most of the names and samples; what is counted in all stays.
+    pub fn thin(&mut self) {
+        const STAY: usize = 2;
+        let Self { senders, sender_domains, recipient_domains, clients, helos, .. } = self;
+        for top in [senders, sender_domains, recipient_domains, clients, helos] {
+            top.counts.truncate(STAY);
+            top.counts.shrink_to_fit();
+        }
+        let newest = self.samples.len().saturating_sub(STAY);
+        if newest > STAY {
+            self.samples.drain(STAY..newest);
+        }
+        self.samples.shrink_to_fit();
+        self.changes.truncate(2 * STAY);
+    }
+
     /// Adds what was collected later.
     pub fn merge(&mut self, later: &Self) {
         if self.since == Timestamp::default() {

@@ -173,7 +173,10 @@ impl Keeper {
                 Late::Refused(why) => refused = self.refused(*case, why).or(refused),
             }
         }
-        (!cases.is_empty() && !(is_last && refused.is_some()), refused.filter(|_| is_last))
+        let left = self.book.unread(READ + self.refused.len());
+        let is_stuck = left.iter().all(|case| self.refused.contains_key(case));
+        let refused = refused.filter(|_| is_stuck);
+        (!cases.is_empty() && refused.is_none(), refused)
     }
 
     fn supply(&mut self, case: CaseId, file: Option<CaseFile>) {

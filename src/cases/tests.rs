@@ -4,6 +4,10 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
+mod crash;
+mod formats;
+mod refused;
+
 use super::*;
 use crate::{
     case::{Book, MOST_TEXT},

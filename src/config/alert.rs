@@ -1,7 +1,7 @@
 //! `[alert]`: who is told, and how.
 
 use super::{
-    files::{self, FileError},
+    files::FileError,
     reader::{Table, Text},
     values::{path, span_or_never},
 };
@@ -129,9 +129,8 @@ fn secret(text: &Text<'_, '_>) -> Option<Secret> {
         text.spot.fault(why);
         None
     };
-    text.spot.reader.add_file(&path);
     let shown = path.display();
-    let bytes = match files::bytes_of(&path) {
+    let bytes = match text.spot.reader.read_file(&path) {
         Ok(bytes) => bytes,
         Err(FileError::Missing) => {
             return fault(format!(

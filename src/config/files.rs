@@ -1,7 +1,7 @@
 //! Reading the files of a configuration.
 
 use super::fault::{Lines, Position};
-use std::{fs::File, io::ErrorKind, io::Read, os::unix::fs::PermissionsExt, path::Path};
+use std::{fmt, fs::File, io::ErrorKind, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
 /// Octets of the largest file that is read: a list of two million domains.
 const MAX_FILE: u64 = 64 << 20;
@@ -15,6 +15,16 @@ pub(super) enum FileError {
     Unreadable(String),
     /// It is no text from this place on.
     NotText(Position, String),
+}
+
+/// Where the octets of files come from.
+#[derive(Clone, Copy)]
+pub(super) struct Files<'f>(pub(super) &'f dyn Fn(&Path) -> Result<Vec<u8>, FileError>);
+
+impl fmt::Debug for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Files")
+    }
 }
 
 /// The octets of a file.

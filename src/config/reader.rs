@@ -13,6 +13,7 @@ pub(super) use table::{Item, Spot, Table, Text};
 
 use super::{
     fault::{Fault, Faults, Lines, Position},
+    files::{FileError, Files},
     hint,
     syntax::SyntaxFault,
 };
@@ -27,6 +28,8 @@ use toml::de::DeTable;
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
     file: &'t Path,
+    /// Where other files come from.
+    octets: Files<'t>,
     lines: Lines<'t>,
     /// Whether the file is valid TOML; if not, what is absent may be there.
     whole: bool,
@@ -43,7 +46,12 @@ pub(super) struct Reader<'t> {
 impl<'t> Reader<'t> {
     /// A reader of a file with this text, in which the parser found these
     /// faults and which is believed up to the octet `end`.
-    pub(super) fn new(file: &'t Path, text: &'t str, syntax: Vec<SyntaxFault>, end: usize) -> Self {
+    pub(super) fn new(
+        file: &'t Path,
+        text: &'t str,
+        (syntax, end): (Vec<SyntaxFault>, usize),
+        octets: Files<'t>,
+    ) -> Self {
         let lines = Lines::new(text);
         let fault = |fault: &SyntaxFault| Fault {
             file: file.to_owned(),
@@ -55,6 +63,7 @@ impl<'t> Reader<'t> {
         let lines_of = |fault: &Fault| fault.position.map(|position| position.line);
         Self {
             file,
+            octets,
             whole: faults.is_empty(),
             end,
             broken_lines: faults.iter().filter_map(lines_of).collect(),
@@ -82,8 +91,13 @@ impl<'t> Reader<'t> {
         });
     }
 
-    /// Records that another file is part of the configuration.
-    pub(super) fn add_file(&self, file: &Path) {
+    /// The octets of another file, which is part of the configuration from now on.
+    pub(super) fn read_file(&self, file: &Path) -> Result<Vec<u8>, FileError> {
+        self.add_file(file);
+        (self.octets.0)(file)
+    }
+
+    fn add_file(&self, file: &Path) {
         let mut files = self.files.borrow_mut();
         if !files.iter().any(|known| known == file) {
             files.push(file.to_owned());

@@ -199,8 +199,7 @@ pub(super) fn domains_of_file(text: &Text<'_, '_>, set: &mut DomainSet) {
         return;
     };
     let reader = text.spot.reader;
-    reader.add_file(&path);
-    let read = files::bytes_of(&path);
+    let read = reader.read_file(&path);
     let parsed = read.as_deref().map(files::text_of);
     let error = match parsed {
         Ok(Ok(list)) => return read_list(reader, &path, list, set),

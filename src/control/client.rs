@@ -68,9 +68,13 @@ pub fn ask(
     let mut text =
         serde_json::to_string(&request).map_err(|error| AskError::Broken(error.to_string()))?;
     text.push('\n');
-    stream.write_all(text.as_bytes()).map_err(broken)?;
+    // Who is turned away is told so, though nobody reads the request.
+    let written = stream.write_all(text.as_bytes());
     for line in BufReader::new(stream).lines() {
-        let line = line.map_err(broken)?;
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return Err(broken(written.err().unwrap_or(error))),
+        };
         match serde_json::from_str(&line) {
             Ok(Line::Item(value)) => item(value).map_err(AskError::Output)?,
             Ok(Line::Done(done)) => return Ok(Answer { done }),
@@ -78,5 +82,6 @@ pub fn ask(
             Err(error) => return Err(AskError::Broken(format!("{error} in its answer"))),
         }
     }
+    written.map_err(broken)?;
     Err(AskError::Broken("it closed the connection".into()))
 }

@@ -1,7 +1,8 @@
 //! The daemon's side.
 
+use super::places::{Places, Presence};
 use crate::{
-    command::{Command, Failure, Line, MAX_REQUEST, Request, VERSION},
+    command::{Command, Failure, Line, MAX_REQUEST},
     fault,
     socket::{self, Access, SocketFile},
 };
@@ -17,17 +18,17 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter},
     net::{
         UnixListener, UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
+        unix::{OwnedReadHalf, OwnedWriteHalf, UCred},
     },
-    sync::{Semaphore, mpsc},
-    time::timeout,
+    sync::mpsc,
+    time::{sleep, timeout},
 };
 
-/// Clients served at once.
-const CLIENTS: usize = 64;
 /// How long a client may take to write its request, or to read a part of the
-/// answer.
+/// answer; and how long its request may wait for a place.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// From then on it keeps its place only while nobody else wants it.
+pub(super) const STUCK: Duration = Duration::from_secs(1);
 /// Octets of items that are sent at a time ...
 const CHUNK: usize = 64 * 1024;
 /// ... and the first time, since somebody waits for the first line.
@@ -70,6 +71,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Answers {
     writer: BufWriter<OwnedWriteHalf>,
+    presence: Presence,
 }
 
 impl Answers {
@@ -97,14 +99,17 @@ impl Answers {
         while let Some(chunk) = chunks.recv().await {
             // What is not received any more stops the other side.
             self.write(&chunk).await.map_err(|_| unread())?;
-            let flushed = timeout(DEADLINE, self.writer.flush()).await;
-            flushed.map_err(|_| unread())?.map_err(|_| unread())?;
+            self.flush().await.map_err(|_| unread())?;
         }
         producing.await.map_err(|error| Failure::refused(error.to_string()))?
     }
 
     async fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        timeout(DEADLINE, self.writer.write_all(text)).await?
+        read_in_time(&self.presence, self.writer.write_all(text)).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        read_in_time(&self.presence, self.writer.flush()).await
     }
 
     async fn line(&mut self, line: &Line) -> io::Result<()> {
@@ -113,14 +118,27 @@ impl Answers {
         self.write(&text).await
     }
 
-    async fn finish(mut self, result: Result<Value, Failure>) -> io::Result<()> {
+    async fn finish(&mut self, result: Result<Value, Failure>) -> io::Result<()> {
         let line = match result {
             Ok(value) => Line::Done(value),
             Err(failure) => Line::Failed(failure),
         };
         self.line(&line).await?;
-        timeout(DEADLINE, self.writer.flush()).await?
+        self.flush().await
     }
+}
+
+/// Waits for a client that reads.
+async fn read_in_time(
+    presence: &Presence,
+    writes: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let mut writes = std::pin::pin!(writes);
+    if let Ok(written) = timeout(STUCK, &mut writes).await {
+        return written;
+    }
+    let _stuck = presence.stuck();
+    timeout(DEADLINE - STUCK, writes).await?
 }
 
 /// Where [`Answers::items`] takes its items from.
@@ -189,23 +207,25 @@ impl Control {
 
     /// Serves clients until the future is dropped.
     pub async fn serve(&self, handler: Arc<impl Handler>) {
-        let places = Arc::new(Semaphore::new(CLIENTS));
+        let places = Arc::new(Places::default());
         // Told once until it works again.
         let mut failing = false;
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             let accepted = self.listener.accept().await;
             fault::point("control socket");
             match accepted {
                 Ok((stream, _)) => {
                     failing = false;
+                    let Ok(credentials) = stream.peer_cred() else { continue };
+                    let Some(presence) = places.enter(credentials.uid()) else {
+                        turn_away(&stream);
+                        continue;
+                    };
                     let handler = Arc::clone(&handler);
                     let admins = self.admins;
                     tokio::spawn(async move {
-                        let _place = place;
-                        if let Err(error) = serve_client(stream, admins, &*handler).await {
+                        let served = serve_client(stream, credentials, presence, admins, &*handler);
+                        if let Err(error) = served.await {
                             tracing::debug!("control client: {error}");
                         }
                     });
@@ -221,17 +241,34 @@ impl Control {
     }
 }
 
+/// Says why it is not served, as far as that goes without waiting.
+fn turn_away(stream: &UnixStream) {
+    if let Ok(mut text) = serde_json::to_vec(&Line::Failed(busy())) {
+        text.push(b'\n');
+        let _ = stream.try_write(&text);
+    }
+}
+
+fn busy() -> Failure {
+    Failure::refused(
+        "too many use the control socket at a time: try again, and end what hangs there (ss -xp shows who is connected)",
+    )
+}
+
 async fn serve_client(
     stream: UnixStream,
+    credentials: UCred,
+    presence: Presence,
     admins: Option<Gid>,
     handler: &impl Handler,
 ) -> io::Result<()> {
-    let credentials = stream.peer_cred()?;
     let (reader, writer) = stream.into_split();
-    let mut answers = Answers { writer: BufWriter::new(writer) };
     // Read first: who closes on an unread request breaks the pipe before the
     // client has seen why.
-    let request = read_request(reader).await;
+    let mut request = tokio::select! {
+        request = read_request(reader) => request,
+        () = presence.told_to_go() => Err(busy()),
+    };
     let uid = credentials.uid();
     let gid = Gid::from_raw(credentials.gid());
     // Accounts may come from a server that takes its time.
@@ -240,21 +277,43 @@ async fn serve_client(
         is_allowed(uid, gid, user.as_ref(), admins)
             .then(|| user.map_or_else(|| uid.to_string(), |user| user.name))
     });
-    let result = match (asker.await.map_err(io::Error::other)?, request) {
-        (None, _) => Err(Failure::refused(format!(
-            "be root or a member of the group {}; the account {NEVER} never may",
-            ACCESS.group
-        ))),
-        (Some(name), Ok(command)) => {
-            let handling = AssertUnwindSafe(async {
-                fault::point("control client");
-                handler.handle(command, Peer { name: name.into(), uid }, &mut answers).await
-            });
-            handling.catch_unwind().await.unwrap_or_else(|_| Err(failed()))
-        }
-        (Some(_), Err(failure)) => Err(failure),
+    let asker = asker.await.map_err(io::Error::other)?;
+    if asker.is_some() && request.is_ok() && !has_place(&presence).await {
+        request = Err(busy());
+    }
+    let go = presence.to_go();
+    let mut answers = Answers { writer: BufWriter::new(writer), presence };
+    let served = async {
+        let result = match (asker, request) {
+            (None, _) => Err(Failure::refused(format!(
+                "be root or a member of the group {}; the account {NEVER} never may",
+                ACCESS.group
+            ))),
+            (Some(name), Ok(command)) => {
+                let handling = AssertUnwindSafe(async {
+                    fault::point("control client");
+                    handler.handle(command, Peer { name: name.into(), uid }, &mut answers).await
+                });
+                handling.catch_unwind().await.unwrap_or_else(|_| Err(failed()))
+            }
+            (Some(_), Err(failure)) => Err(failure),
+        };
+        answers.finish(result).await
     };
-    answers.finish(result).await
+    tokio::select! {
+        served = served => served,
+        // It does not read its answer.
+        () = go.notified() => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Waits for a place; says whether there was one in time.
+async fn has_place(presence: &Presence) -> bool {
+    tokio::select! {
+        () = presence.place() => true,
+        () = presence.told_to_go() => false,
+        () = sleep(DEADLINE) => false,
+    }
 }
 
 /// Root, the daemon's own account, and members of the group, without [`NEVER`].
@@ -289,19 +348,7 @@ async fn read_request(reader: OwnedReadHalf) -> Result<Command, Failure> {
         }
         Ok(Ok(_)) => {}
     }
-    let version: Value = serde_json::from_str(&line)
-        .map_err(|error| Failure::usage(format!("the request is no JSON: {error}")))?;
-    match version.get("v").and_then(Value::as_u64) {
-        Some(v) if v == u64::from(VERSION) => {}
-        _ => {
-            return Err(Failure::usage(format!(
-                "this daemon speaks version {VERSION} of the control protocol; is another version of connguard installed? Restart the daemon"
-            )));
-        }
-    }
-    let request: Request = serde_json::from_value(version)
-        .map_err(|error| Failure::usage(format!("the request can't be understood: {error}")))?;
-    Ok(request.command)
+    Command::parse(&line)
 }
 
 #[cfg(test)]

@@ -276,7 +276,7 @@ fn do_not_wait(pipe: &impl AsFd) -> io::Result<()> {
 }
 
 /// An entry with its cursor; no entry where it has no text that is one.
-fn parse(line: &[u8]) -> Option<(String, Option<Entry>)> {
+pub(super) fn parse(line: &[u8]) -> Option<(String, Option<Entry>)> {
     let value: Value = serde_json::from_slice(line).ok()?;
     let cursor = value.get("__CURSOR")?.as_str()?.to_owned();
     let entry = || {

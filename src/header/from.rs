@@ -271,20 +271,21 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
     if domain.len() > MAX_DOMAIN {
         return None;
     }
-    // 'jane@x.test': quotes that no standard knows and people type.
-    let (domain, quoted) = match domain.strip_suffix('\'') {
-        Some(domain) => (domain, true),
-        None => (domain, false),
-    };
-    let domain = domain.trim_end_matches(|char: char| char == '.' || char.is_whitespace());
+    // 'jane@x.test': quotes that no standard knows and people type, some more than once.
+    let bare =
+        domain.trim_end_matches(|char: char| matches!(char, '.' | '\'') || char.is_whitespace());
+    let quoted = domain.get(bare.len()..).is_some_and(|rest| rest.contains('\''));
+    let domain = bare;
     let unclosed = domain.starts_with('[') && !domain.ends_with(']');
     if at == 0 || domain.is_empty() || unclosed {
         return None;
     }
     let end = at + 1 + domain.len();
     text.truncate(end);
-    if quoted && at > 1 && text.starts_with('\'') {
-        text.remove(0);
+    if quoted {
+        let most = at - 1;
+        let quotes = text.bytes().take(most).take_while(|byte| *byte == b'\'').count();
+        text.drain(..quotes);
     }
     Some(())
 }

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod crash;
 mod damage;
 mod faults;
 mod running;

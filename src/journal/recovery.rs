@@ -118,7 +118,7 @@ fn read(storage: &dyn Storage, path: &Path) -> Result<(Vec<u8>, Segment), OpenEr
 
 /// What `parts` say together; of those only the last may have a whole
 /// snapshot.
-fn merge(mut parts: Vec<Segment>) -> Snapshot {
+pub(super) fn merge(mut parts: Vec<Segment>) -> Snapshot {
     let mut snapshot = Snapshot { seq: 0, next_case: 1, live: Vec::new() };
     let heads: Vec<_> = parts.iter().filter_map(|part| part.head.clone()).collect();
     if let Some(last) = parts.last_mut().filter(|part| part.is_whole()) {

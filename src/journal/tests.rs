@@ -5,9 +5,12 @@
     reason = "tests fail by panicking"
 )]
 
+mod crash;
 mod damage;
 mod faults;
 mod folder;
+mod formats;
+mod model;
 
 use super::*;
 use crate::{

@@ -28,13 +28,25 @@ use crate::{
     message::{Fate, Message, Recipient},
     verdict::Verdict,
 };
-use indymilter::{Macros, ProtoOpts, SocketInfo, Status};
+use indymilter::{ProtoOpts, SocketInfo, Status};
 use std::{
     borrow::Cow,
     ffi::{CStr, CString},
     net::IpAddr,
     sync::Arc,
 };
+
+/// The macros that came with a stage, and those before it.
+pub(super) trait Macros {
+    /// The value of one that is there.
+    fn get(&self, name: &CStr) -> Option<&CStr>;
+}
+
+impl Macros for indymilter::Macros {
+    fn get(&self, name: &CStr) -> Option<&CStr> {
+        Self::get(self, name)
+    }
+}
 
 /// See the head of this module.
 pub(super) struct Dialogue {
@@ -123,7 +135,7 @@ impl Dialogue {
     }
 
     /// Who connects. A step of its own, before all that can fail.
-    pub(super) fn meet(&mut self, from: &SocketInfo, macros: &Macros) {
+    pub(super) fn meet(&mut self, from: &SocketInfo, macros: &impl Macros) {
         self.session = Session::default();
         self.pass = false;
         self.known = false;
@@ -142,7 +154,7 @@ impl Dialogue {
         };
     }
 
-    pub(super) fn connect(&mut self, macros: &Macros) {
+    pub(super) fn connect(&mut self, macros: &impl Macros) {
         fault::point("milter connect");
         self.abandon();
         self.params = self.shared.params.load_full();
@@ -167,7 +179,7 @@ impl Dialogue {
         self.session.greet(&name);
     }
 
-    pub(super) fn mail(&mut self, arguments: &[CString], macros: &Macros) {
+    pub(super) fn mail(&mut self, arguments: &[CString], macros: &impl Macros) {
         let was_known = std::mem::replace(&mut self.known, false);
         fault::point("milter mail");
         self.abandon();
@@ -186,7 +198,7 @@ impl Dialogue {
             Some(self.shared.engine.begin(&mut self.session, &self.envelope.sender()));
     }
 
-    pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &Macros) -> Verdict {
+    pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &impl Macros) -> Verdict {
         if self.ours {
             return Verdict::Pass;
         }
@@ -230,7 +242,7 @@ impl Dialogue {
         self.headers.take(name.to_bytes(), value.to_bytes(), &self.params);
     }
 
-    pub(super) fn end(&mut self, macros: &Macros) -> Verdict {
+    pub(super) fn end(&mut self, macros: &impl Macros) -> Verdict {
         if std::mem::replace(&mut self.ours, false) {
             return Verdict::Pass;
         }
@@ -268,7 +280,7 @@ impl Dialogue {
     /// Takes in a login and a certificate, and tells the engine if something
     /// changed, or may have been read differently by a reload, or if it may not know
     /// yet because a callback failed.
-    fn settle(&mut self, macros: &Macros, is_known: bool) {
+    fn settle(&mut self, macros: &impl Macros, is_known: bool) {
         let reloaded = {
             let current = self.shared.params.load();
             let reloaded = !Arc::ptr_eq(&current, &self.params);
@@ -305,7 +317,7 @@ impl Dialogue {
     }
 
     /// Takes in the name of this host, if it is there.
-    fn serve(&mut self, macros: &Macros) {
+    fn serve(&mut self, macros: &impl Macros) {
         if let Some(host) = get(macros, c"j") {
             self.host.push_str(&host);
             self.session.serve(&host);
@@ -346,7 +358,7 @@ impl Headers {
 }
 
 /// The value of a macro; an empty one is none.
-fn get<'a>(macros: &'a Macros, name: &CStr) -> Option<Cow<'a, str>> {
+fn get<'a>(macros: &'a impl Macros, name: &CStr) -> Option<Cow<'a, str>> {
     macros.get(name).filter(|value| !value.is_empty()).map(CStr::to_string_lossy)
 }
 

@@ -4,6 +4,7 @@ use super::Operator;
 use crate::{
     command::Failure,
     connector::{ConnectorKey, Entity, client_network, fold_login},
+    engine::Engine,
     sender,
     timestamp::Timestamp,
     view::names,
@@ -11,6 +12,51 @@ use crate::{
 use std::{net::IpAddr, sync::Arc};
 
 impl Operator {
+    /// The entity that `text` means: see [`Selector::find`].
+    pub(super) fn find(&self, text: &str, now: Timestamp) -> Result<Entity, Failure> {
+        let config = self.config.load();
+        let realm = config.milter.login_realm.as_deref();
+        Selector { engine: &self.engine, realm }.find(text, now)
+    }
+
+    /// Why an entity can't be unblocked, and what may have been meant.
+    pub(super) fn why_not_restricted(
+        &self,
+        what: &str,
+        entity: Option<&Entity>,
+        now: Timestamp,
+    ) -> String {
+        let Some(entity) = entity else {
+            return format!("no restriction of case {what} is in force; see `connguard history`");
+        };
+        let owner = self.owner(entity);
+        match self.engine.table().in_force(&owner, now) {
+            Some(held) if owner != *entity => format!(
+                "{entity} is not restricted by itself; it belongs to {owner}, which is, case {}: unblock that",
+                held.restriction.case
+            ),
+            _ => format!("{entity} is not restricted; see `connguard list`"),
+        }
+    }
+
+    /// The connector that an entity belongs to by the present configuration; the
+    /// entity itself where it is no key of one.
+    pub(super) fn owner(&self, entity: &Entity) -> Entity {
+        match entity.as_connector() {
+            Some(key) => self.engine.settings().directory.current(key).into(),
+            None => entity.clone(),
+        }
+    }
+}
+
+/// Finds what is meant at an engine.
+pub(super) struct Selector<'a> {
+    pub(super) engine: &'a Engine,
+    /// Of logins without one.
+    pub(super) realm: Option<&'a str>,
+}
+
+impl Selector<'_> {
     /// The entity that `text` means: its full form, or a bare name, address or
     /// login where only one entity matches.
     pub(super) fn find(&self, text: &str, now: Timestamp) -> Result<Entity, Failure> {
@@ -42,35 +88,6 @@ impl Operator {
         }
     }
 
-    /// Why an entity can't be unblocked, and what may have been meant.
-    pub(super) fn why_not_restricted(
-        &self,
-        what: &str,
-        entity: Option<&Entity>,
-        now: Timestamp,
-    ) -> String {
-        let Some(entity) = entity else {
-            return format!("no restriction of case {what} is in force; see `connguard history`");
-        };
-        let owner = self.owner(entity);
-        match self.engine.table().in_force(&owner, now) {
-            Some(held) if owner != *entity => format!(
-                "{entity} is not restricted by itself; it belongs to {owner}, which is, case {}: unblock that",
-                held.restriction.case
-            ),
-            _ => format!("{entity} is not restricted; see `connguard list`"),
-        }
-    }
-
-    /// The connector that an entity belongs to by the present configuration; the
-    /// entity itself where it is no key of one.
-    pub(super) fn owner(&self, entity: &Entity) -> Entity {
-        match entity.as_connector() {
-            Some(key) => self.engine.settings().directory.current(key).into(),
-            None => entity.clone(),
-        }
-    }
-
     /// A full form is taken at its word, but a connector must be configured
     /// or have something in force: a slip of the pen would do nothing.
     fn checked(&self, entity: Entity) -> Result<Entity, Failure> {
@@ -95,8 +112,7 @@ impl Operator {
                 Err(Failure::no(format!("there is no connector {name:?} in the configuration")))
             }
             Some(ConnectorKey::Login(login)) => {
-                let realm = self.config.load().milter.login_realm.clone();
-                Ok(ConnectorKey::Login(fold_login(login, realm.as_deref())).into())
+                Ok(ConnectorKey::Login(fold_login(login, self.realm)).into())
             }
             _ => Ok(entity),
         }
@@ -120,9 +136,8 @@ impl Operator {
     /// Known entities that a bare text can mean.
     fn known(&self, text: &str, now: Timestamp) -> Vec<Entity> {
         let settings = self.engine.settings();
-        let realm = self.config.load().milter.login_realm.clone();
         let folded = fold_login(text, None);
-        let with_realm = fold_login(text, realm.as_deref());
+        let with_realm = fold_login(text, self.realm);
         let client = text.parse::<IpAddr>().ok().map(client_network);
         let matches = |key: &ConnectorKey| match key {
             ConnectorKey::Named(name) => **name == *text,

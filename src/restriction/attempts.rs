@@ -4,14 +4,16 @@
 //! [`LATELY_MIN`] minutes looks like bad mail, counted by the minute; and the
 //! different pairs of sender and recipient, [`MOST_PAIRS`] at the most, which are
 //! what clients will send again once it is lifted. Those take 80 KB at the most of each
-//! entity that is restricted, and nothing of one that tries nothing.
+//! entity that is restricted, nothing of one that tries nothing, and of all entities
+//! together [`MOST_IN_ALL`] pairs, which is 40 MB: beyond it, new ones are not told
+//! apart, and `there were more` says so.
 
 use crate::{halves, record::Restriction, timestamp::Timestamp, verdict::Action};
 use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
     },
 };
 
@@ -19,6 +21,17 @@ use std::{
 pub const LATELY_MIN: u32 = 10;
 /// Pairs of sender and recipient that are told apart.
 pub(super) const MOST_PAIRS: usize = 8192;
+/// The same of all entities of a table.
+pub(super) const MOST_IN_ALL: usize = 4 << 20;
+
+/// What all attempts of a table share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Something was tried since the cases were told of it.
+    pub(super) news: AtomicBool,
+    /// Pairs that are told apart.
+    pairs: AtomicUsize,
+}
 
 /// One recipient that was refused or held.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -73,11 +86,15 @@ impl Recent {
         }
     }
 
-    fn tell_apart(&mut self, attempt: &Attempt) {
+    fn tell_apart(&mut self, attempt: &Attempt, all: &AtomicUsize) {
         let (pair, _) = halves::split(attempt.pair);
-        if self.pairs.len() < MOST_PAIRS {
+        if self.pairs.contains(&pair) {
+            return;
+        }
+        let room = |taken: usize| (taken < MOST_IN_ALL).then_some(taken + 1);
+        if self.pairs.len() < MOST_PAIRS && all.fetch_update(Relaxed, Relaxed, room).is_ok() {
             self.pairs.insert(pair);
-        } else if !self.pairs.contains(&pair) {
+        } else {
             self.is_full = true;
         }
     }
@@ -98,16 +115,18 @@ pub struct Attempts {
     /// Of the refused and the held, what its case has already.
     told_refused: AtomicU64,
     told_held: AtomicU64,
-    /// Set with each one; all of a table share it.
-    news: Arc<AtomicBool>,
+    /// All of a table share it.
+    shared: Arc<Shared>,
     /// Begins with the first [`Attempts::note`].
     recent: Mutex<Option<Box<Recent>>>,
 }
 
 impl Attempts {
     /// None yet; `news` is set with each one.
-    pub(super) fn telling(news: &Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self { news: Arc::clone(news), ..Self::default() })
+    pub(super) fn telling(shared: &Arc<Shared>) -> Arc<Self> {
+        let mut attempts = Self::default();
+        attempts.shared = Arc::clone(shared);
+        Arc::new(attempts)
     }
 
     /// Counts the refusal of `recipients`.
@@ -118,8 +137,8 @@ impl Attempts {
 
     fn note_time(&self, now: Timestamp) {
         self.last.fetch_max(now.as_millis(), Relaxed);
-        if !self.news.load(SeqCst) {
-            self.news.store(true, SeqCst);
+        if !self.shared.news.load(SeqCst) {
+            self.shared.news.store(true, SeqCst);
         }
     }
 
@@ -160,7 +179,7 @@ impl Attempts {
     pub fn note(&self, attempt: &Attempt, is_after: bool, now: Timestamp) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = recent.get_or_insert_default();
-        recent.tell_apart(attempt);
+        recent.tell_apart(attempt, &self.shared.pairs);
         if is_after {
             recent.count(attempt, now.as_seconds() / 60);
         }
@@ -203,6 +222,14 @@ impl Attempts {
             0 => None,
             millis => Some(Timestamp::from_millis(millis)),
         }
+    }
+}
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        let recent = self.recent.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let pairs = recent.as_ref().map_or(0, |recent| recent.pairs.len());
+        self.shared.pairs.fetch_sub(pairs, Relaxed);
     }
 }
 
@@ -266,5 +293,20 @@ mod tests {
         }
         assert_eq!(attempts.different(), (MOST_PAIRS, true));
         assert!(attempts.lately(at(MOST_PAIRS as u64 + 9)).attempts <= 20);
+    }
+    #[test]
+    fn pairs_of_all_entities_have_a_limit_and_room_comes_back() {
+        let shared = Arc::new(Shared::default());
+        shared.pairs.store(MOST_IN_ALL - 3, Relaxed);
+        let (first, second) = (Attempts::telling(&shared), Attempts::telling(&shared));
+        for pair in 0..2_u64 {
+            for attempts in [&first, &second] {
+                attempts.note(&Attempt { pair: pair << 32, ..Attempt::default() }, true, at(0));
+            }
+        }
+        assert_eq!((first.different(), second.different()), ((2, false), (1, true)));
+        drop(first);
+        second.note(&Attempt { pair: 9 << 32, ..Attempt::default() }, true, at(0));
+        assert_eq!(second.different(), (2, true));
     }
 }

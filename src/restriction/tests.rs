@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod model;
+
 use super::*;
 use crate::{
     record::{Finding, SignalName},
@@ -225,6 +227,16 @@ fn a_transfer_is_not_stopped_by_what_is_over() {
     restrict(&table, &entity(2), at(0), Some(at(10)));
     table.transfer(&entity(1), &[entity(2)], &no_keys, at(20));
     assert_eq!(table.in_force(&entity(2), at(20)).unwrap().restriction.case, CaseId(1));
+}
+
+#[test]
+fn what_is_over_is_not_moved_and_takes_nothing_from_the_target() {
+    let table = Table::default();
+    restrict(&table, &entity(1), at(0), Some(at(10)));
+    table.exempt(&entity(2), trust(at(5), HOUR));
+    assert!(!table.transfer(&entity(1), &[entity(2)], &no_keys, at(20)));
+    assert!(table.trust(&entity(2), at(20)).is_some());
+    assert!(!table.holds(&entity(1)));
 }
 
 #[test]

@@ -133,9 +133,12 @@ impl Memory {
         self.lock().is_down
     }
 
-    /// The names of all files.
-    pub(crate) fn names(&self) -> Vec<PathBuf> {
-        self.lock().live.keys().cloned().collect()
+    /// All files and their bytes.
+    pub(crate) fn content(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let world = self.lock();
+        let file =
+            |(path, node): (&PathBuf, &usize)| (path.clone(), world.nodes[*node].bytes.clone());
+        world.live.iter().map(file).collect()
     }
 
     /// Puts a durable file there.

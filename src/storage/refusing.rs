@@ -16,6 +16,8 @@ struct Orders {
     refused: Vec<Call>,
     /// How many calls are refused until all is well again.
     left: usize,
+    /// All calls so far.
+    calls: Vec<Call>,
     /// Panics instead.
     panics: bool,
     /// Bytes that can be written yet, if that is limited.
@@ -39,6 +41,11 @@ impl Refusing {
         self.lock().panics = true;
     }
 
+    /// How many of these calls there were.
+    pub(crate) fn count(&self, call: Call) -> usize {
+        self.lock().calls.iter().filter(|made| **made == call).count()
+    }
+
     /// Takes so many bytes yet; all, where it is not said.
     pub(crate) fn leave_room(&self, room: Option<usize>) {
         self.lock().room = room;
@@ -50,6 +57,7 @@ impl Refusing {
 
     fn ask(&self, call: Call) -> io::Result<()> {
         let mut orders = self.lock();
+        orders.calls.push(call);
         if orders.left == 0 || !orders.refused.contains(&call) {
             return Ok(());
         }

@@ -9,6 +9,7 @@
 )]
 
 mod agreement;
+mod exhaustion;
 mod faults;
 mod flow;
 mod harness;

@@ -96,3 +96,27 @@ fn a_disk_that_fails_is_tried_again() {
     outbox.tend(at(65));
     assert_eq!(states(&Outbox::open(&state, at(65))), ["a mail=waiting"]);
 }
+
+#[test]
+fn what_digests_of_very_many_cases_cover_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::open(folder.path(), at(0));
+    let cover = |case: usize| Cover {
+        case: CaseId(case as u64),
+        kind: AlertKind::StillRestricted,
+        entity: "connector:erp".parse().unwrap(),
+        at: at(0),
+    };
+    for number in 0..20 {
+        let covers = (0..MOST_COVERS / 2).map(cover).collect();
+        outbox.append(Entry { covers, ..entry(&number.to_string(), &[]) }, at(0));
+        outbox.tend(at(0));
+    }
+    let covers = |outbox: &Outbox| -> Vec<usize> {
+        outbox.entries().map(|entry| 2 * entry.covers.len() / MOST_COVERS).collect()
+    };
+    assert_eq!(covers(&outbox)[17..], [0, 1, 1]);
+    let length = fs::metadata(folder.path().join("alerts")).unwrap().len();
+    assert!(length < 1 << 20, "{length}");
+    assert_eq!(covers(&Outbox::open(folder.path(), at(1)))[17..], [0, 1, 1]);
+}

@@ -146,6 +146,27 @@ fn new_connectors_are_told_at_once_and_then_together() {
 }
 
 #[test]
+fn new_connectors_that_wait_for_their_turn_are_not_lost_by_a_stop() {
+    let mut site = Site::new(Params { new_connectors: true, ..quiet() });
+    site.send("127.0.0.8", "a@example.org");
+    site.look();
+    site.send("127.0.0.9", "a@example.org");
+    site.send("127.0.0.10", "a@example.org");
+    // Of this one more is told than that it is new.
+    site.send("127.0.0.11", "a@example.org");
+    site.pass(5 * MINUTE);
+    site.block("client:127.0.0.11", None);
+    assert_eq!(site.told(), [NewConnector]);
+    site.herald.stop(site.now());
+    assert_eq!(site.told(), [NewConnector, Digest]);
+    let told = &site.herald.list()[0].subject;
+    assert!(told.contains("(and 1 more)"), "{told}");
+    site.restart(MINUTE);
+    site.pass(2 * MINUTE);
+    assert_eq!(site.told(), [NewConnector, Digest, Restricted]);
+}
+
+#[test]
 fn a_connector_that_shows_another_identity_is_told() {
     let mut site = Site::new(quiet());
     let change = crate::case::Change {

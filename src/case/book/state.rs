@@ -1,6 +1,10 @@
 //! What the book holds, and by what a case is found.
 
-use super::{MOST_CLOSED, MOST_SUSPICIOUS, unread::Unread};
+use super::{
+    MOST_CLOSED, MOST_SUSPICIOUS,
+    shelf::{MostFull, Shelved},
+    unread::Unread,
+};
 use crate::{
     case::{CaseFile, Material, Step, What},
     connector::Entity,
@@ -22,12 +26,29 @@ pub(super) struct Kept {
     pub(super) collected: Option<Timestamp>,
     /// Its file is not read yet.
     pub(super) unread: Option<Box<Unread>>,
+    /// Only its file has all that it is made of.
+    pub(super) shelved: Option<Shelved>,
+    /// Evidence that is left out if more of it is collected.
+    pub(super) spent: Option<Timestamp>,
+    /// Something was collected that was not given to the disk.
+    pub(super) is_fresh: bool,
+    /// Its place in [`State::used`]; 0 for none.
+    pub(super) stamp: u64,
 }
 
 impl Kept {
     pub(super) fn new(file: CaseFile) -> Self {
         let file = Arc::new(file);
-        Self { file, earlier: None, collected: None, unread: None }
+        Self {
+            file,
+            earlier: None,
+            collected: None,
+            unread: None,
+            shelved: None,
+            spent: None,
+            is_fresh: false,
+            stamp: 0,
+        }
     }
 }
 
@@ -44,8 +65,21 @@ pub(super) struct State {
     pub(super) newest: Option<CaseId>,
     /// Counted up since they were given to the disk; that can wait.
     pub(super) counted: BTreeSet<CaseId>,
+    /// Raised with each change of what was decided, done or told.
+    pub(super) changes: u64,
     /// To be written.
     pub(super) dirty: BTreeSet<CaseId>,
+    /// Given to the disk, which may not have them yet.
+    pub(super) written_now: BTreeSet<CaseId>,
+    /// Cases with all in memory, in the order of their last use, ...
+    pub(super) used: BTreeMap<u64, CaseId>,
+    pub(super) most_full: MostFull,
+    /// ... the newest of these numbers, ...
+    pub(super) stamp: u64,
+    /// ... and shelved cases whose files are to be read, since they changed.
+    pub(super) wanted: BTreeSet<CaseId>,
+    /// When the counts of shelved cases were last given to the disk.
+    pub(super) gave_counts: Timestamp,
     /// Cases whose files are still to be read, and whether something of them changed
     /// since the start. None of them is to be written before.
     pub(super) unread: BTreeMap<CaseId, bool>,
@@ -61,18 +95,23 @@ impl State {
     /// Takes in a case.
     pub(super) fn put(&mut self, file: CaseFile, now: Timestamp) {
         let case = file.case;
+        self.changes += 1;
         self.newest = self.newest.max(Some(case));
         self.files.insert(case, Kept::new(file));
         self.index(case);
         self.mark(case);
+        self.touch(case);
         self.make_room(now);
     }
 
     /// A case is to be written.
     pub(super) fn mark(&mut self, case: CaseId) {
-        match self.unread.get_mut(&case) {
-            Some(changed) => *changed = true,
-            None => drop(self.dirty.insert(case)),
+        if let Some(changed) = self.unread.get_mut(&case) {
+            *changed = true;
+        } else if self.files.get(&case).is_some_and(|kept| kept.shelved.is_some()) {
+            self.wanted.insert(case);
+        } else {
+            self.dirty.insert(case);
         }
     }
 
@@ -80,6 +119,7 @@ impl State {
     pub(super) fn change(&mut self, case: CaseId, change: impl FnOnce(&mut CaseFile)) -> bool {
         let Some(kept) = self.files.get_mut(&case) else { return false };
         change(Arc::make_mut(&mut kept.file));
+        self.changes += 1;
         self.counted.remove(&case);
         self.mark(case);
         true
@@ -92,6 +132,7 @@ impl State {
         let file = Arc::make_mut(&mut kept.file);
         let root = (file.closed.take().is_some()).then(|| file.root.clone());
         let is_new = file.restricted.insert(entity.clone());
+        self.changes += 1;
         self.over.remove(&case);
         self.suspicious.remove(&case);
         self.mark(case);
@@ -108,6 +149,7 @@ impl State {
         if !file.restricted.remove(entity) {
             return;
         }
+        self.changes += 1;
         let root = entity.root();
         if file.restricted.is_empty() && file.is_open() {
             self.suspicious.insert(case);
@@ -145,17 +187,13 @@ impl State {
         }
         while self.over.len() > MOST_CLOSED {
             let Some(oldest) = self.over.pop_first() else { return };
-            self.files.remove(&oldest);
+            if let Some(kept) = self.files.remove(&oldest) {
+                self.forget_use(oldest, &kept);
+            }
             self.dirty.remove(&oldest);
             self.counted.remove(&oldest);
             self.unread.remove(&oldest);
         }
-    }
-
-    /// Counts are given to the disk now.
-    pub(super) fn give_counts(&mut self) {
-        let new = std::mem::take(&mut self.counted);
-        new.into_iter().for_each(|case| self.mark(case));
     }
 
     pub(super) fn index(&mut self, case: CaseId) {

@@ -41,22 +41,25 @@ impl Book {
         }
     }
 
-    /// Some cases whose files are to be read; once no more changes will come, only
+    /// Some cases whose files are to be read, shelved ones that changed too; once no more changes will come, only
     /// those that changed since the start.
     pub fn unread(&self, most: usize) -> Vec<CaseId> {
         let state = self.lock();
-        let wanted = state.unread.iter().filter(|(_, changed)| **changed || !state.closed);
-        wanted.map(|(case, _)| *case).take(most).collect()
+        let unread = state.unread.iter().filter(|(_, changed)| **changed || !state.closed);
+        let unread = unread.map(|(case, _)| case);
+        unread.chain(&state.wanted).copied().take(most).collect()
     }
 
-    /// Whether all files were read.
+    /// Whether all files were read that a start left for later.
     pub fn is_read(&self) -> bool {
         self.lock().unread.is_empty()
     }
 
-    /// Whether the file of this case is still to be read.
+    /// Whether the file of this case has more of it than memory has.
     pub fn is_unread(&self, case: CaseId) -> bool {
-        self.lock().unread.contains_key(&case)
+        let state = self.lock();
+        let is_shelved = |kept: &Kept| kept.shelved.is_some();
+        state.unread.contains_key(&case) || state.files.get(&case).is_some_and(is_shelved)
     }
 
     /// Gives what the file of a case says, or that there is none that can be read.
@@ -93,11 +96,13 @@ impl State {
 
     fn supply(&mut self, case: CaseId, file: Option<CaseFile>) {
         if self.unread.remove(&case).is_none() {
+            self.unshelve(case, file);
             return;
         }
+        self.changes += 1;
         self.unindex(case);
         let Some(stub) = self.files.remove(&case) else { return };
-        let Kept { file: since, earlier, collected, unread } = stub;
+        let Kept { file: since, earlier, collected, unread, .. } = stub;
         let Some(unread) = unread else { return };
         let read = file.is_some();
         let first = || CaseFile::new(case, unread.root.clone(), since.opened);
@@ -111,12 +116,12 @@ impl State {
         });
         now.go_on(&since, &unread.root);
         let is_changed = !read || now != before;
-        let kept = Kept { file: Arc::new(now), earlier, collected, unread: None };
-        self.files.insert(case, kept);
+        self.files.insert(case, Kept { earlier, collected, ..Kept::new(now) });
         self.index(case);
         if is_changed {
             self.dirty.insert(case);
         }
+        self.touch(case);
     }
 }
 

@@ -42,6 +42,17 @@ fn folds_comments_and_space() {
 }
 
 #[test]
+fn apostrophes_around_an_address_are_no_part_of_it() {
+    check("'jane@x.test'", "jane@x.test");
+    check("''jane@x.test''", "jane@x.test");
+    check("'jane@x.test'.", "jane@x.test");
+    check("jane@x.test'", "jane@x.test");
+    check("'jane@x.test", "'jane@x.test");
+    check("o'hara@x.test", "o'hara@x.test");
+    check("''@x.test'", "'@x.test");
+}
+
+#[test]
 fn quotes() {
     check("\"x@y.test\" <z@w.test>", "z@w.test");
     check("\"<x@y.test>\" <z@w.test>", "z@w.test");
