@@ -183,6 +183,20 @@ impl Drop for Handle {
     }
 }
 
+/// Says that the thread is gone, however it went.
+pub(super) struct End(pub(super) watch::Sender<State>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.send_modify(|state| {
+            state.ended = true;
+            if std::thread::panicking() {
+                state.error = Some("the journal thread ended by a panic".into());
+            }
+        });
+    }
+}
+
 fn outcome(state: &State, seq: u64) -> Option<Result<(), NotDurable>> {
     if seq <= state.durable {
         return Some(Ok(()));

@@ -13,38 +13,37 @@ pub(super) const AHEAD: u64 = 1000;
 const LEAST: u64 = AHEAD / 2;
 
 /// The numbers that are reserved.
+#[derive(Default)]
 pub(super) struct Numbers {
     /// None from this one on was given.
     end: u64,
+    /// It was told that none can be reserved.
+    is_told: bool,
 }
 
 impl Numbers {
-    /// None are reserved yet.
-    pub(super) const fn none() -> Self {
-        Self { end: 0 }
-    }
-
-    /// Reserves numbers from `next` on, where there are too few.
-    pub(super) fn look(
-        &mut self,
-        storage: &dyn Storage,
-        folder: &Path,
-        next: u64,
-    ) -> io::Result<()> {
+    /// Reserves numbers from `next` on, where there are too few. A failure is told once.
+    pub(super) fn look(&mut self, storage: &dyn Storage, folder: &Path, next: u64) {
         if next.saturating_add(LEAST) < self.end {
-            return Ok(());
+            return;
         }
-        self.write(storage, folder, next.saturating_add(AHEAD))
+        match self.write(storage, folder, next.saturating_add(AHEAD)) {
+            Ok(()) => self.is_told = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tracing::warn!(
+                        "the numbers of the next cases can't be reserved in {}: {error}; after a crash, one of them might be given twice",
+                        folder.display()
+                    );
+                }
+            }
+        }
     }
 
-    /// Gives back what was reserved: no number from `next` on was given.
-    pub(super) fn finish(
-        &mut self,
-        storage: &dyn Storage,
-        folder: &Path,
-        next: u64,
-    ) -> io::Result<()> {
-        self.write(storage, folder, next)
+    /// Gives back what was reserved: no number from `next` on was given. What stays
+    /// reserved by a failure costs numbers, no more.
+    pub(super) fn finish(&mut self, storage: &dyn Storage, folder: &Path, next: u64) {
+        let _ = self.write(storage, folder, next);
     }
 
     fn write(&mut self, storage: &dyn Storage, folder: &Path, end: u64) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use super::{
     Clock, Found, Params,
     format::{Head, Line, VERSION, write_line, write_next_line},
-    handle::State,
+    handle::{End, State},
     numbers::Numbers,
     recovery::{segment_path, unfinished_path},
 };
@@ -66,8 +66,6 @@ pub(super) struct Writer {
     current: Option<Current>,
     /// The numbers of cases that may be given.
     numbers: Numbers,
-    /// It was told that they can't be reserved.
-    told_of_numbers: bool,
     /// What the next segment has to hold beside the snapshot.
     unwritten: Vec<Record>,
     /// Written numbers after the first one that is not.
@@ -103,8 +101,7 @@ impl Writer {
             params,
             clock,
             current: None,
-            numbers: Numbers::none(),
-            told_of_numbers: false,
+            numbers: Numbers::default(),
             unwritten: Vec::new(),
             ahead: BTreeSet::new(),
             pause: FIRST_PAUSE,
@@ -196,9 +193,7 @@ impl Writer {
             }
         }
         if batch.closed {
-            // What stays reserved by a failure costs numbers, no more.
-            let next = self.table.next_case();
-            let _ = self.numbers.finish(&*self.storage, &self.folder, next);
+            self.numbers.finish(&*self.storage, &self.folder, self.table.next_case());
         } else {
             self.reserve();
         }
@@ -206,18 +201,7 @@ impl Writer {
 
     /// Makes sure that there are numbers for the next cases.
     pub(super) fn reserve(&mut self) {
-        let next = self.table.next_case();
-        match self.numbers.look(&*self.storage, &self.folder, next) {
-            Ok(()) => self.told_of_numbers = false,
-            Err(error) => {
-                if !std::mem::replace(&mut self.told_of_numbers, true) {
-                    tracing::warn!(
-                        "the numbers of the next cases can't be reserved in {}: {error}; after a crash, one of them might be given twice",
-                        self.folder.display()
-                    );
-                }
-            }
-        }
+        self.numbers.look(&*self.storage, &self.folder, self.table.next_case());
     }
 
     /// Brings a batch to the disk one way or the other; says whether it is
@@ -420,20 +404,6 @@ impl Writer {
 
 fn warn_unpruned(path: &Path, error: &io::Error) {
     tracing::warn!(path = %path.display(), %error, "an old journal segment can't be removed");
-}
-
-/// Says that the thread is gone, however it went.
-struct End(watch::Sender<State>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.send_modify(|state| {
-            state.ended = true;
-            if std::thread::panicking() {
-                state.error = Some("the journal thread ended by a panic".into());
-            }
-        });
-    }
 }
 
 #[cfg(test)]

@@ -274,6 +274,10 @@ fn fail_everywhere(lies: &[Lie]) -> Result<usize, String> {
             let wrong = |why| format!("call {fails_at}, {call:?}, {torn:?}: {why}");
             let opened = Journal::open_on(Arc::new(after), Path::new(FOLDER));
             let (_, recovered) = opened.map_err(|error| wrong(error.to_string()))?;
+            // Of what a crash explains, nothing is called damage.
+            if !matches!(torn.bytes, Bytes::Flipped(_)) && !recovered.set_aside.is_empty() {
+                return Err(wrong(recovered.warnings.concat()));
+            }
             check(&account, recovered.snapshot, torn).map_err(wrong)?;
         }
         if went_through {
@@ -321,7 +325,7 @@ fn a_sync_that_is_missing_is_noticed() {
 #[test]
 fn a_start_that_is_cut_off_finds_the_same_again() {
     let mut restarts = 0;
-    for fails_at in (0..).step_by(3) {
+    for fails_at in (0..).step_by(4) {
         let disk = Memory::default();
         disk.fail_at(fails_at);
         let mut account = Account::default();

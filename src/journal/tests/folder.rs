@@ -1,6 +1,10 @@
 //! The folder, its lock and its permissions.
 
 use super::*;
+use crate::storage::{
+    memory::Call,
+    refusing::{ALWAYS, Refusing},
+};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -12,19 +16,6 @@ fn files_are_for_their_owner_only() {
     assert_eq!(mode(&state), 0o700);
     assert_eq!(mode(&state.join("lock")), 0o600);
     assert_eq!(mode(&daemon.handle.status().path), 0o600);
-}
-
-#[test]
-fn a_folder_that_others_can_write_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    for mode in [0o770, 0o707, 0o1777] {
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-        let error = Journal::open(folder.path()).err().unwrap().to_string();
-        assert!(error.contains(&format!("mode {mode:04o}")), "{error}");
-        assert!(error.contains("chmod go-w"), "{error}");
-    }
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(Journal::open(folder.path()).is_ok());
 }
 
 #[test]
@@ -47,4 +38,42 @@ fn what_was_not_finished_is_removed() {
     daemon.durable(restrict(&daemon.table, 1)).unwrap();
     assert!(!folder.path().join("journal-000009.tmp").exists());
     assert_eq!(after_crash(folder.path()).0.len(), 1);
+}
+
+#[test]
+fn the_newest_segment_is_known_before_there_is_a_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    (0..3).for_each(|n| drop(daemon.durable(restrict(&daemon.table, n))));
+    daemon.handle.stop().unwrap();
+    let before = daemon.handle.status();
+    assert_eq!(before.records, 3);
+    // The disk refuses the next segment: the one before is what there is.
+    let disk = Refusing::default();
+    disk.refuse(&[Call::Create], ALWAYS);
+    let setting = Setting { storage: Arc::new(disk), ..Setting::default() };
+    let daemon = setting.start(folder.path());
+    let status = daemon.handle.status();
+    assert_eq!((status.path, status.records), (before.path.clone(), 3));
+    assert_eq!(status.bytes, fs::metadata(before.path).unwrap().len());
+}
+
+#[test]
+fn numbers_of_cases_go_on_after_a_stop_and_further_on_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    // A suspicion, of which no change tells.
+    let first = daemon.table.case_for(&client(1), at(1));
+    daemon.handle.stop().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let second = daemon.table.case_for(&client(2), at(1));
+    assert_eq!((first, second), (CaseId(1), CaseId(2)));
+    // As it is found after a crash.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["journal-000002.log", "next-case"] {
+        fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let daemon = Daemon::start(copy.path());
+    let third = daemon.table.case_for(&client(3), at(1));
+    assert!(second < third && third.0 < 2000, "{third}");
 }
