@@ -1,11 +1,15 @@
 //! connguard, and the no-op milter, as processes in a folder of their own.
 
-use super::{noop, process::Group, run::Address};
+use super::{
+    noop::{self, mortal},
+    process::Group,
+    run::Address,
+};
 use std::{
     fs, io,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -38,7 +42,7 @@ impl Server {
         let state = state()?;
         fs::write(&config, configuration(folder.path(), state.path(), &socket, &mail_log))?;
         let log = fs::File::create(folder.path().join("log"))?;
-        let mut command = Command::new(program);
+        let mut command = mortal::command(program);
         command.arg("run").arg("--config").arg(&config);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         Self { child, address: Address::Unix(socket), folder, state }.up()

@@ -10,13 +10,16 @@
 //! What `src/milter/callbacks.rs` asks for is repeated here: a test
 //! (`round_trips`) fails when the two differ in it.
 
+#[path = "../support/mortal.rs"]
+pub(crate) mod mortal;
+
 use indymilter::{
     Actions, CallbackFuture, Callbacks, Config, MacroStage, NegotiateContext, ProtoOpts, Status,
 };
 use std::{
     future, io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 use tokio::{net::UnixListener, sync::Semaphore};
 
@@ -37,7 +40,7 @@ pub(crate) fn serve_if_asked() -> bool {
 
 /// Starts this program again as the server on `socket`.
 pub(crate) fn start(socket: &Path) -> io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = mortal::command(std::env::current_exe()?);
     command.arg(ARGUMENT).arg(socket).stdin(Stdio::null()).spawn()
 }
 

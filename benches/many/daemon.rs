@@ -9,7 +9,7 @@ use std::{
     io,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -37,7 +37,7 @@ impl Daemon {
         let _ = fs::remove_file(folder.join("milter.sock"));
         let socket = UnixDatagram::bind(&notify)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let mut command = Command::new(PROGRAM);
+        let mut command = crate::mortal::command(PROGRAM);
         command.arg("run").arg("--config").arg(&config).env("NOTIFY_SOCKET", &notify);
         command.env_remove("JOURNAL_STREAM").env_remove("RUST_LOG");
         command.stdout(Stdio::null()).stderr(File::create(folder.join("log"))?);

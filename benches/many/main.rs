@@ -23,6 +23,8 @@ mod args;
 mod daemon;
 mod lists;
 mod load;
+#[path = "../support/mortal.rs"]
+mod mortal;
 mod mta;
 mod report;
 #[path = "../results/mod.rs"]

@@ -78,7 +78,7 @@ const COMMANDS: [&str; 16] = [
 /// Requests, one a line.
 pub fn run(data: &[u8]) {
     WORLD.with_borrow_mut(|shared| {
-        shared.run(|world| {
+        shared.run(data, |world| {
             for line in data.split(|byte| *byte == b'\n').take(8) {
                 world.now = world.now.plus(Duration::from_secs(1));
                 world.request(line);

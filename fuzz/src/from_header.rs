@@ -58,6 +58,7 @@ pub fn run(value: &[u8]) {
 fn sound(address: &str) {
     let (local, domain) = address.rsplit_once('@').expect("an address has an @");
     assert!(!local.is_empty() && local.len() <= MAX_LOCAL, "{address:?}");
+    assert!(local.trim() == local, "{address:?}");
     assert!(!domain.is_empty() && domain.len() <= MAX_DOMAIN, "{address:?}");
     assert!(!address.contains(char::is_control), "{address:?}");
     assert!(!domain.ends_with('.') && domain.trim() == domain, "{address:?}");

@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
     }
     assert_eq!(write(&again), written, "written, read and written");
     assert_eq!(again.connectors.len(), loaded.connectors.len());
-    WORLD.with_borrow_mut(|shared| shared.run(|world| recalled(world, loaded, START)));
+    WORLD.with_borrow_mut(|shared| shared.run(data, |world| recalled(world, loaded, START)));
 }
 
 fn read(bytes: &[u8]) -> Option<Read> {

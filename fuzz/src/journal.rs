@@ -16,8 +16,7 @@ use std::collections::HashSet;
 
 /// Segments, the newest first.
 pub fn run(data: &[u8]) {
-    let segments: Vec<Vec<u8>> =
-        data.split(|byte| *byte == b'\x0c').map(|segment| sealed(segment)).collect();
+    let segments: Vec<Vec<u8>> = data.split(|byte| *byte == b'\x0c').map(sealed).collect();
     let segments: Vec<&[u8]> = segments.iter().map(Vec::as_slice).take(3).collect();
     let Some(Read { snapshot, good, .. }) = fuzz::read(&segments) else { return };
     if good == 0 {

@@ -54,7 +54,7 @@ impl World {
 
 /// Lines of a log.
 pub fn run(data: &[u8]) {
-    WORLD.with_borrow_mut(|shared| shared.run(|world| input(world, data)));
+    WORLD.with_borrow_mut(|shared| shared.run(data, |world| input(world, data)));
 }
 
 fn input(world: &mut World, data: &[u8]) {
@@ -112,7 +112,7 @@ fn framed(text: &[u8], cut: usize) {
 /// What holds for every line that is understood.
 fn sound(text: &str, line: &Line<'_>) {
     let Line { stamp, host, tag, event } = line;
-    assert!(!host.contains(char::is_whitespace), "{host:?}");
+    assert!(!host.contains(' '), "{host:?}");
     let pid = if tag.pid == 0 { String::new() } else { format!("[{}]", tag.pid) };
     // As the journal gives it, where tag and text come apart.
     let written = format!("{}/{}{pid}", tag.syslog_name, tag.program);

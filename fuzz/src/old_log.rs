@@ -91,7 +91,7 @@ pub fn run(data: &[u8]) {
     let log = expanded(bytes.0);
     LANE.with_borrow_mut(|shared| {
         if with_lane {
-            shared.run(|lane| read(&log, Some(lane)));
+            shared.run(data, |lane| read(&log, Some(lane)));
         } else {
             read(&log, None);
         }

@@ -8,7 +8,15 @@ use connguard::{
     record::{Live, Standing},
     timestamp::Timestamp,
 };
-use std::{cell::RefCell, collections::HashMap, path::Path, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    env,
+    ffi::OsString,
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 /// When every input begins.
 pub const START: Timestamp = Timestamp::from_seconds(1_795_000_000);
@@ -75,30 +83,48 @@ pub fn engine() -> Arc<Engine> {
 const SHARED: usize = 1000;
 
 /// Something that inputs share, and a new one after a while.
+///
+/// An input that fails may not do so alone. With `FUZZ_SHARED=FOLDER` each is written
+/// there before it runs, and a new beginning writes over the old one: give the target
+/// these files in the order of their names.
 pub struct Shared<T> {
     make: fn() -> T,
     made: Option<T>,
-    left: usize,
+    inputs: usize,
 }
 
 impl<T> Shared<T> {
     /// Something that `make` makes.
     pub const fn new(make: fn() -> T) -> Self {
-        Self { make, made: None, left: 0 }
+        Self { make, made: None, inputs: 0 }
     }
 
     /// Runs one input with it. After one that panicked there is a new one.
-    pub fn run(&mut self, run: impl FnOnce(&mut T)) {
-        if self.left == 0 {
+    pub fn run(&mut self, input: &[u8], run: impl FnOnce(&mut T)) {
+        if self.inputs == SHARED {
             // The old one goes first, so that there are never two.
             self.made = None;
-            self.left = SHARED;
         }
-        self.left -= 1;
+        if self.made.is_none() {
+            self.inputs = 0;
+        }
+        keep(self.inputs, input);
+        self.inputs += 1;
         let mut one = self.made.take().unwrap_or_else(self.make);
         run(&mut one);
         self.made = Some(one);
     }
+}
+
+fn keep(number: usize, input: &[u8]) {
+    static FOLDER: LazyLock<Option<OsString>> = LazyLock::new(|| env::var_os("FUZZ_SHARED"));
+    let Some(folder) = &*FOLDER else { return };
+    if number == 0 {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder).expect("FUZZ_SHARED names a folder that can be made");
+    }
+    fs::write(Path::new(folder).join(format!("{number:04}")), input)
+        .expect("FUZZ_SHARED names a folder that can be written");
 }
 
 /// What is in force at `now`, in an order of its own.

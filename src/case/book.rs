@@ -265,14 +265,15 @@ impl Book {
             let (case, now) = (file.case, file.opened);
             state.put(file, now);
             state.dirty.remove(&case);
-            state.shelve_some(1, None);
         }
         state.newest
     }
 
     /// Waits until cases changed, `longest` at the most, and gives some of them;
-    /// the flag says that these are the last.
+    /// the flag says that these are the last. What was given before is on disk, or given
+    /// back, once this is called again after it gave none.
     pub fn take_changed(&self, longest: Duration) -> (Vec<Arc<CaseFile>>, bool) {
+        self.shelve_what_is_written();
         let state = self.lock();
         let (mut state, _) = self
             .bell
@@ -287,8 +288,8 @@ impl Book {
             kept.is_fresh = false;
             files.push(Arc::clone(&kept.file));
         }
-        state.written_now = taken;
-        state.shelve_some(2 * BATCH, None);
+        state.turn_is_over = taken.is_empty();
+        state.written_now.extend(taken);
         (files, state.closed && state.dirty.is_empty())
     }
 

@@ -9,35 +9,53 @@
 //! What it promises, so that an operator's `unblock` gets through whatever else is
 //! connected:
 //! - At most [`ROOM`] connections are open. For the next one, somebody of the account
-//!   that has the most goes: who is silent or stuck longest, else who came last.
+//!   that has the most goes: who is stuck, or silent longest where there are more than
+//!   [`SILENT`] of these, else who came last and asks for a *long* answer (a list).
 //! - A silent one takes no place. A stuck one gives its place up as soon as somebody
 //!   waits for it.
-//! - One account has at most [`SHARE`] places: there is always one for another account.
-//! - Places are given in the order of coming, but that an account whose share is full
-//!   keeps nobody else waiting.
+//! - Long answers of one account have at most [`SHARE`] places: there is always one for
+//!   other commands, which come first, and for other accounts.
+//! - Beyond that, places are given in the order of coming.
 //!
 //! Who works on a command and who reads is never interrupted.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 
 /// Connections that are open at a time.
 pub(super) const ROOM: usize = 256;
 /// Requests that are worked on or answered at a time.
 pub(super) const PLACES: usize = 64;
-/// Of these, those of one account.
+/// Of these, those of one account for long answers.
 pub(super) const SHARE: usize = 48;
+/// Silent ones of one account: the request of a program comes at once.
+const SILENT: usize = 32;
 
 /// Connections that were told to go and are not gone yet, beside those.
 const LEAVING: usize = 64;
+/// So long it may take until one of these is gone.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The places.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     state: Mutex<State>,
+    /// Rings when somebody is gone.
+    left: Notify,
+}
+
+/// There is no room.
+#[derive(Debug, Eq, PartialEq)]
+struct Full {
+    /// There will be, when those are gone who were told to.
+    soon: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +77,10 @@ struct Client {
 #[derive(Debug)]
 enum Phase {
     Silent,
-    Waiting(oneshot::Sender<()>),
+    Waiting {
+        turn: oneshot::Sender<()>,
+        long: bool,
+    },
     Served,
     Stuck,
     /// It was told to go.
@@ -75,18 +96,33 @@ pub(super) struct Presence {
 }
 
 impl Places {
-    /// Room for a connection of this account; nothing where it is turned away.
-    pub(super) fn enter(self: &Arc<Self>, uid: u32) -> Option<Presence> {
-        let mut state = self.lock();
-        if !state.has_room(uid) {
-            state.note_turned_away();
-            return None;
+    /// Room for a connection of this account; nothing where it is turned away. Waits a
+    /// moment for those who were told to go.
+    pub(super) async fn enter(self: &Arc<Self>, uid: u32) -> Option<Presence> {
+        for _ in 0..LEAVING {
+            let left = self.left.notified();
+            match self.try_enter(uid) {
+                Ok(presence) => return Some(presence),
+                Err(Full { soon: true }) => {
+                    if timeout(MOMENT, left).await.is_err() {
+                        break;
+                    }
+                }
+                Err(Full { soon: false }) => break,
+            }
         }
+        self.lock().note_turned_away();
+        None
+    }
+
+    fn try_enter(self: &Arc<Self>, uid: u32) -> Result<Presence, Full> {
+        let mut state = self.lock();
+        state.make_room(uid)?;
         let number = state.next;
         state.next += 1;
         let go = Arc::new(Notify::new());
         state.clients.insert(number, Client { uid, phase: Phase::Silent, go: Arc::clone(&go) });
-        Some(Presence { places: Arc::clone(self), number, go })
+        Ok(Presence { places: Arc::clone(self), number, go })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,10 +141,10 @@ impl Presence {
         Arc::clone(&self.go)
     }
 
-    /// Waits for a place; the request is there.
-    pub(super) async fn place(&self) {
+    /// Waits for a place; the request is there, and asks for a `long` answer or not.
+    pub(super) async fn place(&self, long: bool) {
         let (sender, turn) = oneshot::channel();
-        self.change(|phase| *phase = Phase::Waiting(sender));
+        self.change(|phase| *phase = Phase::Waiting { turn: sender, long });
         // The sender is dropped only with this connection, which is told to go then.
         if turn.await.is_err() {
             std::future::pending::<()>().await;
@@ -141,6 +177,7 @@ impl Drop for Presence {
         let mut state = self.places.lock();
         state.clients.remove(&self.number);
         state.settle();
+        self.places.left.notify_one();
     }
 }
 
@@ -158,27 +195,37 @@ impl Drop for Stuck<'_> {
 }
 
 impl State {
-    /// Whether there is room for a newcomer of `uid`, after somebody was sent away for
-    /// it where that is necessary.
-    fn has_room(&mut self, uid: u32) -> bool {
+    /// Sees to it that there is room for a newcomer of `uid`: sends somebody away for it
+    /// where that is necessary.
+    fn make_room(&mut self, uid: u32) -> Result<(), Full> {
         let leaving = |client: &&Client| matches!(client.phase, Phase::Leaving);
         let leaving = self.clients.values().filter(leaving).count();
         if self.clients.len() - leaving < ROOM {
-            return true;
+            return Ok(());
         }
-        // It takes a moment until they are gone.
         if leaving >= LEAVING {
-            return false;
+            return Err(Full { soon: true });
         }
         let largest = self.largest();
-        let mut theirs = self.clients.iter().filter(|(_, client)| Some(client.uid) == largest);
-        let is_idle = |client: &Client| matches!(client.phase, Phase::Silent | Phase::Stuck);
-        let idle = theirs.clone().find(|(_, client)| is_idle(client));
-        let waits = |client: &Client| matches!(client.phase, Phase::Waiting(_));
-        let last = || theirs.rfind(|(_, client)| Some(uid) != largest && waits(client));
-        let Some(number) = idle.or_else(last).map(|(number, _)| *number) else { return false };
-        self.send_away(number);
-        true
+        let theirs = self.clients.iter().filter(|(_, client)| Some(client.uid) == largest);
+        let first = |is: fn(&Phase) -> bool| {
+            theirs.clone().find(|(_, client)| is(&client.phase)).map(|(number, _)| *number)
+        };
+        let last = |is: fn(&Phase) -> bool| {
+            theirs.clone().rfind(|(_, client)| is(&client.phase)).map(|(number, _)| *number)
+        };
+        let is_silent = |phase: &Phase| matches!(phase, Phase::Silent);
+        let silent = theirs.clone().filter(|(_, client)| is_silent(&client.phase)).count();
+        let number = first(|phase| matches!(phase, Phase::Stuck))
+            .or_else(|| first(is_silent).filter(|_| silent > SILENT))
+            .or_else(|| last(|phase| matches!(phase, Phase::Waiting { long: true, .. })))
+            .or_else(|| first(is_silent))
+            .or_else(|| {
+                let waits = |phase: &Phase| matches!(phase, Phase::Waiting { .. });
+                last(waits).filter(|_| Some(uid) != largest)
+            });
+        self.send_away(number.ok_or(Full { soon: false })?);
+        Ok(())
     }
 
     /// The account with the most connections.
@@ -198,23 +245,28 @@ impl State {
             match client.phase {
                 Phase::Served | Phase::Stuck => *served.entry(client.uid).or_default() += 1,
                 Phase::Leaving => leaving += 1,
-                Phase::Silent | Phase::Waiting(_) => continue,
+                Phase::Silent | Phase::Waiting { .. } => continue,
             }
             all += 1;
         }
         let mut short = Vec::new();
-        for client in self.clients.values_mut() {
-            if !matches!(client.phase, Phase::Waiting(_)) {
-                continue;
-            }
-            let own = served.entry(client.uid).or_default();
-            if all >= PLACES || *own >= SHARE {
-                short.push((client.uid, *own >= SHARE));
-                continue;
-            }
-            if let Phase::Waiting(turn) = std::mem::replace(&mut client.phase, Phase::Served) {
-                // Where nobody listens any more, it is about to be dropped.
-                let _ = turn.send(());
+        for turn_of_long in [false, true] {
+            for client in self.clients.values_mut() {
+                let Phase::Waiting { long, .. } = client.phase else { continue };
+                let own = served.entry(client.uid).or_default();
+                let has_share = !long || *own < SHARE;
+                if long != turn_of_long {
+                    continue;
+                }
+                if all >= PLACES || !has_share {
+                    short.push((client.uid, !has_share));
+                    continue;
+                }
+                let served = std::mem::replace(&mut client.phase, Phase::Served);
+                if let Phase::Waiting { turn, .. } = served {
+                    // Where nobody listens any more, it is about to be dropped.
+                    let _ = turn.send(());
+                }
                 *own += 1;
                 all += 1;
             }
@@ -263,15 +315,18 @@ mod tests {
         matches!(state.clients.get(&presence.number).unwrap().phase, Phase::Leaving)
     }
 
-    /// Asks for a place, and stays where it does not get one.
+    /// Asks for a list, and stays where it does not get a place.
     fn ask(presence: &Presence) {
-        let (sender, turn) = oneshot::channel();
-        std::mem::forget(turn);
-        presence.change(|phase| *phase = Phase::Waiting(sender));
+        ask_for(presence, true);
+    }
+
+    fn ask_for(presence: &Presence, long: bool) {
+        let (sender, _) = oneshot::channel();
+        presence.change(|phase| *phase = Phase::Waiting { turn: sender, long });
     }
 
     fn enter(places: &Arc<Places>, uid: u32, count: usize) -> Vec<Presence> {
-        (0..count).map(|_| places.enter(uid).unwrap()).collect()
+        (0..count).map(|_| places.try_enter(uid).unwrap()).collect()
     }
 
     #[test]
@@ -279,15 +334,16 @@ mod tests {
         let places = Arc::default();
         let silent = enter(&places, 0, ROOM);
         ask(&silent[0]);
-        let operator = places.enter(0).unwrap();
+        let operator = places.try_enter(0).unwrap();
         assert!(turn(&silent[0]) && is_told(&silent[1]) && !is_told(&silent[2]));
         ask(&operator);
         assert!(turn(&operator));
         // Those that do not go take no more than so many places.
-        let others: Vec<_> = (0..ROOM).map_while(|_| places.enter(0)).collect();
+        let others: Vec<_> = (0..ROOM).map_while(|_| places.try_enter(0).ok()).collect();
         assert_eq!(others.len(), LEAVING - 1);
+        assert_eq!(places.try_enter(0).unwrap_err(), Full { soon: true });
         drop(silent);
-        assert!(places.enter(0).is_some());
+        assert!(places.try_enter(0).is_ok());
     }
 
     #[test]
@@ -297,7 +353,7 @@ mod tests {
         clients.extend(enter(&places, 1, PLACES - SHARE));
         clients.iter().for_each(ask);
         assert!(clients.iter().all(turn));
-        let (own, other) = (places.enter(0).unwrap(), places.enter(2).unwrap());
+        let (own, other) = (places.try_enter(0).unwrap(), places.try_enter(2).unwrap());
         ask(&own);
         ask(&other);
         assert!(!turn(&own) && !turn(&other));
@@ -322,10 +378,15 @@ mod tests {
         let flood = enter(&places, 1000, ROOM);
         flood.iter().for_each(ask);
         assert_eq!(flood.iter().filter(|client| turn(client)).count(), SHARE);
-        assert!(places.enter(1000).is_none(), "all of them work or wait");
-        let operator = places.enter(0).unwrap();
-        assert!(is_told(flood.last().unwrap()));
-        ask(&operator);
-        assert!(turn(&operator));
+        let operators = [places.try_enter(0).unwrap(), places.try_enter(1000).unwrap()];
+        assert!(is_told(&flood[ROOM - 1]) && is_told(&flood[ROOM - 2]));
+        ask(&operators[0]);
+        ask_for(&operators[1], false);
+        assert!(operators.iter().all(turn), "a list of another account, and another command");
+        // All of an account work: nobody goes for one more of it.
+        drop((flood, operators));
+        let busy = enter(&places, 1000, ROOM);
+        busy.iter().for_each(|client| ask_for(client, false));
+        assert!(places.try_enter(1000).is_err() && places.try_enter(0).is_ok());
     }
 }

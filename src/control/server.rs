@@ -217,7 +217,7 @@ impl Control {
                 Ok((stream, _)) => {
                     failing = false;
                     let Ok(credentials) = stream.peer_cred() else { continue };
-                    let Some(presence) = places.enter(credentials.uid()) else {
+                    let Some(presence) = places.enter(credentials.uid()).await else {
                         turn_away(&stream);
                         continue;
                     };
@@ -267,7 +267,10 @@ async fn serve_client(
     // client has seen why.
     let mut request = tokio::select! {
         request = read_request(reader) => request,
-        () = presence.told_to_go() => Err(busy()),
+        () = presence.told_to_go() => {
+            let mut answers = Answers { writer: BufWriter::new(writer), presence };
+            return answers.finish(Err(busy())).await;
+        }
     };
     let uid = credentials.uid();
     let gid = Gid::from_raw(credentials.gid());
@@ -278,7 +281,9 @@ async fn serve_client(
             .then(|| user.map_or_else(|| uid.to_string(), |user| user.name))
     });
     let asker = asker.await.map_err(io::Error::other)?;
-    if asker.is_some() && request.is_ok() && !has_place(&presence).await {
+    if let (Some(_), Ok(command)) = (&asker, &request)
+        && !has_place(&presence, command).await
+    {
         request = Err(busy());
     }
     let go = presence.to_go();
@@ -308,9 +313,11 @@ async fn serve_client(
 }
 
 /// Waits for a place; says whether there was one in time.
-async fn has_place(presence: &Presence) -> bool {
+async fn has_place(presence: &Presence, command: &Command) -> bool {
+    use Command::{Alerts, History, List, Top};
+    let is_long = matches!(command, List { .. } | History { .. } | Top | Alerts);
     tokio::select! {
-        () = presence.place() => true,
+        () = presence.place(is_long) => true,
         () = presence.told_to_go() => false,
         () = sleep(DEADLINE) => false,
     }

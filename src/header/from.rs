@@ -264,9 +264,11 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
         return None;
     }
     write(local, MAX_LOCAL, text);
+    trim(text, 0);
     let at = text.len();
     text.push('@');
     write(domain, MAX_DOMAIN + 1, text);
+    trim(text, at + 1);
     let domain = text.get(at + 1..)?;
     if domain.len() > MAX_DOMAIN {
         return None;
@@ -288,6 +290,16 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
         text.drain(..quotes);
     }
     Some(())
+}
+
+/// Takes away the white space around what stands there from an octet on: that beyond
+/// ASCII is nothing to the lexer.
+fn trim(text: &mut String, from: usize) {
+    let part = text.get(from..).unwrap_or("");
+    let end = from + part.trim_end().len();
+    let begin = (from + part.len() - part.trim_start().len()).min(end);
+    text.truncate(end);
+    text.drain(from..begin);
 }
 
 /// Adds what the tokens say as UTF-8 without folds and control characters, cut

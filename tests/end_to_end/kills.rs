@@ -10,6 +10,7 @@
 
 mod actor;
 mod known;
+mod prepare;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,14 +21,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::harness::config::Config;
-use super::harness::postfix::Settings;
 use super::harness::site::{INBOUND, OURS, REMOTE, Site};
 use super::harness::smtp::case_in;
 use super::harness::{SOON, free_port};
 use super::under_load::{Ledger, Mailer, Rng, rng};
 use actor::{Actor, Scene};
 use known::{Known, Settled, Shown};
+use prepare::{connectors, declare, strict_service};
 
 const ACTORS: usize = 3;
 /// Longest life of a daemon that is under load.
@@ -49,10 +49,8 @@ fn many_kills_under_load_lose_nothing() {
 
 fn kill(kills: u32) {
     let seed = rng::seed();
-    let told = Told { seed };
     let mut world = World::start(seed, kills);
-    let stop = Arc::new(AtomicBool::new(false));
-    let load = world.background(&stop);
+    let mut load = world.background(seed);
     let begun = Instant::now();
     for cycle in 1..=kills {
         world.cycle();
@@ -63,22 +61,30 @@ fn kill(kills: u32) {
             world.check_audit_trail();
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    for thread in load {
-        thread.join().expect("the load goes on");
-    }
+    assert!(load.ends_well(), "mail of a client of no interest was refused");
     world.check_mail();
-    drop(told);
 }
 
-/// Tells the seed where a test fails.
-struct Told {
+/// Clients of no interest, whose mail must arrive whatever happens.
+struct Load {
     seed: u64,
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
-impl Drop for Told {
+impl Load {
+    /// Ends it; whether all went well to the end.
+    fn ends_well(&mut self) -> bool {
+        self.stop.store(true, Ordering::Relaxed);
+        let results: Vec<_> = self.threads.drain(..).map(thread::JoinHandle::join).collect();
+        results.iter().all(Result::is_ok)
+    }
+}
+
+impl Drop for Load {
     #[allow(clippy::print_stderr, reason = "how to repeat a test that failed")]
     fn drop(&mut self) {
+        self.ends_well();
         if thread::panicking() {
             eprintln!("again with CONNGUARD_SEED={}", self.seed);
         }
@@ -93,10 +99,9 @@ struct World {
     actors: Vec<Actor>,
     /// Where mail is tempfailed while the daemon is dead.
     strict: u16,
-    /// Whose each case number is.
+    /// Whose each case number is: also of one that only a client has read, since
+    /// nobody announced it before the kill.
     cases: BTreeMap<String, String>,
-    /// Case numbers that a client has read and that nobody announced.
-    promised: BTreeMap<String, String>,
     /// How much of the log was read.
     log_read: usize,
     slowest_start: Duration,
@@ -124,19 +129,18 @@ impl World {
             actors,
             strict,
             cases: BTreeMap::new(),
-            promised: BTreeMap::new(),
             log_read: 0,
             slowest_start: Duration::ZERO,
             undone: 0,
         }
     }
 
-    /// Clients of no interest, whose mail must arrive whatever happens.
-    fn background(&self, stop: &Arc<AtomicBool>) -> Vec<thread::JoinHandle<()>> {
+    fn background(&self, seed: u64) -> Load {
         let port = self.site.postfix.port();
         let clients = ["127.30.0.1", "127.30.0.2"].map(|it| Mailer::new(it, port, &self.ledger));
+        let stop = Arc::new(AtomicBool::new(false));
         let run = |mailer: Mailer| {
-            let stop = Arc::clone(stop);
+            let stop = Arc::clone(&stop);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let mut session = mailer.open();
@@ -149,7 +153,8 @@ impl World {
                 }
             })
         };
-        clients.map(run).into()
+        let threads = clients.map(run).into();
+        Load { seed, stop, threads }
     }
 
     /// A life under load, its end, the next start, and all checks.
@@ -236,7 +241,7 @@ impl World {
                         // Its client has read the number.
                         let held = doubt.after.restriction;
                         let case = held.and_then(|held| held.case);
-                        self.promised.extend(case.map(|case| (case, known.entity.clone())));
+                        cases.extend(case.map(|case| (case, known.entity.clone())));
                         actor.undone.extend(doubt.reason);
                     }
                     Settled::Nothing => (),
@@ -266,14 +271,6 @@ impl World {
         for (case, entity) in found {
             self.note_case(&case, &entity);
         }
-    }
-
-    /// Case numbers that were given again after a client had read them.
-    fn reused(&self) -> usize {
-        let reused = |(case, entity): &(&String, &String)| {
-            self.cases.get(*case).is_some_and(|owner| owner != *entity)
-        };
-        self.promised.iter().filter(reused).count()
     }
 
     fn note_case(&mut self, case: &str, entity: &str) {
@@ -343,63 +340,16 @@ impl World {
         let balance = self.ledger.balance();
         println!(
             "{cycle} of {kills} kills, {:.2} s each; {commands} commands done, {} in hand undone, \
-             {} cases, {} numbers of them had been read by another client; {} messages accepted, {} refused; slowest start {} ms, transaction {} ms",
+             {} cases; {} messages accepted, {} refused; slowest start {} ms, transaction {} ms",
             time.as_secs_f64() / f64::from(cycle),
             self.undone,
             self.cases.len(),
-            self.reused(),
             balance.accepted,
             balance.refused,
             self.slowest_start.as_millis(),
             balance.slowest.as_millis(),
         );
     }
-}
-
-/// The connectors of an actor that the judgement is to restrict, each two of an
-/// organization of their own, for which it takes three to be restricted as a whole.
-fn connectors(actor: usize, kills: u32) -> Vec<Known> {
-    let connector = |n: usize| Known {
-        entity: format!("connector:a{actor}n{n}"),
-        address: format!("127.{}.0.{}", 10 + actor, 1 + n),
-        sender: format!("clerk@a{actor}o{}.test", n / 2),
-        judged: Some(["tempfail", "reject"][n % 2]),
-        standing: known::Standing::default(),
-        doubt: None,
-    };
-    let count = 12 + usize::try_from(kills / 10).unwrap();
-    (0..count.min(200)).map(connector).collect()
-}
-
-fn declare(config: &mut Config, n: usize, known: &Known) {
-    let name = known.entity.trim_start_matches("connector:");
-    let (_, domain) = known.sender.split_once('@').expect("an address");
-    let organization = domain.trim_end_matches(".test");
-    if n.is_multiple_of(2) {
-        config.sections.push_str(&format!(
-            "\n[[organization]]\nname = {organization:?}\nregistered_domains = [{domain:?}]\n"
-        ));
-    }
-    let action = known.judged.expect("an action");
-    config.connector(
-        name,
-        &format!(
-            "clients = [{:?}]\norganization = {organization:?}\naction = {action:?}",
-            known.address
-        ),
-    );
-}
-
-/// A second smtpd, at which mail is tempfailed while nobody answers: there a client
-/// knows whether it was judged.
-fn strict_service(settings: &mut Settings, port: u16) {
-    let socket = settings.dir().join("milter/milter.sock");
-    let milter =
-        format!("{{ unix:{}, default_action=tempfail, command_timeout=30s }}", socket.display());
-    settings.set("strict_milters", &milter);
-    settings.service(&format!(
-        "127.0.0.1:{port} inet n - n - 60 smtpd -o smtpd_milters=$strict_milters"
-    ));
 }
 
 /// When the daemon is killed.

@@ -21,6 +21,7 @@ mod blatant;
 mod clocked;
 mod direction;
 mod durability;
+mod exhaustion;
 mod faults;
 mod flood;
 mod forgive;

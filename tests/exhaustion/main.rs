@@ -107,7 +107,8 @@ fn flood(kind: &Kind, cap: u32, coming: u32) {
     site.assert_all_are_there();
     (kind.check)(&site, coming);
     // Networks of clients that found no room have a quarter more.
-    let allowed = u64::from(cap) * CONNECTOR * 5 / 4 + REST;
+    let stays = u64::from(steps) * kind.stays;
+    let allowed = u64::from(cap) * CONNECTOR * 5 / 4 + REST + stays;
     let mb = |octets: u64| octets / 1_000_000;
     println!(
         "| {} | {coming} | {} | {} MB | {} MB | {} MB | {} MB |",
@@ -119,5 +120,5 @@ fn flood(kind: &Kind, cap: u32, coming: u32) {
         mb(allowed)
     );
     assert!(end <= allowed, "{} MB of {}", mb(end), mb(allowed));
-    assert!(end <= half + FLAT, "from {} to {} MB", mb(half), mb(end));
+    assert!(end <= half + FLAT + stays / 2, "from {} to {} MB", mb(half), mb(end));
 }

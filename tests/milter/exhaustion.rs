@@ -21,7 +21,7 @@ fn resident() -> u64 {
 
 /// Sends messages of a client with rights to relay until the flood is over; says how
 /// many were answered as they should be.
-async fn send_beside(daemon: Arc<Daemon>, over: watch::Receiver<bool>) -> usize {
+async fn send_beside(daemon: Arc<Daemon>, over: watch::Receiver<bool>) -> u64 {
     let mut mta = daemon.client("127.0.0.7").await;
     let mut answered = 0;
     while !*over.borrow() || answered < 20 {
@@ -45,7 +45,7 @@ async fn flood(rounds: usize, attack: impl AsyncFn(&Daemon, usize)) {
     let after = resident();
     end.send(true).unwrap();
     let answered = beside.await.unwrap();
-    assert_eq!(daemon.totals("client:127.0.0.7").messages as usize, answered);
+    assert_eq!(daemon.totals("client:127.0.0.7").messages, answered);
     assert!(after <= before + GROWTH, "from {before} to {after} octets");
 }
 

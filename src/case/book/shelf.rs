@@ -16,7 +16,10 @@
 //!   when it was shelved, and there was more before that, the new part of it is left
 //!   out: the two can't be told apart any more, and nothing shall be counted twice.
 
-use super::state::{Kept, State};
+use super::{
+    Book, SLICE,
+    state::{Kept, State},
+};
 use crate::{
     case::{CaseFile, Material, Timeline},
     record::CaseId,
@@ -48,6 +51,22 @@ pub(super) struct Shelved {
     collected: Option<Timestamp>,
 }
 
+impl Book {
+    /// Shelves all that may be, a slice at a time, if what was given to the disk is
+    /// there.
+    pub(super) fn shelve_what_is_written(&self) {
+        let mut after = Some(0);
+        while let Some(stamp) = after {
+            let mut state = self.lock();
+            if !state.turn_is_over {
+                return;
+            }
+            state.written_now.clear();
+            after = state.shelve_some(stamp, SLICE, None);
+        }
+    }
+}
+
 impl State {
     /// A case has all in memory, and is the last that shall go.
     pub(super) fn touch(&mut self, case: CaseId) {
@@ -59,33 +78,45 @@ impl State {
         self.stamp += 1;
         kept.stamp = self.stamp;
         self.used.insert(self.stamp, case);
-        self.shelve_some(LOOKS, Some(case));
+        self.shelve_some(0, LOOKS, Some(case));
     }
 
-    /// Shelves cases where too many are full, after so many looks at the most, but not
-    /// the one that is `asked_for`.
-    pub(super) fn shelve_some(&mut self, looks: usize, asked_for: Option<CaseId>) {
-        for _ in 0..looks {
-            if self.used.len() <= self.most_full.0 {
-                return;
-            }
-            let Some((_, case)) = self.used.pop_first() else { return };
-            let is_written = !self.dirty.contains(&case) && !self.written_now.contains(&case);
-            let too_many = self.used.len() >= 3 * self.most_full.0;
-            let Some(kept) = self.files.get_mut(&case) else { continue };
-            if kept.is_fresh {
-                self.dirty.insert(case);
-            }
-            if is_written && !kept.is_fresh && asked_for != Some(case) {
-                kept.shelve();
-            } else if too_many {
-                kept.thin();
-            } else {
-                self.stamp += 1;
-                kept.stamp = self.stamp;
-                self.used.insert(self.stamp, case);
-            }
+    /// Shelves cases where too many are full, those first that were not used for
+    /// longest, but not the one that is `asked_for`. Looks at so many `after` this place
+    /// in the order; gives the last one, if there may be more.
+    pub(super) fn shelve_some(
+        &mut self,
+        after: u64,
+        looks: usize,
+        asked_for: Option<CaseId>,
+    ) -> Option<u64> {
+        let most = self.most_full.0;
+        if self.used.len() <= most {
+            return None;
         }
+        let looked = self.used.range(after + 1..).take(looks);
+        let looked: Vec<(u64, CaseId)> = looked.map(|(stamp, case)| (*stamp, *case)).collect();
+        for (stamp, case) in &looked {
+            if self.used.len() <= most {
+                return None;
+            }
+            let Some(kept) = self.files.get_mut(case) else { continue };
+            if kept.is_fresh {
+                self.dirty.insert(*case);
+            }
+            if self.dirty.contains(case) || self.written_now.contains(case) {
+                if self.used.len() <= 3 * most {
+                    continue;
+                }
+                kept.thin();
+            } else if asked_for == Some(*case) {
+                continue;
+            } else {
+                kept.shelve();
+            }
+            self.used.remove(stamp);
+        }
+        looked.get(looks - 1).map(|(stamp, _)| *stamp)
     }
 
     /// A case is gone.
@@ -180,7 +211,7 @@ impl Kept {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
     use super::*;
-    use crate::{case::Book, connector::Entity, record::Sample};
+    use crate::{connector::Entity, record::Sample};
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -238,6 +269,7 @@ mod tests {
                 }
                 let (changed, _) = self.book.take_changed(Duration::ZERO);
                 if changed.is_empty() && self.book.unread(1).is_empty() {
+                    self.book.shelve_what_is_written();
                     return;
                 }
                 for file in changed {

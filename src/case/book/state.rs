@@ -71,6 +71,8 @@ pub(super) struct State {
     pub(super) dirty: BTreeSet<CaseId>,
     /// Given to the disk, which may not have them yet.
     pub(super) written_now: BTreeSet<CaseId>,
+    /// The disk has them, or gave them back, at the next look.
+    pub(super) turn_is_over: bool,
     /// Cases with all in memory, in the order of their last use, ...
     pub(super) used: BTreeMap<u64, CaseId>,
     pub(super) most_full: MostFull,

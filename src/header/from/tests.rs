@@ -42,6 +42,14 @@ fn folds_comments_and_space() {
 }
 
 #[test]
+fn white_space_of_any_kind_is_around_the_parts_and_not_in_them() {
+    check("a@\u{a0}x.test", "a@x.test");
+    check("\u{2003}a\u{a0}@\u{3000}x.test\u{a0}", "a@x.test");
+    check("\"\u{a0}\"@x.test", "\"\u{a0}\"@x.test");
+    check("\u{a0}@x.test b@x.test", "b@x.test");
+}
+
+#[test]
 fn apostrophes_around_an_address_are_no_part_of_it() {
     check("'jane@x.test'", "jane@x.test");
     check("''jane@x.test''", "jane@x.test");

@@ -17,8 +17,6 @@ use std::{
 use tokio::sync::watch;
 
 pub(super) const FOLDER: &str = "/state";
-/// Later than anything here ends by itself.
-const NOW: u64 = 3;
 
 /// What is in force for whom.
 pub(super) type Force = BTreeMap<Entity, Standing>;
@@ -173,12 +171,22 @@ fn history_of_two_days(disk: &Memory, account: &mut Account) -> Option<()> {
         act(&mut script);
         script.write().then_some(())
     };
-    step(&|it| drop(it.restrict(1, 40)))?;
-    step(&|it| drop(it.suspect(50).restrict(2, 40)))?;
-    step(&|it| drop(it.lift(1, HOUR)))?;
-    step(&|it| drop(it.trust(3)))?;
+    step(&|it| {
+        it.restrict(1, 40);
+    })?;
+    step(&|it| {
+        it.suspect(50).restrict(2, 40);
+    })?;
+    step(&|it| {
+        it.lift(1, HOUR);
+    })?;
+    step(&|it| {
+        it.trust(3);
+    })?;
     let wrong = Aftermath { raise: true, ..Aftermath::default() };
-    step(&|it| drop(it.restrict(4, 40).lift(4, wrong).restrict(4, 40)))?;
+    step(&|it| {
+        it.restrict(4, 40).lift(4, wrong).restrict(4, 40);
+    })?;
     // Over several pages, with several changes of one entity, and more than a segment.
     step(&|it| {
         it.trust(2).lift(2, HOUR).restrict(5, 3500).trust(6).end_trust(6).restrict(2, 2500);
@@ -190,9 +198,15 @@ fn history_of_two_days(disk: &Memory, account: &mut Account) -> Option<()> {
         act(&mut script);
         script.write().then_some(())
     };
-    step(&|it| drop(it.transfer(6, [8, 9])))?;
-    step(&|it| drop(it.restrict(10, 5000).restrict(11, 5000)))?;
-    step(&|it| drop(it.suspect(51).suspect(52).lift(7, HOUR)))?;
+    step(&|it| {
+        it.transfer(6, [8, 9]);
+    })?;
+    step(&|it| {
+        it.restrict(10, 5000).restrict(11, 5000);
+    })?;
+    step(&|it| {
+        it.suspect(51).suspect(52).lift(7, HOUR);
+    })?;
     step(&|it| {
         it.site.table.declare_usual(&client(12), at(2), Actor::Daemon, "newsletter");
         it.note();

@@ -62,30 +62,34 @@ fn written(in_one: bool) -> (Memory, BTreeMap<Entity, Standing>) {
         address: "alice@example.org".into(),
         via: ConnectorKey::Named("erp".into()),
     };
-    let plain = |who: &Entity, case| restriction(who, case);
     let trust = Trust { since: at(2), until: at(90_000), by: anna(), reason: "newsletter".into() };
     let no_keys = |_: &Entity| Vec::new();
     let wrong = Aftermath { grace: HOUR, raise: true };
+    let restrict = |table: &Table, who: &Entity, make: &dyn Fn(&Entity, CaseId) -> Restriction| {
+        table.restrict(who, at(1), |case| make(who, case));
+    };
     let changes: [&dyn Fn(&Table); 9] = [
+        &|table| restrict(table, &entity("connector:erp"), &full),
+        &|table| restrict(table, &sender, &restriction),
+        &|table| restrict(table, &entity("client:192.0.2.7"), &restriction),
         &|table| {
-            drop(table.restrict(&entity("connector:erp"), at(1), |case| {
-                full(&entity("connector:erp"), case)
-            }))
+            table.lift(&entity("client:192.0.2.7"), at(2), anna(), "cleaned", wrong);
         },
-        &|table| drop(table.restrict(&sender, at(1), |case| plain(&sender, case))),
         &|table| {
-            drop(table.restrict(&entity("client:192.0.2.7"), at(1), |case| {
-                plain(&entity("client:192.0.2.7"), case)
-            }))
+            table.exempt(&entity("cert:erp/Example%20CA"), trust.clone());
         },
-        &|table| drop(table.lift(&entity("client:192.0.2.7"), at(2), anna(), "cleaned", wrong)),
-        &|table| drop(table.exempt(&entity("cert:erp/Example%20CA"), trust.clone())),
-        &|table| drop(table.exempt(&entity("login:bob"), trust.clone())),
-        &|table| drop(table.end_trust(&entity("login:bob"), at(3), anna(), "over")),
-        &|table| drop(table.declare_usual(&entity("login:bob"), at(3), anna(), "monthly")),
+        &|table| {
+            table.exempt(&entity("login:bob"), trust.clone());
+        },
+        &|table| {
+            table.end_trust(&entity("login:bob"), at(3), anna(), "over");
+        },
+        &|table| {
+            table.declare_usual(&entity("login:bob"), at(3), anna(), "monthly");
+        },
         &|table| {
             let to = [entity("organization:default")];
-            drop(table.transfer(&sender, &to, &no_keys, at(3)));
+            table.transfer(&sender, &to, &no_keys, at(3));
         },
     ];
     for change in changes {

@@ -160,7 +160,9 @@ impl Pair {
                 table.end_trust(&client(*n), now, Actor::Daemon, "");
                 self.model.of(*n).trust = None;
             }
-            Step::Usual(n) => drop(table.declare_usual(&client(*n), now, Actor::Daemon, "")),
+            Step::Usual(n) => {
+                table.declare_usual(&client(*n), now, Actor::Daemon, "");
+            }
             Step::Suspect(n) => {
                 let case = table.case_for(&client(*n), now);
                 self.number(case, *n);

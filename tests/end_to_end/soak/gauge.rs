@@ -19,10 +19,11 @@ pub(super) const MOST_GROWTH_KIB: f64 = 2048.0;
 const AGE: Duration = Duration::from_secs(2);
 
 /// What a process needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     pub(super) rss_kib: u64,
-    pub(super) files: usize,
+    /// What its open files are, in order.
+    pub(super) files: Vec<String>,
     pub(super) threads: u64,
 }
 
@@ -33,15 +34,17 @@ pub(super) fn needs(pid: u32) -> Option<Needs> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         line.split_whitespace().next()?.parse().ok()
     };
-    Some(Needs {
-        rss_kib: number("VmRSS:")?,
-        files: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
-        threads: number("Threads:")?,
-    })
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let links = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+    // Sockets and pipes have numbers.
+    let name = |it: std::path::PathBuf| it.display().to_string().replace(char::is_numeric, "");
+    let mut files: Vec<String> = links.map(name).collect();
+    files.sort();
+    Some(Needs { rss_kib: number("VmRSS:")?, files, threads: number("Threads:")? })
 }
 
 /// What was needed at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Sample {
     pub(super) at: Instant,
     /// How long this daemon had lived.
