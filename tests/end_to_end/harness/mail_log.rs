@@ -51,6 +51,8 @@ impl Postfix {
     /// `copytruncate` does. The file stays the same.
     pub(crate) fn copytruncate_log(&self) {
         let log = self.log_file();
+        // One that was renamed a moment ago is still read, and is not to be written to.
+        let _ = fs::remove_file(numbered(&log, 1));
         fs::copy(&log, numbered(&log, 1)).expect("a copy of the log");
         let file = OpenOptions::new().write(true).open(&log).expect("the log file");
         file.set_len(0).expect("an empty log file");
