@@ -41,6 +41,7 @@ pub use trouble::Trouble;
 
 use crate::{
     engine::{Engine, Notice},
+    fault,
     timestamp::Timestamp,
 };
 use herald::Herald;
@@ -63,6 +64,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const MOST_NOTICES: usize = 10_000;
 /// How long a test of the channels may take.
 pub const TEST_TAKES: Duration = Duration::from_secs(20);
+
+/// What is said when a look fails.
+const FAULT: &str =
+    "what is due could not be told, which is a fault of connguard: please report it";
 
 /// What the herald is told.
 enum Message {
@@ -92,6 +97,9 @@ pub struct Status {
     /// The outbox.
     #[serde(skip)]
     pub path: PathBuf,
+    /// The last look failed by our own fault.
+    #[serde(skip)]
+    pub faulty: bool,
 }
 
 impl Status {
@@ -110,7 +118,8 @@ impl Status {
                 self.path.display()
             )
         });
-        self.channels.iter().filter_map(failing).chain(outbox).collect()
+        let fault = self.faulty.then(|| format!("alerts: {FAULT}"));
+        self.channels.iter().filter_map(failing).chain(outbox).chain(fault).collect()
     }
 }
 
@@ -160,6 +169,11 @@ impl Shared {
     fn note(&self, herald: &Herald) {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = herald.status();
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = herald.list();
+    }
+
+    /// A look failed.
+    fn failed(&self) {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).faulty = true;
     }
 
     /// Makes room for what comes behind this message.
@@ -224,6 +238,12 @@ impl Handle {
         results.recv_timeout(TEST_TAKES + 5 * LOOK_EVERY).ok()
     }
 
+    /// Whether the threads run, or were told to stop.
+    pub fn is_alive(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_none_or(|(thread, _)| !thread.is_finished())
+    }
+
     /// Ends the threads. What a channel sends at this moment it may finish; what
     /// still waits is sent after the next start. Blocks for a few seconds at the
     /// most.
@@ -269,16 +289,21 @@ fn run(
             }
             Err(RecvTimeoutError::Timeout) => None,
         };
+        fault::point("alert thread");
         // Alerts must not end because one look failed.
         let look = catch_unwind(AssertUnwindSafe(|| {
+            fault::point("alert");
             if let Some(message) = message {
                 herald.take(message, now());
             }
             herald.look(now());
             shared.note(&herald);
         }));
-        if look.is_err() && !std::mem::replace(&mut failed, true) {
-            tracing::error!("alerts: a look failed, which is a fault of connguard; they go on");
+        if look.is_err() {
+            shared.failed();
+            if !std::mem::replace(&mut failed, true) {
+                tracing::error!("alerts: {FAULT}; it is tried again");
+            }
         }
     }
     herald.stop(now());

@@ -31,6 +31,8 @@ const SOCKET: &str = "/run/connguard/control.sock";
 
 /// Exit codes.
 mod exit {
+    /// Done.
+    pub(super) const DONE: u8 = 0;
     /// The answer is no.
     pub(super) const NO: u8 = 1;
     /// The command line can't be understood.
@@ -241,6 +243,9 @@ enum Error {
     Usage(String),
     #[error(transparent)]
     Daemon(#[from] crate::daemon::Error),
+    /// All is said already.
+    #[error("")]
+    Said(u8),
 }
 
 impl Error {
@@ -255,6 +260,7 @@ impl Error {
                 exit::NO
             }
             Self::Usage(_) => exit::USAGE,
+            Self::Said(code) => *code,
             Self::Ask(_) | Self::Answer(_) => exit::UNREACHABLE,
         }
     }
@@ -262,9 +268,9 @@ impl Error {
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+    match Cli::try_parse().map_err(say).and_then(|cli| dispatch(&cli)) {
+        Ok(()) | Err(Error::Said(exit::DONE)) => ExitCode::SUCCESS,
+        Err(Error::Said(code)) => ExitCode::from(code),
         // Whoever reads our output has had enough: nothing is wrong.
         Err(Error::Output(error) | Error::Ask(AskError::Output(error)))
             if error.kind() == io::ErrorKind::BrokenPipe =>
@@ -275,6 +281,16 @@ pub fn main() -> ExitCode {
             output::complain(&error.to_string());
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Prints what the command line says by itself: help, the version, or what is wrong.
+fn say(message: clap::Error) -> Error {
+    let printed = message.print().and_then(|()| io::Write::flush(&mut io::stdout()));
+    match printed {
+        // There is nowhere else to complain of its own standard error.
+        Err(error) if !message.use_stderr() => Error::Output(error),
+        _ => Error::Said(if message.use_stderr() { exit::USAGE } else { exit::DONE }),
     }
 }
 

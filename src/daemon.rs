@@ -5,10 +5,14 @@
 //! recovered, sockets, then READY: the first command of the first session
 //! already meets every restriction. Behind it come the first segment of the
 //! journal and the cases of what is restricted, which judging does not need. Stop:
-//! no new connections, messages in hand finish within a deadline, the journal is
-//! flushed, our sockets go.
+//! no new connections, messages in hand finish within a deadline, our sockets go, the
+//! journal is flushed, then history and cases are written, as far as the time reaches.
+//!
+//! A part that ends by itself ends the daemon, in order and with an error, so that the
+//! service manager starts it again: nothing here runs on without one of its parts.
 
 mod start;
+mod stop;
 mod tell;
 
 use crate::{
@@ -16,23 +20,32 @@ use crate::{
     config::{self, Config, Faults},
     control::{self, Control},
     engine::Engine,
+    fault,
     journal::{self, Journal},
     manager::{Manager, News},
     milter::{self, Milter},
     operator::{self, Operator, Reloader},
+    panics,
     storage::Whose,
 };
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_tokio::Signals;
 use start::{
     Found, find, recall_cases, start_alert, start_cases, start_feedback, start_history,
     start_journal,
 };
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use stop::{Front, stop};
 use tell::{start_log, tell_moves, tell_notices, tell_start};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 /// Period of the housekeeping.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,8 +55,6 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// To be raised whenever [`crate::tally::Image`],
 /// [`crate::engine::Filters`] or [`crate::engine::Waiting`] change.
 pub const HISTORY_SCHEMA: u32 = 4;
-/// How long messages in hand may take when the daemon stops.
-const DRAIN: Duration = Duration::from_secs(10);
 /// Log lines in one period of the housekeeping that clients can cause.
 const LINES_A_TICK: usize = 20;
 
@@ -80,6 +91,7 @@ pub enum Error {
 pub fn main(path: &Path, clock: Clock) -> Result<(), Error> {
     let config = config::load(path, &own_names())?;
     start_log(&config.log);
+    panics::watch();
     let system = |what| move |source| Error::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -87,13 +99,20 @@ pub fn main(path: &Path, clock: Clock) -> Result<(), Error> {
         .map_err(system("start the runtime"))?;
     let signals = {
         let _guard = runtime.enter();
-        Signals::new([SIGHUP, SIGTERM, SIGINT]).map_err(system("watch for signals"))?
+        // A file that grows beyond RLIMIT_FSIZE is an error as any other, not our end.
+        Signals::new([SIGHUP, SIGTERM, SIGINT, SIGXFSZ]).map_err(system("watch for signals"))?
     };
-    let wishes = signals.map(|signal| match signal {
-        SIGHUP => Wish::Reload,
-        _ => Wish::Stop,
+    let wishes = signals.filter_map(|signal| {
+        std::future::ready(match signal {
+            SIGHUP => Some(Wish::Reload),
+            SIGXFSZ => None,
+            _ => Some(Wish::Stop),
+        })
     });
-    runtime.block_on(run(path, config, clock, wishes))
+    let result = runtime.block_on(run(path, config, clock, wishes));
+    // What did not end in time must not keep us: see `stop`.
+    runtime.shutdown_background();
+    result
 }
 
 /// What the daemon is asked for from outside, beside mail and commands.
@@ -165,17 +184,13 @@ pub async fn run(
         alert: Arc::clone(&alert),
         state: config.state.directory.clone(),
         config: Arc::new(ArcSwap::from_pointee(config)),
-        reloader: Reloader {
-            path: path.to_owned(),
-            own_names: own_names(),
-            turn: tokio::sync::Mutex::new(()),
-        },
+        reloader: Reloader::new(path.to_owned(), own_names()),
         started: now,
         manager: manager.clone(),
         clock: clock.clone(),
     });
     let (stop_milter, stopped) = oneshot::channel::<()>();
-    let mut milter = tokio::spawn(milter.run(stopped, DRAIN));
+    let mut milter = tokio::spawn(milter.run(stopped, stop::DRAIN));
     let mut serving = {
         let operator = Arc::clone(&operator);
         tokio::spawn(async move { control.serve(operator).await })
@@ -184,7 +199,7 @@ pub async fn run(
     // A daemon that answers nobody must not look alive: it ends, and the
     // service manager starts it again.
     let ended = tokio::select! {
-        () = serve(&operator, &mut wishes) => None,
+        ended = serve(&operator, &mut wishes) => ended,
         why = &mut milter => {
             // That it ended is told by whoever started us, but not why.
             if let Ok(Err(error)) = why {
@@ -194,40 +209,10 @@ pub async fn run(
         }
         _ = &mut serving => Some("control socket"),
     };
-    manager.tell(News::Stopping);
-    tracing::info!("stopping");
-    // As long as our milter lets them through.
-    let _ = tokio::task::spawn_blocking(move || alert.stop()).await;
-    let _ = stop_milter.send(());
-    if !milter.is_finished()
-        && let Err(error) = milter.await
-    {
-        tracing::error!("the milter front-end failed: {error}");
+    if let Some(part) = ended {
+        tracing::error!("the {part} ended by itself: connguard ends, to be started again");
     }
-    if !serving.is_finished() {
-        serving.abort();
-        // The socket goes when the task has let go of it.
-        let _ = serving.await;
-    }
-    // What the log tells is in the history that is saved last. The lock of the
-    // journal guards the whole directory: it goes last.
-    let stop = move || {
-        feedback.stop();
-        operator.engine.table().count_attempts();
-        (history.stop(), cases.stop(), journal.stop())
-    };
-    let kept = tokio::task::spawn_blocking(stop).await;
-    if let Ok((saved, written, flushed)) = kept {
-        if let Err(error) = written {
-            tracing::error!("what cases learned since then is lost by this stop: {error}");
-        }
-        if let Err(error) = saved {
-            tracing::error!("what was learned since the last time is lost by this stop: {error}");
-        }
-        if let Err(error) = flushed {
-            tracing::error!("changes are lost by this stop: {error}");
-        }
-    }
+    stop(operator, Front { milter, stop_milter, serving }).await;
     tracing::info!("stopped");
     match ended {
         Some(part) => Err(Error::Ended(part)),
@@ -235,34 +220,79 @@ pub async fn run(
     }
 }
 
-/// Wishes and housekeeping, until the wish to stop.
-async fn serve(operator: &Arc<Operator>, wishes: &mut (impl Stream<Item = Wish> + Unpin)) {
+/// Wishes and housekeeping, until the wish to stop or until a part ends, which one.
+async fn serve(
+    operator: &Arc<Operator>,
+    wishes: &mut (impl Stream<Item = Wish> + Unpin),
+) -> Option<&'static str> {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut looking: Option<tokio::task::JoinHandle<()>> = None;
+    let mut looking: Option<JoinHandle<()>> = None;
+    let mut reloads = Reloads::default();
     loop {
         tokio::select! {
             wish = wishes.next() => match wish {
-                Some(Wish::Reload) => {
-                    // Its outcome is in the log.
-                    let _ = operator.reload().await;
-                }
-                Some(Wish::Stop) | None => return,
+                Some(Wish::Reload) => reloads.wish(operator),
+                Some(Wish::Stop) | None => return None,
             },
             _ = ticks.tick() => {
-                housekeeping(operator);
-                // A disk that hangs must not stop the housekeeping.
+                // A panic may have left anything half done.
+                match catch_unwind(AssertUnwindSafe(|| housekeeping(operator))) {
+                    Ok(true) => {}
+                    Ok(false) => return Some("way to the service manager"),
+                    Err(_) => return Some("housekeeping"),
+                }
+                if let Some(part) = operator.ended() {
+                    return Some(part);
+                }
+                reloads.go_on(operator);
+                // A disk that hangs must not stop the housekeeping. One that panicked is
+                // known by that (`panics`), and tried again.
                 if looking.as_ref().is_none_or(|looking| looking.is_finished()) {
                     let operator = Arc::clone(operator);
-                    let look = move || operator.alert.troubles(operator.troubles());
-                    looking = Some(tokio::task::spawn_blocking(look));
+                    looking = Some(tokio::task::spawn_blocking(move || look(&operator)));
                 }
             }
         }
     }
 }
 
-fn housekeeping(operator: &Operator) {
+/// Tells what fails at present.
+fn look(operator: &Operator) {
+    fault::point("look");
+    operator.alert.troubles(operator.troubles());
+}
+
+/// Reloads that SIGHUP asked for. The housekeeping goes on meanwhile: a service manager
+/// that hears nothing kills us.
+#[derive(Default)]
+struct Reloads {
+    running: Option<JoinHandle<()>>,
+    /// Another one was asked for since it began.
+    again: bool,
+}
+
+impl Reloads {
+    fn wish(&mut self, operator: &Arc<Operator>) {
+        self.again = true;
+        self.go_on(operator);
+    }
+
+    /// Begins the next one, if there is one and none is running.
+    fn go_on(&mut self, operator: &Arc<Operator>) {
+        let is_running = self.running.as_ref().is_some_and(|running| !running.is_finished());
+        if self.again && !is_running {
+            self.again = false;
+            let operator = Arc::clone(operator);
+            // Its outcome is in the log.
+            self.running = Some(tokio::spawn(async move { drop(operator.reload().await) }));
+        }
+    }
+}
+
+/// Gives whether the service manager can be told.
+fn housekeeping(operator: &Operator) -> bool {
+    fault::point("housekeeping");
     operator.clock.slew();
     let now = operator.clock.now();
     operator.engine.sweep(now);
@@ -274,5 +304,5 @@ fn housekeeping(operator: &Operator) {
         operator.engine.roster().len(),
         operator.engine.table().len(),
     );
-    operator.manager.tell(News::Alive(status));
+    operator.manager.tell(News::Alive(status))
 }

@@ -27,6 +27,7 @@ pub use program::Program;
 
 use crate::{
     engine::{Engine, Feedback},
+    fault,
     timestamp::Timestamp,
 };
 use feeder::{Feeder, Place};
@@ -48,6 +49,9 @@ use std::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is said when the log may be another one's.
 const DOUBT: &str = "it says nothing of the messages that were accepted here: is it the log of this Postfix, in the time zone of this host? Name the right one in feedback.mail_log";
+
+/// What is said when it fails by our own fault.
+const FAULT: &str = "a look at it failed, which is a fault of connguard: please report it";
 
 /// What feedback is told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -128,13 +132,13 @@ pub fn spawn(
 ) -> io::Result<Handle> {
     let place = place.and_then(|bytes| postcard::from_bytes(bytes).ok());
     let moment = move || Moment { now: now(), wall: wall() };
-    let mut feeder = Feeder::new(params, engine, place, moment());
+    let mut feeder = Feeder::new(params, Arc::clone(&engine), place, moment());
     let _ = catch_unwind(AssertUnwindSafe(|| feeder.turn(moment())));
     let shared = Arc::new(Mutex::new(Shared { status: feeder.status(), place: feeder.place() }));
     let (sender, wishes) = channel();
     let run = {
         let shared = Arc::clone(&shared);
-        move || run(feeder, &wishes, &shared, moment)
+        move || run(feeder, &engine, &wishes, &shared, moment)
     };
     let thread = std::thread::Builder::new().name("feedback".into()).spawn(run)?;
     Ok(Handle { shared, running: Mutex::new(Some((thread, sender))) })
@@ -158,6 +162,14 @@ impl Handle {
             // A thread that ended reads nothing any more.
             let _ = wishes.send(mail_log);
         }
+    }
+
+    /// Whether the thread runs, or was told to stop.
+    pub fn is_alive(&self) -> bool {
+        // Locked, or nothing: it is being stopped.
+        let running = self.running.try_lock().ok();
+        let running = running.as_ref().and_then(|running| running.as_ref());
+        running.is_none_or(|(thread, _)| !thread.is_finished())
     }
 
     /// Ends the thread. What it has read is told and [`place`](Self::place) says
@@ -185,6 +197,7 @@ impl Drop for Handle {
 /// Looks, until nobody can wish anything any more.
 fn run(
     mut feeder: Feeder,
+    engine: &Engine,
     wishes: &Receiver<MailLog>,
     shared: &Mutex<Shared>,
     moment: impl Fn() -> Moment,
@@ -192,8 +205,10 @@ fn run(
     let mut failed = false;
     let mut wish: Option<MailLog> = None;
     loop {
+        fault::point("feedback thread");
         // Results must not end because one look failed.
         let look = catch_unwind(AssertUnwindSafe(|| {
+            fault::point("feedback");
             if let Some(mail_log) = wish.take() {
                 feeder.reconfigure(mail_log, moment());
             }
@@ -202,10 +217,17 @@ fn run(
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = now;
             busy
         }));
-        if look.is_err() && !std::mem::replace(&mut failed, true) {
-            tracing::error!(
-                "mail log: a look at it failed, which is a fault of connguard; it goes on"
-            );
+        if look.is_err() {
+            // What is not heard says nothing.
+            engine.set_feedback(Feedback::Off);
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.status.panics += 1;
+            shared.status.healthy = false;
+            shared.status.state = Feedback::Off;
+            shared.status.error = Some(FAULT.to_owned());
+            if !std::mem::replace(&mut failed, true) {
+                tracing::error!("mail log: {FAULT}; it is tried again");
+            }
         }
         let busy = look.unwrap_or(false);
         let next = if busy {

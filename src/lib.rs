@@ -54,8 +54,9 @@ pub mod window;
 pub mod engine;
 pub mod view;
 
-// Floor 3: what edges share: sockets that nobody else gets at, and files that survive
-// a crash.
+// Floor 3: what edges share: sockets that nobody else gets at, files that survive a
+// crash, and faults that tests ask for.
+pub mod fault;
 pub mod socket;
 pub mod storage;
 
@@ -70,6 +71,7 @@ pub mod history;
 pub mod journal;
 pub mod manager;
 pub mod milter;
+pub mod panics;
 pub mod replay;
 
 // Floor 5: the configuration, the commands of operators, and a configuration

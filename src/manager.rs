@@ -4,10 +4,11 @@
 //! The socket of the service manager blocks when nobody reads it. So a thread
 //! of its own writes to it, and whoever has something to tell never waits.
 
+use crate::fault;
 use sd_notify::NotifyState;
 use std::{
     io,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
 };
 
 /// Messages that may wait for a service manager that does not read.
@@ -40,6 +41,7 @@ impl Manager {
         std::thread::Builder::new().name("notify".into()).spawn(move || {
             let mut last = String::new();
             for news in news {
+                fault::point("notify thread");
                 tell(news, &mut last);
             }
         })?;
@@ -47,9 +49,9 @@ impl Manager {
     }
 
     /// Tells something. What does not fit is dropped: a service manager that
-    /// does not read must not stop us.
-    pub fn tell(&self, news: News) {
-        let _ = self.0.try_send(news);
+    /// does not read must not stop us. Gives whether the thread that tells is there.
+    pub fn tell(&self, news: News) -> bool {
+        !matches!(self.0.try_send(news), Err(TrySendError::Disconnected(_)))
     }
 }
 

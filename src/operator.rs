@@ -24,7 +24,7 @@ use crate::{
     connector::Entity,
     control::{Answers, Handler, Items, Peer},
     engine::{Blocked, Engine, Unblocked},
-    feedback, history, journal,
+    fault, feedback, history, journal,
     manager::{Manager, News},
     milter,
     record::{Actor, CaseId, Event, Record, Trust},
@@ -33,9 +33,19 @@ use crate::{
     view::{self, HistoryView, ListView},
 };
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long a disk may take before whoever waits for it is told.
+const DISK_TAKES: Duration = Duration::from_secs(10);
+
+fn disk_takes() -> Duration {
+    let other = fault::number("disk takes").and_then(|seconds| u64::try_from(seconds).ok());
+    other.map_or(DISK_TAKES, Duration::from_secs)
+}
 
 /// What operators' commands work on.
 pub struct Operator {
@@ -112,11 +122,26 @@ impl Handler for Operator {
 }
 
 impl Operator {
+    /// A part that ended although it has to run as long as the daemon does.
+    pub fn ended(&self) -> Option<&'static str> {
+        let parts = [
+            ("journal", self.journal.is_alive()),
+            ("history", self.history.is_alive()),
+            ("thread of the cases", self.cases.is_alive()),
+            ("reader of the mail log", self.feedback.is_alive()),
+            ("alerts", self.alert.is_alive()),
+            ("reload of the configuration", !self.reloader.is_half()),
+        ];
+        parts.into_iter().find(|(_, is_alive)| !is_alive).map(|(part, _)| part)
+    }
+
     /// Reads the configuration again and puts it into force as a whole, or
-    /// not at all; then the error says every fault.
+    /// not at all; then the error says every fault. After a panic in between,
+    /// [`Reloader::is_half`] says so.
     pub async fn reload(&self) -> Result<ReloadView, String> {
         self.manager.tell(News::Reloading);
-        let result = self.reloader.reload(self, self.clock.now()).await;
+        let reload = AssertUnwindSafe(self.reloader.reload(self, self.clock.now()));
+        let result = reload.catch_unwind().await.unwrap_or_else(|_| Err(reload::FAULT.to_owned()));
         match &result {
             Ok(report) => {
                 tracing::info!("reloaded");
@@ -292,9 +317,12 @@ impl Operator {
         otherwise: &str,
         what: Value,
     ) -> Result<Value, Failure> {
-        let warning = match self.journal.durable(seq).await {
-            Ok(()) => None,
-            Err(error) => Some(format!("{done} now, {error}: {otherwise}")),
+        let warning = match timeout(disk_takes(), self.journal.durable(seq)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{done} now, {error}: {otherwise}")),
+            Err(_) => Some(format!(
+                "{done} now, not on disk: the disk does not answer; until it does it {otherwise}"
+            )),
         };
         Ok(
             json!({ "message": message, "durable": warning.is_none(), "warning": warning, "result": what }),

@@ -67,12 +67,13 @@ const FLOORS: [&[&str]; 7] = [
     ],
     // The calls that every message takes, and how what is known is shown.
     &["engine", "view"],
-    // What edges share: sockets that nobody else gets at, files that survive a crash.
-    &["socket", "storage"],
+    // What edges share: sockets that nobody else gets at, files that survive a crash,
+    // faults that tests ask for.
+    &["fault", "socket", "storage"],
     // Edges.
     &[
         "alert", "cases", "clock", "control", "feedback", "history", "journal", "manager",
-        "milter", "replay",
+        "milter", "panics", "replay",
     ],
     // What is configured, and what operators ask for.
     &["config", "operator", "suggest"],

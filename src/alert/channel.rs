@@ -8,7 +8,7 @@ use super::{
     params::{Channel, Command, Mail, Webhook},
     webhook,
 };
-use crate::{case::AlertKind, engine::Engine, timestamp::Timestamp, view::Alert};
+use crate::{case::AlertKind, engine::Engine, fault, timestamp::Timestamp, view::Alert};
 use std::{
     collections::VecDeque,
     io,
@@ -25,6 +25,7 @@ const PEEK: Duration = Duration::from_millis(250);
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(3);
 /// What is younger when it stops is sent before; the rest after the next start.
 const FRESH: Duration = Duration::from_secs(10);
+const FAULT: &str = "a fault of connguard, please report it";
 /// Octets of an error that are kept.
 const MOST_ERROR: usize = 300;
 
@@ -114,9 +115,7 @@ impl Worker {
         let run = {
             let shared = Arc::clone(&shared);
             move || {
-                while let Some((job, target)) = shared.next(&*now) {
-                    shared.attempt(job, &target, &*now, &report);
-                }
+                while shared.turn(&*now, &report) {}
                 shared.lock().ended = true;
                 shared.bell.notify_all();
             }
@@ -194,6 +193,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for a job and does it. Gives whether there may be another one. A panic must
+    /// not end the channel.
+    fn turn(&self, now: &dyn Fn() -> Timestamp, report: &impl Fn(Outcome)) -> bool {
+        let turn = AssertUnwindSafe(|| {
+            let Some((job, target)) = self.next(now) else { return false };
+            fault::point("alert channel");
+            self.attempt(job, &target, now, report);
+            true
+        });
+        catch_unwind(turn).unwrap_or_else(|_| {
+            let mut state = self.lock();
+            let since = now();
+            state.health.failing.get_or_insert_with(|| (since, FAULT.into()));
+            state.next = Some(since.plus(FIRST_PAUSE));
+            !state.closed
+        })
+    }
+
     /// Waits for the next job that is due. It stays in the queue until it is done
     /// with. Nothing at the end.
     fn next(&self, now: &dyn Fn() -> Timestamp) -> Option<(Job, Arc<Target>)> {
@@ -230,9 +247,7 @@ impl Shared {
     ) {
         // One alert that can't be told must not end the channel.
         let sending = AssertUnwindSafe(|| target.send(&job.alert, &mut job.left, now()));
-        let result = catch_unwind(sending).unwrap_or_else(|_| {
-            Err(Failure::Never("a fault of connguard, please report it".into()))
-        });
+        let result = catch_unwind(sending).unwrap_or_else(|_| Err(Failure::Never(FAULT.into())));
         let at = now();
         let outcome = self.note(&job, result, at);
         if let Some(result) = outcome {

@@ -4,16 +4,17 @@
 //! whatever it started.
 
 use super::{channel::Failure, params};
-use crate::view::Alert;
+use crate::{fault, view::Alert};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, TryRecvError, channel},
+    thread,
     time::Duration,
 };
 
@@ -43,18 +44,16 @@ pub(super) fn run(command: &params::Command, alert: &Alert) -> Result<(), Failur
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| later(format!("can't be run: {error}")))?;
-    // Whoever does not read its input must not make us wait for ever.
-    if let Some(mut stdin) = child.stdin.take() {
-        std::thread::spawn(move || {
-            let _ = stdin.write_all(&input);
-        });
-    }
-    let outputs = [collect(child.stdout.take()), collect(child.stderr.take())];
+    let Talk { told, outputs } = match talk(&mut child, input) {
+        Ok(talk) => talk,
+        Err(error) => {
+            end(&mut child);
+            return Err(later(format!("can't be talked to: {error}")));
+        }
+    };
     let ended = wait(&mut child);
     if ended.is_none() {
-        kill(&child);
-        // It was killed: this takes no time.
-        let _ = child.wait();
+        end(&mut child);
     }
     let said = outputs.map(|output| output.recv_timeout(LOOK_EVERY).unwrap_or_default()).concat();
     let said = said.trim();
@@ -62,6 +61,9 @@ pub(super) fn run(command: &params::Command, alert: &Alert) -> Result<(), Failur
         tracing::info!("alerts: {program} says {said:?}");
     }
     match ended {
+        Some(_) if told.try_recv() == Err(TryRecvError::Disconnected) => {
+            Err(later("was not told all, a fault of connguard, please report it".into()))
+        }
         Some(status) if status.success() => Ok(()),
         Some(status) => {
             Err(later(format!("{status}{}{said}", if said.is_empty() { "" } else { ": " })))
@@ -81,25 +83,54 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     None
 }
 
+/// What goes on with a program.
+struct Talk {
+    /// Hears when all was written, or is not wanted.
+    told: Receiver<()>,
+    outputs: [Receiver<String>; 2],
+}
+
+/// Gives it its input and takes its outputs, on threads: whoever does not read or write
+/// must not make us wait for ever.
+fn talk(child: &mut Child, input: Vec<u8>) -> io::Result<Talk> {
+    let (tell, told) = channel();
+    if let Some(mut stdin) = child.stdin.take() {
+        on_thread(move || {
+            fault::point("alert command input");
+            let _ = stdin.write_all(&input);
+            let _ = tell.send(());
+        })?;
+    }
+    let outputs = [collect(child.stdout.take())?, collect(child.stderr.take())?];
+    Ok(Talk { told, outputs })
+}
+
+fn on_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name("alert-program".into()).spawn(work).map(drop)
+}
+
 /// Ends it and what it started.
-fn kill(child: &Child) {
+fn end(child: &mut Child) {
     if let Ok(id) = i32::try_from(child.id()) {
         // An error says that nobody is left.
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
+    // It was killed: this takes no time.
+    let _ = child.wait();
 }
 
 /// The beginning of an output, once it ends.
-fn collect(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
+fn collect(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<String>> {
     let (sender, receiver) = channel();
     if let Some(mut output) = output {
-        std::thread::spawn(move || {
+        on_thread(move || {
+            fault::point("alert command output");
             let mut read = Vec::new();
             let _ = output.by_ref().take(MOST_OUTPUT).read_to_end(&mut read);
             // The rest is read so that it does not wait for us.
             let _ = std::io::copy(&mut output, &mut std::io::sink());
             let _ = sender.send(String::from_utf8_lossy(&read).into_owned());
-        });
+        })?;
     }
-    receiver
+    Ok(receiver)
 }

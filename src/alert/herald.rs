@@ -130,6 +130,7 @@ impl Herald {
             channels,
             error: self.outbox.error().map(str::to_owned),
             path: self.outbox.path().to_owned(),
+            faulty: false,
         }
     }
 

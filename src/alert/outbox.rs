@@ -43,6 +43,8 @@ const MOST_SILENT: usize = 10_000;
 pub(super) const KEPT_UP: Duration = Duration::from_secs(24 * 3600);
 /// How long after a failure the disk is tried again.
 const RETRY: Duration = Duration::from_secs(60);
+/// The same where its folder is gone.
+const RETRY_GONE: Duration = Duration::from_secs(5);
 
 /// What of a case an alert tells.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -227,7 +229,8 @@ impl Outbox {
     /// Tries the disk again where it failed, and keeps the file short.
     pub(super) fn tend(&mut self, now: Timestamp) {
         let is_long = self.lines > MOST_LINES || self.octets > MOST_OCTETS;
-        if self.error.is_some() && now >= self.retry_at || is_long {
+        let is_gone = self.file.is_some() && !self.path.exists();
+        if self.error.is_some() && now >= self.retry_at || is_long || is_gone {
             self.rewrite(now);
         }
     }
@@ -294,7 +297,9 @@ impl Outbox {
         }
         self.file = None;
         self.error = Some(error.to_string());
-        self.retry_at = now.plus(RETRY);
+        // A folder that somebody removed is made again by the journal.
+        let is_gone = error.kind() == io::ErrorKind::NotFound;
+        self.retry_at = now.plus(if is_gone { RETRY_GONE } else { RETRY });
     }
 
     fn rewrite(&mut self, now: Timestamp) {

@@ -304,6 +304,11 @@ impl Book {
         self.lock().closed
     }
 
+    /// How many cases are still to be written, beside those that are being written.
+    pub fn unwritten(&self) -> usize {
+        self.lock().dirty.len()
+    }
+
     /// Says that numbers up to this one were given before.
     pub fn skip(&self, newest: Option<CaseId>) {
         let mut state = self.lock();

@@ -3,6 +3,7 @@
 use super::{Late, MOST_FILES, PAUSE, RETRY, ReadError, Store, path, read};
 use crate::{
     case::{Book, CaseFile},
+    fault,
     record::CaseId,
     storage::Storage,
     timestamp::{Timestamp, format_span},
@@ -12,7 +13,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -50,6 +54,8 @@ pub struct Handle {
     storage: Arc<dyn Storage>,
     folder: PathBuf,
     state: Arc<Mutex<CasesStatus>>,
+    /// Cases that are being written.
+    in_hand: Arc<AtomicUsize>,
     running: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -88,11 +94,14 @@ pub(super) fn spawn_with(
         state: shared,
         pruned: Timestamp::default(),
         refused: BTreeMap::new(),
+        taken: Vec::new(),
+        in_hand: Arc::default(),
     };
+    let in_hand = Arc::clone(&keeper.in_hand);
     let run = move || {
         loop {
-            let (is_reading, unread) = keeper.read_some();
-            let (error, last) = keeper.turn(now(), is_reading || unread.is_some());
+            fault::point("cases thread");
+            let Turn { is_reading, unread, error, last } = keeper.attempt(&now);
             let failed = error.is_some() || unread.is_some();
             keeper.note(error, unread, retry);
             match (last, is_reading) {
@@ -103,7 +112,7 @@ pub(super) fn spawn_with(
         }
     };
     let thread = std::thread::Builder::new().name("cases".into()).spawn(run)?;
-    Ok(Handle { book, storage, folder, state, running: Mutex::new(Some(thread)) })
+    Ok(Handle { book, storage, folder, state, in_hand, running: Mutex::new(Some(thread)) })
 }
 
 struct Keeper {
@@ -113,9 +122,39 @@ struct Keeper {
     pruned: Timestamp,
     /// Files that the system refused, and how often.
     refused: BTreeMap<CaseId, u32>,
+    /// Cases that are being written.
+    taken: Vec<CaseId>,
+    /// How many these are.
+    in_hand: Arc<AtomicUsize>,
+}
+
+/// What came of a turn.
+struct Turn {
+    is_reading: bool,
+    unread: Option<String>,
+    error: Option<io::Error>,
+    /// No more changes will come.
+    last: bool,
 }
 
 impl Keeper {
+    /// Reads some files and writes what changed. After a panic what was taken is still to
+    /// be written.
+    fn attempt(&mut self, now: &impl Fn() -> Timestamp) -> Turn {
+        let turn = AssertUnwindSafe(|| {
+            let (is_reading, unread) = self.read_some();
+            let (error, last) = self.turn(now(), is_reading || unread.is_some());
+            Turn { is_reading, unread, error, last }
+        });
+        catch_unwind(turn).unwrap_or_else(|_| {
+            for case in self.taken.drain(..) {
+                self.book.give_back(case);
+            }
+            let error = Some(io::Error::other("a fault of connguard, please report it"));
+            Turn { is_reading: false, unread: None, error, last: self.book.is_closed() }
+        })
+    }
+
     /// Reads some of the files that were left for later; says whether there were any,
     /// and what the system refuses, once nothing else is left to be read.
     fn read_some(&mut self) -> (bool, Option<String>) {
@@ -165,10 +204,13 @@ impl Keeper {
         let longest = if is_reading { Duration::ZERO } else { IDLE };
         let (mut files, mut last) = self.book.take_changed(longest);
         if !files.is_empty() {
-            error = self.store.prepare().err();
+            error = fault::call("cases write").and_then(|()| self.store.prepare()).err();
         }
         let mut written = Vec::new();
         while !files.is_empty() {
+            self.taken = files.iter().map(|file| file.case).collect();
+            self.in_hand.store(self.taken.len(), Relaxed);
+            fault::point("cases");
             for file in &files {
                 // A disk that is full is not asked for each of thousands.
                 if error.is_none() {
@@ -191,6 +233,8 @@ impl Keeper {
             written.into_iter().for_each(|case| self.book.give_back(case));
             error = error.or(Some(failed));
         }
+        self.taken.clear();
+        self.in_hand.store(0, Relaxed);
         let is_due = now.since(self.pruned) >= PRUNE_EVERY || self.store.files.len() > MOST_FILES;
         if is_due && !is_reading {
             self.pruned = now;
@@ -245,6 +289,19 @@ impl Handle {
     /// The health of the cases on disk. Touches no file.
     pub fn status(&self) -> CasesStatus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the thread runs, or was told to stop.
+    pub fn is_alive(&self) -> bool {
+        // Locked, or nothing: it is being stopped.
+        let running = self.running.try_lock().ok();
+        let running = running.as_ref().and_then(|running| running.as_ref());
+        running.is_none_or(|thread| !thread.is_finished())
+    }
+
+    /// How many cases are still to be written.
+    pub fn unwritten(&self) -> usize {
+        self.book.unwritten() + self.in_hand.load(Relaxed)
     }
 
     /// A case, from memory or else from its file, which blocks on the disk; nothing

@@ -3,12 +3,17 @@
 use super::places::{Places, Presence};
 use crate::{
     command::{Command, Failure, Line, MAX_REQUEST},
+    fault,
     socket::{self, Access, SocketFile},
 };
+use futures_util::FutureExt;
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use serde::Serialize;
 use serde_json::Value;
-use std::{ffi::CString, future::Future, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    ffi::CString, future::Future, io, panic::AssertUnwindSafe, path::Path, sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter},
     net::{
@@ -171,6 +176,12 @@ fn write_item(out: &mut Vec<u8>, item: &impl Serialize) -> serde_json::Result<()
     written
 }
 
+fn failed() -> Failure {
+    Failure::refused(
+        "the command failed by a fault of connguard: what it did by then stands; please report it, with the log",
+    )
+}
+
 fn unread() -> Failure {
     Failure::refused("the client does not read its answer")
 }
@@ -197,9 +208,14 @@ impl Control {
     /// Serves clients until the future is dropped.
     pub async fn serve(&self, handler: Arc<impl Handler>) {
         let places = Arc::new(Places::default());
+        // Told once until it works again.
+        let mut failing = false;
         loop {
-            match self.listener.accept().await {
+            let accepted = self.listener.accept().await;
+            fault::point("control socket");
+            match accepted {
                 Ok((stream, _)) => {
+                    failing = false;
                     let Ok(credentials) = stream.peer_cred() else { continue };
                     let Some(presence) = places.enter(credentials.uid()).await else {
                         turn_away(&stream);
@@ -215,7 +231,9 @@ impl Control {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!("control socket: {error}");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!("control socket: {error}; it is tried again");
+                    }
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             }
@@ -277,7 +295,11 @@ async fn serve_client(
                 ACCESS.group
             ))),
             (Some(name), Ok(command)) => {
-                handler.handle(command, Peer { name: name.into(), uid }, &mut answers).await
+                let handling = AssertUnwindSafe(async {
+                    fault::point("control client");
+                    handler.handle(command, Peer { name: name.into(), uid }, &mut answers).await
+                });
+                handling.catch_unwind().await.unwrap_or_else(|_| Err(failed()))
             }
             (Some(_), Err(failure)) => Err(failure),
         };

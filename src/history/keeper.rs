@@ -4,6 +4,7 @@
 use super::{Saved, Store, Written};
 use crate::{
     connector::ConnectorKey,
+    fault,
     timestamp::{Timestamp, format_span},
 };
 use serde::Serialize;
@@ -78,6 +79,7 @@ where
     let shared = Arc::clone(&state);
     let run = move || {
         loop {
+            fault::point("history thread");
             let woken = stopped.recv_timeout(period);
             // Whoever else asked meanwhile gets the same save.
             while stopped.try_recv().is_ok() {}
@@ -112,6 +114,14 @@ impl Handle {
             // A thread that ended has saved, or has logged why not.
             let _ = wake.send(());
         }
+    }
+
+    /// Whether the thread runs, or was told to stop.
+    pub fn is_alive(&self) -> bool {
+        // Locked, or nothing: it is being stopped.
+        let running = self.running.try_lock().ok();
+        let running = running.as_ref().and_then(|running| running.as_ref());
+        running.is_none_or(|(thread, _)| !thread.is_finished())
     }
 
     /// Saves once more and ends the thread. Blocks on the disk; to be called
@@ -154,11 +164,13 @@ where
     M: Iterator<Item: Serialize>,
 {
     let saving = AssertUnwindSafe(|| {
+        fault::call("history")?;
         let saved = collect();
         let at = saved.saved_at;
         store.save(saved).map(|written| (written, at))
     });
-    catch_unwind(saving).unwrap_or_else(|_| Err(io::Error::other("collecting it panicked")))
+    catch_unwind(saving)
+        .unwrap_or_else(|_| Err(io::Error::other("a fault of connguard, please report it")))
 }
 
 /// What is to be logged.

@@ -4,6 +4,7 @@ use super::recovery;
 use crate::{
     restriction::Table,
     storage::{Lock, Storage},
+    timestamp::Timestamp,
 };
 use std::{
     path::PathBuf,
@@ -26,6 +27,8 @@ pub(super) struct State {
     pub(super) begun: bool,
     /// The thread is gone.
     pub(super) ended: bool,
+    /// Since when it is at the disk, if it is.
+    pub(super) at_disk: Option<Timestamp>,
     /// The current segment; the last one where there is none.
     pub(super) path: PathBuf,
     /// Changes appended to it.
@@ -60,6 +63,8 @@ pub struct JournalStatus {
     pub segments: usize,
     /// Every change up to this number is on disk.
     pub durable_seq: u64,
+    /// Since when the disk has been asked and has not answered, if it has.
+    pub at_disk: Option<Timestamp>,
 }
 
 /// The running journal. Dropping it is [`stop`](Self::stop).
@@ -125,6 +130,28 @@ impl Handle {
             set_aside,
             segments: state.segments,
             durable_seq: state.durable,
+            at_disk: state.at_disk,
+        }
+    }
+
+    /// Whether the thread runs, or was told to stop.
+    pub fn is_alive(&self) -> bool {
+        !self.state.borrow().ended || self.table.changes().is_closed()
+    }
+
+    /// Writes what is still to be written, and ends the thread; keeps the lock. Later
+    /// changes are not written.
+    ///
+    /// # Errors
+    ///
+    /// Where something could not be written.
+    pub async fn flush(&self) -> Result<(), NotDurable> {
+        self.table.changes().close();
+        // The state outlives the thread.
+        let _ = self.state.clone().wait_for(|state| state.ended).await;
+        match &self.state.borrow().error {
+            Some(error) => Err(NotDurable(Arc::clone(error))),
+            None => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     recovery::{segment_path, unfinished_path},
 };
 use crate::{
+    fault,
     record::{Record, Snapshot},
     restriction::{Batch, Table},
     storage::{Replacement, Storage, StorageFile},
@@ -122,14 +123,20 @@ impl Writer {
         self.reserve();
         move || {
             let end = End(self.state.clone());
-            self.fresh();
+            self.first();
             loop {
+                fault::point("journal thread");
                 let longest = match self.current {
                     Some(_) => IDLE,
                     None => self.pause,
                 };
                 let batch = self.table.changes().take(longest);
-                self.turn(&batch, &mut announce);
+                self.at_disk(true);
+                let turn = AssertUnwindSafe(|| self.turn(&batch, &mut announce));
+                if catch_unwind(turn).is_err() {
+                    self.panicked(0);
+                }
+                self.at_disk(false);
                 if batch.closed {
                     break;
                 }
@@ -138,9 +145,48 @@ impl Writer {
         }
     }
 
+    /// Begins the first segment of this run.
+    fn first(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.fresh())).is_err() {
+            self.panicked(0);
+        }
+    }
+
+    /// [`write`](Self::write), in which a panic is a failed write: what is in force is
+    /// written afresh, now or later.
+    fn attempt(&mut self, batch: &Batch) -> bool {
+        let kept = self.unwritten.len();
+        if let Ok(on_disk) = catch_unwind(AssertUnwindSafe(|| self.write(batch))) {
+            return on_disk;
+        }
+        self.current = None;
+        if self.unwritten.len() == kept {
+            self.unwritten.extend_from_slice(&batch.records);
+        }
+        catch_unwind(AssertUnwindSafe(|| self.fresh())).unwrap_or_else(|_| {
+            self.panicked(batch.records.iter().map(|record| record.seq).max().unwrap_or(0));
+            false
+        })
+    }
+
+    /// A disk that hangs shows by this.
+    fn at_disk(&self, is: bool) {
+        let since = is.then(|| (self.clock)());
+        self.state.send_if_modified(|state| {
+            state.at_disk = since;
+            false
+        });
+    }
+
+    /// Changes up to number `seq` could not be written, by our own fault.
+    fn panicked(&mut self, seq: u64) {
+        self.current = None;
+        self.failed(&io::Error::other("a fault of connguard, please report it"), seq);
+    }
+
     /// Brings a batch to the disk and announces it.
     pub(super) fn turn(&mut self, batch: &Batch, announce: &mut dyn FnMut(&Announcement<'_>)) {
-        let on_disk = self.write(batch);
+        let on_disk = self.attempt(batch);
         if !batch.records.is_empty() || batch.overflowed {
             let announcement =
                 Announcement { records: &batch.records, on_disk, incomplete: batch.overflowed };
@@ -210,6 +256,7 @@ impl Writer {
             return Err(io::Error::other("somebody removed its file"));
         }
         if !records.is_empty() {
+            fault::point("journal");
             let mut lines = Vec::new();
             for record in records {
                 match lines.is_empty() {
@@ -217,7 +264,9 @@ impl Writer {
                     false => write_next_line(&mut lines, &Line::Change(record))?,
                 }
             }
+            fault::call("journal write")?;
             current.file.append(&lines)?;
+            fault::call("journal sync")?;
             current.file.sync()?;
             current.bytes += lines.len() as u64;
             current.records += records.len() as u64;
@@ -299,6 +348,7 @@ impl Writer {
         }
         segment.file().append(&lines)?;
         bytes += lines.len() as u64;
+        fault::call("journal segment")?;
         let file = segment.finish(&segment_path(&self.folder, number))?;
         self.storage.sync_folder(&self.folder)?;
         Ok(Current {

@@ -3,8 +3,10 @@
 //! - It owns the limit of connections: what comes beyond is accepted and
 //!   closed at once, so that Postfix applies `milter_default_action` at once
 //!   instead of waiting for its timeout in silence.
-//! - An accept error (too many open files, no memory) is waited out: 50 ms,
-//!   doubled up to 1 s as long as it lasts.
+//! - Where too many files are open the connection is closed at once, too, by means of
+//!   a descriptor that is kept for this.
+//! - Any other accept error (no memory) is waited out: 50 ms, doubled up to 1 s as long
+//!   as it lasts.
 //! - When a shutdown begins it closes all sockets and gives no connection any
 //!   more.
 
@@ -14,7 +16,9 @@ use super::{
 };
 use crate::socket::SocketFile;
 use indymilter::Listener;
+use nix::errno::Errno;
 use std::{
+    fs::File,
     future,
     io::{self, ErrorKind},
     pin::Pin,
@@ -46,12 +50,15 @@ pub(super) struct Acceptor<L> {
     waiting: Option<Waiting>,
     pause: Option<Pin<Box<Sleep>>>,
     wait: Duration,
+    /// What is given up to take, and close, a connection when too many files are open.
+    spare: Option<File>,
 }
 
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(sources: Vec<Source<L>>, shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         let (waiting, pause) = (None, None);
-        Self { sources, first: 0, shared, seat, waiting, pause, wait: SHORTEST_WAIT }
+        let (wait, spare) = (SHORTEST_WAIT, spare());
+        Self { sources, first: 0, shared, seat, waiting, pause, wait, spare }
     }
 
     /// The next connection that there is room for, and that room.
@@ -92,9 +99,29 @@ impl<L: Listener> Acceptor<L> {
                         return Poll::Ready((stream, room));
                     }
                 }
-                Err(error) => self.failed(&error),
+                Err(error) if !self.turn_away(&error, cx) => self.failed(&error),
+                Err(_) => {}
             }
         }
+    }
+
+    /// Where too many files are open, takes a connection in place of the spare one and
+    /// closes it; says whether that worked.
+    fn turn_away(&mut self, error: &io::Error, cx: &mut Context<'_>) -> bool {
+        let too_many = matches!(
+            Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+            Errno::EMFILE | Errno::ENFILE
+        );
+        if !too_many || self.spare.take().is_none() {
+            return false;
+        }
+        let taken = matches!(self.poll_sources(cx), Poll::Ready(Ok(_)));
+        self.spare = spare();
+        if taken {
+            self.shared.accept_failed(error);
+            self.shared.refused_connections.fetch_add(1, Relaxed);
+        }
+        taken
     }
 
     fn admit(&mut self) -> Option<Room> {
@@ -127,6 +154,11 @@ impl<L: Listener> Acceptor<L> {
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
         }
     }
+}
+
+/// A descriptor that can be given up. Where there is none, there is one less to spare.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 impl<L> Drop for Acceptor<L> {
@@ -180,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn an_accept_error_is_waited_out() {
         let shared = shared(10);
-        let too_many_files = || Err(io::Error::from(nix::errno::Errno::EMFILE));
+        let too_many_files = || Err(io::Error::from(nix::errno::Errno::ENOMEM));
         let gone = Err(io::Error::from(ErrorKind::ConnectionAborted));
         let (stream, _other) = duplex(1);
         let script = vec![too_many_files(), too_many_files(), gone, Ok(stream)];
@@ -189,6 +221,22 @@ mod tests {
         assert_eq!(shared.accept_errors.load(Relaxed), 3);
         assert_eq!(shared.connections.load(Relaxed), 1);
         assert_eq!(acceptor.wait, SHORTEST_WAIT, "starts over after a success");
+    }
+
+    #[tokio::test]
+    async fn where_too_many_files_are_open_a_connection_is_closed_at_once() {
+        let shared = shared(10);
+        let too_many_files = || Err(io::Error::from(nix::errno::Errno::EMFILE));
+        let (streams, mut others): (Vec<_>, Vec<_>) = (0..2).map(|_| duplex(1)).unzip();
+        let mut script = vec![too_many_files()];
+        for stream in streams {
+            script.push(Ok(stream));
+        }
+        let mut acceptor = acceptor(&shared, script);
+        let _second = acceptor.next().await;
+        assert!(others.first_mut().unwrap().read_u8().await.is_err(), "the first is closed");
+        assert!(acceptor.spare.is_some());
+        assert_eq!(shared.refused_connections.load(Relaxed), 1);
     }
 
     #[tokio::test]

@@ -8,10 +8,13 @@
 //! them and stages that we do nothing with.
 
 use super::{answer, dialogue::Dialogue, shared::Shared};
-use crate::verdict::Verdict;
+use crate::{
+    fault,
+    verdict::{Reply, Verdict},
+};
 use indymilter::{
     Actions, CallbackFuture, Callbacks, ContextActions, EomContext, MacroStage, NegotiateContext,
-    ProtoOpts, Status,
+    ProtoOpts, SetErrorReply, Status,
 };
 use std::{ffi::CStr, future, sync::Arc};
 
@@ -45,7 +48,8 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
         .on_connect(move |cx, _, from| {
             let dialogue = dialogue(&mut cx.data, &second);
             let macros = &cx.macros;
-            ready(dialogue.tell(ProtoOpts::NOREPLY_CONNECT, |it| it.connect(&from, macros)))
+            dialogue.tell(ProtoOpts::NOREPLY_CONNECT, |it| it.meet(&from, macros));
+            ready(dialogue.tell(ProtoOpts::NOREPLY_CONNECT, |it| it.connect(macros)))
         })
         .on_helo(move |cx, name| {
             let dialogue = dialogue(&mut cx.data, &third);
@@ -61,7 +65,7 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
             let macros = &cx.macros;
             let verdict = dialogue.ask(|it| it.rcpt(&arguments, macros));
             ready(match &verdict {
-                Verdict::Refuse(reply) => answer::refuse(&mut cx.reply, reply),
+                Verdict::Refuse(reply) => refuse(&fifth, &mut cx.reply, reply),
                 // Holding is for whole messages, at their end.
                 Verdict::Pass | Verdict::Hold(_) => Status::Continue,
             })
@@ -75,7 +79,7 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
             let macros = &cx.macros;
             match dialogue.ask(|it| it.end(macros)) {
                 Verdict::Pass => ready(Status::Continue),
-                Verdict::Refuse(reply) => ready(answer::refuse(&mut cx.reply, &reply)),
+                Verdict::Refuse(reply) => ready(refuse(&seventh, &mut cx.reply, &reply)),
                 Verdict::Hold(reason) => Box::pin(hold(Arc::clone(&seventh), cx, reason)),
             }
         })
@@ -87,12 +91,34 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
         })
 }
 
+/// A refusal stands, whatever becomes of its text.
+fn refuse(shared: &Shared, slot: &mut impl SetErrorReply, reply: &Reply) -> Status {
+    let refuse = || {
+        fault::point("milter reply");
+        answer::refuse(slot, reply)
+    };
+    shared.guard(refuse).unwrap_or(Status::Tempfail)
+}
+
+/// What is agreed. Where that fails, the stages are as the library has them, and each
+/// is answered.
 fn negotiate(
     shared: &Arc<Shared>,
     cx: &mut NegotiateContext<Data>,
     actions: Actions,
     opts: ProtoOpts,
 ) -> Status {
+    let status = shared.guard(|| agree(shared, cx, actions, opts));
+    status.unwrap_or(Status::Continue)
+}
+
+fn agree(
+    shared: &Arc<Shared>,
+    cx: &mut NegotiateContext<Data>,
+    actions: Actions,
+    opts: ProtoOpts,
+) -> Status {
+    fault::point("milter negotiate");
     // The library has set the stages that have no callback. To ask for
     // something that is not offered ends the session.
     cx.requested_opts |= WANTED;

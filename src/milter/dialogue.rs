@@ -23,6 +23,7 @@ use super::{
 use crate::{
     connector::{CertificateName, Identities, fold_address, fold_login},
     engine::{Session, Transaction},
+    fault,
     header::{Addresses, is_delivery_report, message_id},
     message::{Fate, Message, Recipient},
     verdict::Verdict,
@@ -58,6 +59,9 @@ pub(super) struct Dialogue {
     /// The name of this host, the same in all of a session.
     host: String,
     transaction: Option<Transaction>,
+    /// All that was shown so far was taken in. Else a callback failed, and it has to be
+    /// done again.
+    known: bool,
     /// The session began with a pass that no transaction has used yet.
     pass: bool,
     /// The transaction is an alert of our own: it is nobody's mail.
@@ -97,6 +101,7 @@ impl Dialogue {
             shown: Shown::default(),
             host: String::new(),
             transaction: None,
+            known: true,
             pass: false,
             ours: false,
             envelope: Envelope::default(),
@@ -129,21 +134,12 @@ impl Dialogue {
         shared.guard(fallback).unwrap_or(Verdict::Pass)
     }
 
-    pub(super) fn connect(&mut self, from: &SocketInfo, macros: &impl Macros) {
-        self.abandon();
-        self.params = self.shared.params.load_full();
+    /// Who connects. A step of its own, before all that can fail.
+    pub(super) fn meet(&mut self, from: &SocketInfo, macros: &impl Macros) {
         self.session = Session::default();
         self.pass = false;
+        self.known = false;
         self.host.clear();
-        self.serve(macros);
-        let port = get(macros, c"{daemon_port}");
-        let port = port.as_deref();
-        if !self.params.ignore_daemons.is_empty() {
-            let address = get(macros, c"{daemon_addr}");
-            if envelope::is_one_of(&self.params.ignore_daemons, address.as_deref(), port) {
-                self.session.ignore();
-            }
-        }
         self.shown = Shown {
             client: match from {
                 SocketInfo::Inet(address) => Some(fold_address(address.ip())),
@@ -153,13 +149,30 @@ impl Dialogue {
                 }
             },
             // So says Postfix of mail that came without SMTP.
-            local: port == Some("0"),
+            local: get(macros, c"{daemon_port}").as_deref() == Some("0"),
             ..Shown::default()
         };
+    }
+
+    pub(super) fn connect(&mut self, macros: &impl Macros) {
+        fault::point("milter connect");
+        self.abandon();
+        self.params = self.shared.params.load_full();
+        self.serve(macros);
+        if !self.params.ignore_daemons.is_empty() {
+            let port = get(macros, c"{daemon_port}");
+            let address = get(macros, c"{daemon_addr}");
+            let daemons = &self.params.ignore_daemons;
+            if envelope::is_one_of(daemons, address.as_deref(), port.as_deref()) {
+                self.session.ignore();
+            }
+        }
         self.identify();
+        self.known = true;
     }
 
     pub(super) fn helo(&mut self, name: &CStr) {
+        fault::point("milter helo");
         let name = name.to_string_lossy();
         // A second greeting, after STARTTLS, takes nothing back.
         self.pass |= self.shared.engine.passes().redeem(&name, self.shared.now_or_last());
@@ -167,10 +180,13 @@ impl Dialogue {
     }
 
     pub(super) fn mail(&mut self, arguments: &[CString], macros: &impl Macros) {
+        let was_known = std::mem::replace(&mut self.known, false);
+        fault::point("milter mail");
         self.abandon();
-        self.settle(macros);
+        self.settle(macros, was_known);
         self.headers.clear();
         self.envelope.mail(arguments, get(macros, c"{mail_addr}").as_deref());
+        self.known = true;
         if self.host.is_empty() {
             self.serve(macros);
         }
@@ -185,6 +201,15 @@ impl Dialogue {
     pub(super) fn rcpt(&mut self, arguments: &[CString], macros: &impl Macros) -> Verdict {
         if self.ours {
             return Verdict::Pass;
+        }
+        if !self.known {
+            // The macros of MAIL are still there; its other arguments are not.
+            self.settle(macros, false);
+            self.headers.clear();
+            let sender = get(macros, c"{mail_addr}");
+            let sender = sender.and_then(|sender| CString::new(sender.into_owned()).ok());
+            self.envelope.mail(sender.as_slice(), None);
+            self.known = true;
         }
         let mailer = get(macros, c"{rcpt_mailer}");
         let fate = envelope::fate(mailer.as_deref(), || get(macros, c"{rcpt_host}"));
@@ -206,20 +231,26 @@ impl Dialogue {
             Some(transaction) => transaction,
             None => engine.begin(&mut self.session, &self.envelope.sender()),
         };
+        fault::point("milter rcpt");
         let verdict = engine.at_recipient(&mut self.session, &mut transaction, &recipient, now);
         self.transaction = Some(transaction);
         verdict
     }
 
     pub(super) fn header(&mut self, name: &CStr, value: &CStr) {
+        fault::point("milter header");
         self.headers.take(name.to_bytes(), value.to_bytes(), &self.params);
     }
 
     pub(super) fn end(&mut self, macros: &impl Macros) -> Verdict {
-        self.ours = false;
-        let Some(transaction) = self.transaction.take() else {
+        if std::mem::replace(&mut self.ours, false) {
             return Verdict::Pass;
+        }
+        let Some(transaction) = self.transaction.take() else {
+            // It was lost by a fault at a recipient, who may have to be held.
+            return self.shared.engine.fallback(&self.session, self.shared.now_or_last());
         };
+        fault::point("milter end");
         let queue_id = get(macros, c"i");
         let message = Message {
             sender: self.envelope.sender(),
@@ -238,6 +269,7 @@ impl Dialogue {
     /// The transaction, if there is one, never reaches its end. (ABORT also
     /// follows messages that did: then there is none.)
     pub(super) fn abandon(&mut self) {
+        fault::point("milter abort");
         self.ours = false;
         if let Some(transaction) = self.transaction.take() {
             let now = self.shared.last_time();
@@ -246,8 +278,9 @@ impl Dialogue {
     }
 
     /// Takes in a login and a certificate, and tells the engine if something
-    /// changed, or may have been read differently by a reload.
-    fn settle(&mut self, macros: &impl Macros) {
+    /// changed, or may have been read differently by a reload, or if it may not know
+    /// yet because a callback failed.
+    fn settle(&mut self, macros: &impl Macros, is_known: bool) {
         let reloaded = {
             let current = self.shared.params.load();
             let reloaded = !Arc::ptr_eq(&current, &self.params);
@@ -265,7 +298,7 @@ impl Dialogue {
             replace(&mut shown.subject, subject),
             replace(&mut shown.issuer, issuer),
         ];
-        if reloaded || changed.contains(&true) {
+        if !is_known || reloaded || changed.contains(&true) {
             self.identify();
         }
     }

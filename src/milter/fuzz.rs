@@ -66,7 +66,8 @@ impl Client {
     /// CONNECT; without an address it comes from a place that the library does not know.
     pub fn connect(&mut self, from: Option<SocketAddr>, macros: &Values) {
         let from = from.map_or(SocketInfo::Unknown, SocketInfo::Inet);
-        self.0.tell(ProtoOpts::empty(), |it| it.connect(&from, macros));
+        self.0.tell(ProtoOpts::empty(), |it| it.meet(&from, macros));
+        self.0.tell(ProtoOpts::empty(), |it| it.connect(macros));
     }
 
     /// HELO.

@@ -7,6 +7,11 @@
 //! only after it has answered the one before, so the answer to `E` is always
 //! out by then.
 //!
+//! An MTA writes a frame at once, so one that stopped in the middle of it will hardly
+//! go on: during a shutdown such a stream ends at once where no message is in hand, as
+//! an idle one does (the MTA finds the connection closed either way), and else a second
+//! after its last octet. One that does not take its answer is waited for as long.
+//!
 //! A frame: four octets of length, most significant first; a letter for the
 //! command; data. The length counts the letter and the data.
 
@@ -17,11 +22,16 @@ use std::{
     io::IoSlice,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::{Sleep, sleep},
 };
+
+/// How long the rest of a frame or of an answer is waited for in a shutdown.
+const REST: Duration = Duration::from_secs(1);
 
 /// A listening socket of either kind.
 #[derive(Debug)]
@@ -55,12 +65,49 @@ pub(super) struct Stream<S> {
     inner: S,
     frames: Frames,
     waiting: Option<Waiting>,
+    /// Until when the rest of a frame or an answer is waited for. Only during a shutdown.
+    rest: Option<Pin<Box<Sleep>>>,
     place: Place,
 }
 
 impl<S> Stream<S> {
     pub(super) fn new(inner: S, place: Place) -> Self {
-        Self { inner, frames: Frames::default(), waiting: None, place }
+        Self { inner, frames: Frames::default(), waiting: None, rest: None, place }
+    }
+
+    /// Nothing came: whether that is the end, because a shutdown has begun.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.frames.may_be_woken() {
+            return false;
+        }
+        Waiting::renew(&mut self.waiting, self.place.seat(), cx.waker());
+        if !self.place.shared().is_draining() {
+            return false;
+        }
+        !self.frames.in_message || self.is_late(cx)
+    }
+
+    /// Whether nothing went on for as long as a shutdown waits.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(REST)));
+        rest.as_mut().poll(cx).is_ready()
+    }
+
+    /// What came of writing: an answer that nobody takes does not hold up a shutdown.
+    fn written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.rest = None;
+            return written;
+        }
+        Waiting::renew(&mut self.waiting, self.place.seat(), cx.waker());
+        if self.place.shared().is_draining() && self.is_late(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 }
 
@@ -77,20 +124,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let idle = this.frames.between_messages();
-        if idle && this.place.shared().is_draining() {
+        if this.frames.between_messages() && this.place.shared().is_draining() {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf)? {
             Poll::Ready(()) => {
+                this.rest = None;
                 this.frames.read(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending if idle => {
-                Waiting::renew(&mut this.waiting, this.place.seat(), cx.waker());
-                if this.place.shared().is_draining() { Poll::Ready(Ok(())) } else { Poll::Pending }
-            }
+            Poll::Pending if this.is_over(cx) => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -102,7 +146,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -110,7 +156,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -141,6 +189,12 @@ struct Frames {
 impl Frames {
     fn between_messages(&self) -> bool {
         self.head == 0 && self.left == 0 && !self.in_message
+    }
+
+    /// Whether a shutdown may end it before its message ends: it is between two
+    /// messages or in the middle of a frame.
+    fn may_be_woken(&self) -> bool {
+        !self.in_message || self.head > 0 || self.left > 0
     }
 
     fn read(&mut self, mut bytes: &[u8]) {

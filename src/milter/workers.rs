@@ -25,6 +25,7 @@ use super::{
     socket::Bound,
     stream::{self, Io, Stream},
 };
+use crate::fault;
 use indymilter::{Callbacks, EitherStream, Listener};
 use std::{
     io,
@@ -115,6 +116,7 @@ fn sources(bound: Vec<Bound>) -> io::Result<Vec<Source<stream::Socket>>> {
 async fn accept(mut acceptor: Acceptor<stream::Socket>, desks: Vec<Desk>, _ending: Ending) {
     loop {
         let (io, room) = acceptor.next().await;
+        fault::point("milter acceptor");
         let desks = desks.iter().enumerate();
         let Some((number, desk)) = desks.min_by_key(|(_, desk)| desk.seat.connections()) else {
             continue;
@@ -217,6 +219,7 @@ impl Listener for Inbox {
                 // No more will come; sessions go on until they are cut off.
                 return Poll::Pending;
             };
+            fault::point("milter thread");
             match socket.into_io() {
                 Ok(io) => return Poll::Ready(Ok(Stream::new(io, place))),
                 Err(error) => place.shared().accept_failed(&error),

@@ -5,11 +5,18 @@ use crate::{
     config::{self, Config},
     connector::{ConnectorKey, Entity},
     engine::{Engine, Moves},
+    fault,
     timestamp::Timestamp,
     view::names,
 };
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -19,7 +26,9 @@ pub struct Reloader {
     /// Names of this host, which count as registered.
     pub own_names: Vec<String>,
     /// One reload at a time.
-    pub turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
+    /// Not all of a new configuration is in force.
+    half: AtomicBool,
 }
 
 /// What a reload did.
@@ -90,7 +99,21 @@ fn tell<T>(sentences: &mut Vec<String>, alike: &[T], sentence: impl Fn(&T) -> St
     }
 }
 
+/// What is said when a reload panics.
+pub(super) const FAULT: &str = "the reload failed by a fault of connguard, please report it; where something had changed already the daemon ends, to start with the new configuration";
+
 impl Reloader {
+    /// Reads `path` from now on, as the configuration of a host with these names.
+    pub fn new(path: PathBuf, own_names: Vec<String>) -> Self {
+        Self { path, own_names, turn: tokio::sync::Mutex::default(), half: AtomicBool::new(false) }
+    }
+
+    /// Whether a reload broke off when a part of the new configuration was in force.
+    pub fn is_half(&self) -> bool {
+        // One that is under way has the turn.
+        self.half.load(SeqCst) && self.turn.try_lock().is_ok()
+    }
+
     pub(super) async fn reload(
         &self,
         operator: &Operator,
@@ -100,19 +123,23 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let new = config::load(&self.path, &self.own_names)
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
+        fault::point("reload");
         let old = current.load_full();
         let restart_needed = restart_needed(&old, &new);
         // A million connectors take seconds, in which no session must wait for this thread.
         let (settings, changed) = (new.settings.clone(), Arc::clone(engine));
+        self.half.store(true, SeqCst);
         let moves = tokio::task::spawn_blocking(move || changed.reload(settings, now))
             .await
-            .map_err(|error| format!("the configuration stays as it was: {error}"))?;
+            .map_err(|_| FAULT.to_owned())?;
+        fault::point("reload half done");
         milter.reconfigure(new.milter.clone());
         feedback.reconfigure(new.mail_log.clone());
         alert.reconfigure(new.alert.clone());
         let mut warnings = new.warnings.clone();
         warnings.extend(unreachable_logins(engine, &new, now));
         current.store(Arc::new(new));
+        self.half.store(false, SeqCst);
         let file = self.path.clone();
         Ok(ReloadView { file, restart_needed, moves, warnings })
     }

@@ -1,7 +1,7 @@
 //! How the daemon is, and what is wrong with it.
 
-use super::Operator;
-use crate::{alert::Trouble, timestamp::Timestamp};
+use super::{Operator, disk_takes};
+use crate::{alert::Trouble, journal::JournalStatus, panics, timestamp::Timestamp};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,6 +16,7 @@ impl Operator {
             restrictions().filter(|restriction| settings.directory.refuses(restriction)).count();
         let counters = self.engine.counters();
         let journal = self.journal.status();
+        let hangs = self.disk_hangs(&journal);
         let milter = self.milter.status();
         let history = self.history.status();
         let feedback = self.feedback.status();
@@ -57,7 +58,7 @@ impl Operator {
                 "path": journal.path,
                 "records": journal.records,
                 "bytes": journal.bytes,
-                "healthy": journal.healthy && journal.set_aside.is_empty(),
+                "healthy": journal.healthy && !hangs && journal.set_aside.is_empty(),
                 "set_aside": journal.set_aside,
             },
             "history": {
@@ -73,10 +74,15 @@ impl Operator {
                 "healthy": cases.healthy,
             },
             "milter": milter,
+            "panics": panics::seen(),
             "feedback": feedback,
             "alerts": alerts,
             "notes": notes,
         })
+    }
+
+    fn disk_hangs(&self, journal: &JournalStatus) -> bool {
+        journal.at_disk.is_some_and(|since| self.clock.now().since(since) >= disk_takes())
     }
 
     /// What of connguard itself fails at present, in words that say what to do.
@@ -91,6 +97,15 @@ impl Operator {
                 "journal",
                 format!(
                     "the journal can't be written ({error}): what is in force holds, but a restart loses the latest changes; free space or mend the disk, it is tried again every few seconds"
+                ),
+            );
+        }
+        if self.disk_hangs(&journal) {
+            note(
+                "disk",
+                format!(
+                    "the disk of {} does not answer: what is in force holds, but a restart loses what changed since",
+                    journal.path.display()
                 ),
             );
         }
@@ -121,6 +136,16 @@ impl Operator {
         }
         for (at, text) in self.feedback.status().notes().into_iter().enumerate() {
             note(&format!("mail_log:{at}"), text);
+        }
+        let panics = panics::seen();
+        if let Some(last) = panics.last {
+            note(
+                "panics",
+                format!(
+                    "connguard itself failed {} times since its start, last in {last}: what failed was started again and restrictions hold; please report it, with the log",
+                    panics.count
+                ),
+            );
         }
         let milter = self.milter.status();
         if milter.connections >= milter.limit {

@@ -66,6 +66,11 @@ impl Changes {
         batch
     }
 
+    /// Whether no more changes are taken.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Says that no further records will come; the reader takes the rest.
     pub fn close(&self) {
         self.lock().closed = true;

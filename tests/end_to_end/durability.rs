@@ -6,6 +6,8 @@ use super::harness::{SOON, wait_for};
 
 const ENTITY: &str = "client:127.0.0.8";
 
+/// | killed, power lost | as above | kept: enforced at once, on disk before they are logged
+/// or acknowledged | the log line of the start: `kept=` and how many |
 #[test]
 fn a_restriction_outlives_kill_9() {
     let mut site = Site::start();
@@ -24,6 +26,7 @@ fn a_restriction_outlives_kill_9() {
         assert_eq!(before[field], after[field], "{field}");
     }
     site.send("127.0.0.7", OURS, REMOTE).assert_accepted();
+    site.daemon.wait_log("kept=1 ", SOON);
 }
 
 #[test]

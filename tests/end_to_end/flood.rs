@@ -109,6 +109,8 @@ fn one_accepted_recipient_keeps_a_session_open() {
     assert!(client.data(OURS, REMOTE).agrees());
 }
 
+/// | more than `max_connections` | beyond: passes (closed at once) | not enforced on those |
+/// `status`: connections turned away; log line |
 #[test]
 fn sessions_beyond_the_limit_do_not_hang() {
     let site = Site::with(|config, settings| {
@@ -127,6 +129,8 @@ fn sessions_beyond_the_limit_do_not_hang() {
     assert_eq!(site.daemon.status("/milter/connections"), 2);
     assert_eq!(site.daemon.status("/milter/limit"), 2);
     assert_eq!(site.daemon.status("/messages"), 0);
+    assert_eq!(site.daemon.status("/milter/refused_connections"), 1);
+    site.daemon.wait_log("too many milter connections", SOON);
     drop((first, second));
     wait_for(
         "room for another session",

@@ -22,6 +22,7 @@ mod clocked;
 mod direction;
 mod durability;
 mod exhaustion;
+mod faults;
 mod flood;
 mod forgive;
 mod harness_itself;

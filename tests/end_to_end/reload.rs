@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::harness::site::{OURS, REMOTE, Site, odd};
 
+/// | broken configuration at reload | passes, judged | the old one stays in force as a whole
+/// | exit code 4 and every fault; in the log after SIGHUP |
 #[test]
 fn a_broken_file_changes_nothing_and_the_command_says_where() {
     let site = Site::start();

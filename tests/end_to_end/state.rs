@@ -36,6 +36,7 @@ fn files_in(directory: &Path) -> Vec<String> {
     names
 }
 
+/// | second daemon on one state directory | - | - | it refuses to start, and says who runs |
 #[test]
 fn a_second_daemon_on_the_same_state_gives_up() {
     let site = Site::start();
@@ -49,6 +50,8 @@ fn a_second_daemon_on_the_same_state_gives_up() {
     site.take_over("127.0.0.8").outcome.assert_tempfail();
 }
 
+/// | last line of the journal torn | - | only a change that was never acknowledged is gone |
+/// warning in the log |
 #[test]
 fn a_torn_last_line_is_dropped_and_nothing_else() {
     let mut site = three_blocks();
@@ -72,6 +75,8 @@ fn a_torn_last_line_is_dropped_and_nothing_else() {
     assert_eq!(site.daemon.json(&["status"])["journal"]["healthy"], true);
 }
 
+/// | journal damaged | - | everything that is readable is kept, the file is set aside |
+/// `status` names the file until you remove it |
 #[test]
 fn a_damaged_line_costs_only_itself_and_is_reported() {
     let mut site = three_blocks();

@@ -163,6 +163,8 @@ fn a_webhook_gets_what_is_told_and_can_tell_that_it_is_from_us() {
     assert_eq!(status["failed"], 0, "{status}");
 }
 
+/// | a channel of alerts hangs, fails or is down | passes, not delayed | enforced | `status`:
+/// NOT HEALTHY and why; told through the other channels; alerts are tried again for a day |
 #[test]
 fn a_webhook_that_hangs_holds_up_nothing() {
     let hook = Hook::start();

@@ -4,7 +4,7 @@ use crate::harness::{Daemon, PATIENCE};
 use connguard::milter::Listen;
 use indymilter_test::{Status, TestConnection};
 use std::time::Duration;
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
 #[tokio::test]
 async fn several_sockets_of_both_kinds() {
@@ -55,6 +55,43 @@ async fn a_message_that_never_ends_is_cut_off_at_the_deadline() {
     daemon.stop.take().unwrap().send(()).unwrap();
     timeout(PATIENCE, &mut daemon.running).await.unwrap().unwrap().unwrap();
     assert_eq!(daemon.totals("client:127.0.0.7").messages, 0);
+}
+
+/// A frame that says it has ten octets, and three of them.
+const HALF: &[u8] = &[0, 0, 0, 10, b'M', b'<', b'a'];
+
+#[tokio::test]
+async fn half_a_frame_does_not_hold_up_a_shutdown() {
+    // The deadline is an hour: none of these may be waited for until then.
+    let mut daemon = Daemon::start_with(|_| {}, Duration::from_secs(3600));
+    let mut halves = Vec::new();
+    for length in [2, 5, HALF.len()] {
+        let mut half = UnixStream::connect(daemon.socket()).await.unwrap();
+        half.write_all(&HALF[..length]).await.unwrap();
+        halves.push(half);
+    }
+    daemon.until("they are in", |daemon| daemon.handle.status().connections == 3).await;
+    daemon.stop.take().unwrap().send(()).unwrap();
+    timeout(PATIENCE, &mut daemon.running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_does_not_hold_up_a_shutdown() {
+    let mut daemon = Daemon::start_with(|_| {}, Duration::from_secs(3600));
+    let mut deaf = UnixStream::connect(daemon.socket()).await.unwrap();
+    let frame = |letter: u8, data: &[u8]| {
+        let length = u32::try_from(data.len() + 1).unwrap().to_be_bytes();
+        [&length[..], &[letter], data].concat()
+    };
+    // Version 6, all that can be offered.
+    deaf.write_all(&frame(b'O', &[0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x1f, 0xff, 0xff])).await.unwrap();
+    deaf.write_all(&frame(b'M', b"<a@example.org>\0")).await.unwrap();
+    let recipients = frame(b'R', b"<b@example.net>\0").repeat(100);
+    // Until nothing more is taken, because the answers are not.
+    let full = async { while deaf.write_all(&recipients).await.is_ok() {} };
+    let _ = timeout(Duration::from_secs(1), full).await;
+    daemon.stop.take().unwrap().send(()).unwrap();
+    timeout(PATIENCE, &mut daemon.running).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -83,11 +83,18 @@ fn a_disk_that_fails_is_tried_again() {
     assert!(outbox.error().is_some(), "there is no such folder");
     outbox.append(entry("a", &[Channel::Mail]), at(0));
     fs::create_dir(&state).unwrap();
-    outbox.tend(at(59));
+    outbox.tend(at(4));
     assert!(outbox.error().is_some());
-    outbox.tend(at(60));
+    outbox.tend(at(5));
     assert_eq!(outbox.error(), None);
     assert_eq!(states(&Outbox::open(&state, at(60))), ["a mail=waiting"]);
+    // Somebody removes it.
+    fs::remove_dir_all(&state).unwrap();
+    outbox.tend(at(60));
+    assert!(outbox.error().is_some());
+    fs::create_dir(&state).unwrap();
+    outbox.tend(at(65));
+    assert_eq!(states(&Outbox::open(&state, at(65))), ["a mail=waiting"]);
 }
 
 #[test]

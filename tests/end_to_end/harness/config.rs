@@ -14,7 +14,7 @@ impl Files {
     /// and hands that group on to the socket.
     pub(crate) fn create(dir: &Path) -> Self {
         let files = Self { dir: dir.to_owned() };
-        for name in ["state", "run", "milter"] {
+        for name in ["state", "run", "milter", "faults"] {
             std::fs::create_dir_all(dir.join(name)).expect("a directory for the daemon");
         }
         let group = nix::unistd::Group::from_name("postfix")
@@ -63,6 +63,11 @@ impl Files {
         self.dir.join("notify.sock")
     }
 
+    /// Where tests ask for faults: see the head of src/fault.rs.
+    pub(crate) fn fault(&self, place: &str) -> PathBuf {
+        self.dir.join("faults").join(place)
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("connguard.log")
     }
@@ -107,6 +112,8 @@ pub(crate) struct Config {
     /// The account that the daemon runs as, instead of root. It has no other group
     /// than its own.
     pub(crate) account: Option<&'static str>,
+    /// Where its log goes instead of a file of its own.
+    pub(crate) log_to: Option<PathBuf>,
     /// More lines for `[milter]`.
     pub(crate) milter: String,
     /// Lines for `[restriction]`.
@@ -127,6 +134,7 @@ impl Default for Config {
             relay_networks: vec!["127.0.0.0/8"],
             mail_log: None,
             obeys_permissions: false,
+            log_to: None,
             account: None,
             milter: String::new(),
             restriction: String::new(),

@@ -234,8 +234,46 @@ impl Daemon {
         }
     }
 
+    /// Lets this place of it fail so: see the head of src/fault.rs.
+    pub(crate) fn fail(&self, place: &str, how: &str) {
+        let path = self.files.fault(place);
+        // Whole at once: it is read at any moment.
+        let aside = path.with_file_name("new");
+        std::fs::write(&aside, how).expect("a wish for a fault");
+        std::fs::rename(&aside, &path).expect("a wish for a fault");
+    }
+
+    /// Lets this place of it fail no more.
+    pub(crate) fn mend(&self, place: &str) {
+        std::fs::remove_file(self.files.fault(place)).expect("a wish for a fault");
+    }
+
+    /// Waits until a place that was to fail once has failed.
+    #[track_caller]
+    pub(crate) fn wait_failed(&self, place: &str) {
+        let path = self.files.fault(place);
+        let failed = || (!path.exists()).then_some(());
+        wait_for(&format!("a fault at {place:?}"), SOON, || self.log(), failed);
+    }
+
+    /// Waits until it told its service manager nothing for so long.
+    pub(crate) fn wait_silence(&mut self, silence: Duration) {
+        let mut buffer = [0_u8; 4096];
+        let mut heard = Instant::now();
+        let end = heard + SOON;
+        while heard.elapsed() < silence {
+            if self.notify.recv(&mut buffer).is_ok() {
+                heard = Instant::now();
+            }
+            assert!(Instant::now() < end, "it goes on telling\n{}", self.log());
+        }
+    }
+
     fn spawn(&self) -> Child {
-        let log = append(&self.files);
+        let log = match &self.config.log_to {
+            Some(path) => OpenOptions::new().write(true).open(path).expect("another log"),
+            None => append(&self.files),
+        };
         let mut command = connguard(&self.files);
         if self.config.obeys_permissions {
             let powers = "-dac_override,-dac_read_search";
@@ -247,6 +285,7 @@ impl Daemon {
         command
             .arg("run")
             .env("NOTIFY_SOCKET", self.files.notify_socket())
+            .env("CONNGUARD_FAULTS", self.files.fault(""))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log once more"))
             .stderr(log)
@@ -315,7 +354,7 @@ fn connguard(files: &Files) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connguard"));
     command.arg("--config").arg(files.config());
     // What this test run inherited must not change how the daemon behaves.
-    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG"] {
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
     command

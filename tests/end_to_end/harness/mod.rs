@@ -15,6 +15,7 @@ pub(crate) mod filter;
 pub(crate) mod hook;
 pub(crate) mod mail_log;
 pub(crate) mod mailbox;
+pub(crate) mod mount;
 pub(crate) mod note;
 pub(crate) mod pager;
 pub(crate) mod postfix;
