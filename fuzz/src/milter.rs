@@ -131,8 +131,10 @@ struct Talk {
     /// Something was answered since MAIL.
     begun: bool,
     accepted: u64,
-    /// It may be an alert of our own.
+    /// Its next transaction may be an alert of our own, ...
     pass: bool,
+    /// ... or the present one is.
+    ours: bool,
 }
 
 /// One daemon, over many inputs.
@@ -176,6 +178,7 @@ impl World {
             begun: false,
             accepted: 0,
             pass: false,
+            ours: false,
         }
     }
 }
@@ -221,7 +224,7 @@ impl World {
             9 | 10 => self.end(talk, bytes),
             11 => {
                 talk.client.abort();
-                (talk.begun, talk.accepted, talk.pass) = (false, 0, false);
+                (talk.begun, talk.accepted, talk.ours) = (false, 0, false);
             }
             12 => return false,
             13 => self.pass_time(bytes),
@@ -260,6 +263,7 @@ impl World {
         talk.bare &= !macros.0.iter().any(|(name, _)| *name != c"j" && *name != c"{mail_addr}");
         talk.client.mail(&arguments, &macros);
         (talk.begun, talk.accepted) = (true, 0);
+        talk.ours = std::mem::take(&mut talk.pass);
     }
 
     fn rcpt(&mut self, talk: &mut Talk, bytes: &mut Bytes<'_>) {
@@ -290,7 +294,7 @@ impl World {
     /// address is restricted, and nothing exempts it.
     fn must_refuse(&self, talk: &Talk, macros: &Values) -> bool {
         let settings = self.engine.settings();
-        let Some(address) = talk.address.filter(|_| talk.bare && talk.begun && !talk.pass) else {
+        let Some(address) = talk.address.filter(|_| talk.bare && talk.begun && !talk.ours) else {
             return false;
         };
         let client =
@@ -322,7 +326,7 @@ impl World {
             Verdict::Hold(reason) => assert!(reason.chars().all(|c| matches!(c, ' '..='~'))),
             Verdict::Pass => {}
         }
-        (talk.begun, talk.accepted, talk.pass) = (false, 0, false);
+        (talk.begun, talk.accepted, talk.ours) = (false, 0, false);
     }
 
     fn pass_time(&mut self, bytes: &mut Bytes<'_>) {
