@@ -276,7 +276,8 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
     // 'jane@x.test': quotes that no standard knows and people type, some more than once.
     let bare =
         domain.trim_end_matches(|char: char| matches!(char, '.' | '\'') || char.is_whitespace());
-    let quoted = domain.get(bare.len()..).is_some_and(|rest| rest.contains('\''));
+    let quoted = bare.len() < domain.len()
+        && domain.get(bare.len()..).is_some_and(|rest| rest.contains('\''));
     let domain = bare;
     let unclosed = domain.starts_with('[') && !domain.ends_with(']');
     if at == 0 || domain.is_empty() || unclosed {
@@ -284,7 +285,7 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
     }
     let end = at + 1 + domain.len();
     text.truncate(end);
-    if quoted {
+    if quoted && text.starts_with('\'') {
         let most = at - 1;
         let quotes = text.bytes().take(most).take_while(|byte| *byte == b'\'').count();
         text.drain(..quotes);
@@ -296,6 +297,10 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
 /// ASCII is nothing to the lexer.
 fn trim(text: &mut String, from: usize) {
     let part = text.get(from..).unwrap_or("");
+    let is_plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    if is_plain(part.as_bytes().first()) && is_plain(part.as_bytes().last()) {
+        return;
+    }
     let end = from + part.trim_end().len();
     let begin = (from + part.len() - part.trim_start().len()).min(end);
     text.truncate(end);
