@@ -15,15 +15,18 @@ mod tests;
 
 use super::{Channel, Outcome};
 use crate::{
-    case::AlertKind, connector::Entity, record::CaseId, timestamp::Timestamp, view::Alert,
+    case::AlertKind,
+    connector::Entity,
+    record::CaseId,
+    storage::{Disk, Replacement, Storage, StorageFile},
+    timestamp::Timestamp,
+    view::Alert,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -117,11 +120,12 @@ enum Line {
 
 /// See the head of this module.
 pub(super) struct Outbox {
+    storage: Box<dyn Storage>,
     path: PathBuf,
     entries: VecDeque<Entry>,
     /// When connectors sent last whose silence was told.
     silent: BTreeMap<String, Timestamp>,
-    file: Option<File>,
+    file: Option<Box<dyn StorageFile>>,
     lines: usize,
     octets: usize,
     error: Option<String>,
@@ -132,7 +136,12 @@ impl Outbox {
     /// Reads what an earlier run left. What was to be sent and is too old, or a
     /// test, is given up.
     pub(super) fn open(folder: &Path, now: Timestamp) -> Self {
+        Self::open_on(Box::new(Disk), folder, now)
+    }
+
+    fn open_on(storage: Box<dyn Storage>, folder: &Path, now: Timestamp) -> Self {
         let mut outbox = Self {
+            storage,
             path: folder.join("alerts"),
             entries: VecDeque::new(),
             silent: BTreeMap::new(),
@@ -142,7 +151,7 @@ impl Outbox {
             error: None,
             retry_at: now,
         };
-        match fs::read(&outbox.path) {
+        match outbox.storage.read(&outbox.path, None) {
             Ok(content) => outbox.read(&content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(
@@ -229,7 +238,7 @@ impl Outbox {
     /// Tries the disk again where it failed, and keeps the file short.
     pub(super) fn tend(&mut self, now: Timestamp) {
         let is_long = self.lines > MOST_LINES || self.octets > MOST_OCTETS;
-        let is_gone = self.file.is_some() && !self.path.exists();
+        let is_gone = self.file.as_ref().is_some_and(|file| !file.is_at(&self.path));
         if self.error.is_some() && now >= self.retry_at || is_long || is_gone {
             self.rewrite(now);
         }
@@ -275,8 +284,8 @@ impl Outbox {
     fn write(&mut self, line: &Line, now: Timestamp) {
         let Some(file) = &mut self.file else { return };
         let written = format(line).and_then(|text| {
-            file.write_all(text.as_bytes())?;
-            file.sync_data()?;
+            file.append(text.as_bytes())?;
+            file.sync()?;
             Ok(text.len())
         });
         match written {
@@ -316,20 +325,17 @@ impl Outbox {
         }
     }
 
-    fn written_anew(&self) -> io::Result<(File, usize)> {
+    fn written_anew(&self) -> io::Result<(Box<dyn StorageFile>, usize)> {
         let silent = self.silent.iter().map(|(entity, last_seen)| {
             format(&Line::Silent { entity: entity.clone(), last_seen: *last_seen })
         });
         let alerts = self.entries.iter().map(|entry| format(&Line::Alert(Box::new(entry.clone()))));
         let lines = silent.chain(alerts).collect::<io::Result<Vec<String>>>()?;
-        let aside = self.path.with_extension("new");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.write_all(lines.concat().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, &self.path)?;
+        let mut aside = Replacement::begin(&*self.storage, self.path.with_extension("new"))?;
+        aside.file().append(lines.concat().as_bytes())?;
+        let file = aside.finish(&self.path)?;
         if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
+            self.storage.sync_folder(folder)?;
         }
         Ok((file, lines.len()))
     }

@@ -1,6 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 use super::*;
-use std::os::unix::fs::PermissionsExt;
+use crate::storage::memory::Memory;
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+};
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_seconds(1_795_000_000 + second)
@@ -119,4 +124,64 @@ fn what_digests_of_very_many_cases_cover_is_bounded() {
     let length = fs::metadata(folder.path().join("alerts")).unwrap().len();
     assert!(length < 1 << 20, "{length}");
     assert_eq!(covers(&Outbox::open(folder.path(), at(1)))[17..], [0, 1, 1]);
+}
+
+/// Tells three alerts, of which one is done, restarting in between; gives what is surely on
+/// disk: those that were told, and whether the first is done.
+fn three_alerts(disk: &Memory) -> (Vec<&'static str>, bool) {
+    let folder = Path::new("/state");
+    let _ = disk.make_folder(folder);
+    let (mut told, mut is_done) = (Vec::new(), false);
+    let mut outbox = Outbox::open_on(Box::new(disk.clone()), folder, at(0));
+    for (id, second) in [("a", 0), ("b", 1), ("c", 2)] {
+        outbox.append(entry(id, &[Channel::Mail]), at(second));
+        if outbox.error().is_none() {
+            told.push(id);
+        }
+        if id == "b" {
+            outbox.done(&sent("a", Channel::Mail, Ok(())), at(second));
+            is_done = outbox.error().is_none();
+            outbox = Outbox::open_on(Box::new(disk.clone()), folder, at(second));
+        }
+    }
+    (told, is_done)
+}
+
+#[test]
+fn whenever_the_power_fails_nothing_that_was_written_is_sent_again() {
+    let mut crashes = 0;
+    for fails_at in 0.. {
+        let disk = Memory::default();
+        disk.fail_at(fails_at);
+        let (told, is_done) = three_alerts(&disk);
+        for torn in disk.tears() {
+            crashes += 1;
+            let left = disk.crash(torn);
+            let outbox = Outbox::open_on(Box::new(left), Path::new("/state"), at(5));
+            let states = states(&outbox);
+            let known = |id: &&str| states.iter().any(|state| state.starts_with(*id));
+            assert!(told.iter().all(known), "{fails_at} {torn:?}: {told:?}, {states:?}");
+            let is_known = states.iter().any(|state| state == "a mail=sent");
+            assert!(!is_done || is_known, "{fails_at} {torn:?}: {states:?}");
+        }
+        if !disk.is_down() {
+            break;
+        }
+    }
+    assert!(crashes > 100, "{crashes}");
+}
+
+#[test]
+fn a_link_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    fs::write(&target, "text").unwrap();
+    for name in ["alerts", "alerts.new"] {
+        symlink(&target, folder.path().join(name)).unwrap();
+    }
+    let mut outbox = Outbox::open(folder.path(), at(0));
+    outbox.append(entry("a", &[]), at(0));
+    assert_eq!(outbox.error(), None);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "text");
+    assert_eq!(states(&Outbox::open(folder.path(), at(1))), ["a "]);
 }
