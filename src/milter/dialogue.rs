@@ -59,6 +59,8 @@ pub(super) struct Dialogue {
     /// The name of this host, the same in all of a session.
     host: String,
     transaction: Option<Transaction>,
+    /// A fault at a recipient or at the end may have cost the transaction.
+    lost: bool,
     /// All that was shown so far was taken in. Else a callback failed, and it has to be
     /// done again.
     known: bool,
@@ -101,6 +103,7 @@ impl Dialogue {
             shown: Shown::default(),
             host: String::new(),
             transaction: None,
+            lost: false,
             known: true,
             pass: false,
             ours: false,
@@ -126,6 +129,7 @@ impl Dialogue {
             return verdict;
         }
         self.shared.panicked();
+        self.lost = true;
         if self.ours {
             return Verdict::Pass;
         }
@@ -246,9 +250,11 @@ impl Dialogue {
         if std::mem::replace(&mut self.ours, false) {
             return Verdict::Pass;
         }
+        let lost = std::mem::take(&mut self.lost);
         let Some(transaction) = self.transaction.take() else {
-            // It was lost by a fault at a recipient, who may have to be held.
-            return self.shared.engine.fallback(&self.session, self.shared.now_or_last());
+            // Who sent what was lost may have to be held.
+            let fallback = || self.shared.engine.fallback(&self.session, self.shared.now_or_last());
+            return if lost { fallback() } else { Verdict::Pass };
         };
         fault::point("milter end");
         let queue_id = get(macros, c"i");
@@ -271,6 +277,7 @@ impl Dialogue {
     pub(super) fn abandon(&mut self) {
         fault::point("milter abort");
         self.ours = false;
+        self.lost = false;
         if let Some(transaction) = self.transaction.take() {
             let now = self.shared.last_time();
             self.shared.engine.at_abandon(&self.session, &transaction, now);
