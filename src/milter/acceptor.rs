@@ -4,7 +4,7 @@
 //!   closed at once, so that Postfix applies `milter_default_action` at once
 //!   instead of waiting for its timeout in silence.
 //! - Where too many files are open the connection is closed at once, too, by means of
-//!   a descriptor that is kept for this.
+//!   descriptors that are kept for this.
 //! - Any other accept error (no memory) is waited out: 50 ms, doubled up to 1 s as long
 //!   as it lasts.
 //! - When a shutdown begins it closes all sockets and gives no connection any
@@ -30,6 +30,9 @@ use tokio::time::{Sleep, sleep};
 
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Descriptors that are kept for turning away: one, and some that others may be quicker
+/// to take.
+const SPARES: usize = 3;
 
 /// A listening socket and, where it has one, its file, which goes first.
 #[derive(Debug)]
@@ -51,14 +54,16 @@ pub(super) struct Acceptor<L> {
     pause: Option<Pin<Box<Sleep>>>,
     wait: Duration,
     /// What is given up to take, and close, a connection when too many files are open.
-    spare: Option<File>,
+    spare: Vec<File>,
 }
 
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(sources: Vec<Source<L>>, shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         let (waiting, pause) = (None, None);
-        let (wait, spare) = (SHORTEST_WAIT, spare());
-        Self { sources, first: 0, shared, seat, waiting, pause, wait, spare }
+        let (wait, spare) = (SHORTEST_WAIT, Vec::new());
+        let mut acceptor = Self { sources, first: 0, shared, seat, waiting, pause, wait, spare };
+        acceptor.keep_spare();
+        acceptor
     }
 
     /// The next connection that there is room for, and that room.
@@ -95,33 +100,50 @@ impl<L: Listener> Acceptor<L> {
             }
             match ready!(self.poll_sources(cx)) {
                 Ok(stream) => {
+                    self.keep_spare();
                     if let Some(room) = self.admit() {
                         return Poll::Ready((stream, room));
                     }
                 }
-                Err(error) if !self.turn_away(&error, cx) => self.failed(&error),
-                Err(_) => {}
+                Err(error) => match self.turn_away(&error, cx) {
+                    Some(turned_away) => ready!(turned_away),
+                    None => self.failed(&error),
+                },
             }
         }
     }
 
-    /// Where too many files are open, takes a connection in place of the spare one and
-    /// closes it; says whether that worked.
-    fn turn_away(&mut self, error: &io::Error, cx: &mut Context<'_>) -> bool {
-        let too_many = matches!(
-            Errno::from_raw(error.raw_os_error().unwrap_or(0)),
-            Errno::EMFILE | Errno::ENFILE
-        );
-        if !too_many || self.spare.take().is_none() {
-            return false;
+    /// Where too many files are open, takes a connection in place of a spare one and
+    /// closes it, or waits for one: the system says so too where none is there. Nothing
+    /// if that did not work.
+    fn turn_away(&mut self, error: &io::Error, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        if !matches!(errno, Errno::EMFILE | Errno::ENFILE) {
+            return None;
         }
-        let taken = matches!(self.poll_sources(cx), Poll::Ready(Ok(_)));
-        self.spare = spare();
-        if taken {
+        let mut turned_away = None;
+        while turned_away.is_none() && self.spare.pop().is_some() {
+            turned_away = match self.poll_sources(cx) {
+                Poll::Ready(Ok(_)) => Some(Poll::Ready(())),
+                Poll::Pending => Some(Poll::Pending),
+                // Another part of the daemon was quicker.
+                Poll::Ready(Err(_)) => None,
+            };
+        }
+        self.keep_spare();
+        if turned_away == Some(Poll::Ready(())) {
             self.shared.accept_failed(error);
             self.shared.refused_connections.fetch_add(1, Relaxed);
         }
-        taken
+        turned_away
+    }
+
+    /// Opens descriptors that can be given up, as far as there are any.
+    fn keep_spare(&mut self) {
+        while self.spare.len() < SPARES {
+            let Ok(file) = File::open("/dev/null") else { return };
+            self.spare.push(file);
+        }
     }
 
     fn admit(&mut self) -> Option<Room> {
@@ -154,11 +176,6 @@ impl<L: Listener> Acceptor<L> {
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
         }
     }
-}
-
-/// A descriptor that can be given up. Where there is none, there is one less to spare.
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 impl<L> Drop for Acceptor<L> {
@@ -227,16 +244,24 @@ mod tests {
     async fn where_too_many_files_are_open_a_connection_is_closed_at_once() {
         let shared = shared(10);
         let too_many_files = || Err(io::Error::from(nix::errno::Errno::EMFILE));
-        let (streams, mut others): (Vec<_>, Vec<_>) = (0..2).map(|_| duplex(1)).unzip();
-        let mut script = vec![too_many_files()];
-        for stream in streams {
-            script.push(Ok(stream));
-        }
+        let (mut streams, mut others): (Vec<_>, Vec<_>) = (0..2).map(|_| duplex(1)).unzip();
+        // The second time somebody else has taken what was given up.
+        let script = vec![
+            too_many_files(),
+            too_many_files(),
+            Ok(streams.remove(0)),
+            // Nobody is there, which the system does not say.
+            too_many_files(),
+        ];
         let mut acceptor = acceptor(&shared, script);
-        let _second = acceptor.next().await;
+        let polled = future::poll_fn(|cx| Poll::Ready(acceptor.poll_next(cx).is_ready()));
+        assert!(!polled.await, "none was there to be served");
         assert!(others.first_mut().unwrap().read_u8().await.is_err(), "the first is closed");
-        assert!(acceptor.spare.is_some());
+        assert!(acceptor.pause.is_none(), "the next one does not wait");
+        assert_eq!(acceptor.spare.len(), SPARES);
         assert_eq!(shared.refused_connections.load(Relaxed), 1);
+        acceptor.sources[0].socket.0.push_back(Ok(streams.remove(0)));
+        let _second = acceptor.next().await;
     }
 
     #[tokio::test]
