@@ -147,6 +147,21 @@ pub struct Loaded<C, F, M> {
 }
 
 impl<C, F, M> Loaded<C, F, M> {
+    /// What is in a file, of which that is lost.
+    fn of(contents: Contents<C, F, M>, losses: Vec<String>) -> Self {
+        Self {
+            key: Some(contents.head.key),
+            lost_filters: contents.filters.is_none(),
+            saved_at: Some(contents.head.saved_at()),
+            muted_until: contents.head.muted_until(),
+            filters: contents.filters,
+            connectors: contents.connectors,
+            messages: contents.messages,
+            place: contents.place,
+            losses,
+        }
+    }
+
     fn nothing() -> Self {
         Self {
             key: None,
@@ -260,17 +275,7 @@ impl Store {
         } else {
             report::damage(&self.path(), &contents, self.keep_aside("damaged"))
         };
-        Loaded {
-            key: Some(contents.head.key),
-            lost_filters: contents.filters.is_none(),
-            filters: contents.filters,
-            connectors: contents.connectors,
-            messages: contents.messages,
-            place: contents.place,
-            saved_at: Some(contents.head.saved_at()),
-            muted_until: contents.head.muted_until(),
-            losses,
-        }
+        Loaded::of(contents, losses)
     }
 
     /// Keeps the file beyond the next save, as `history.ENDING`, in place of

@@ -17,18 +17,8 @@ where
     M: DeserializeOwned,
 {
     let contents = read::read::<C, F, M>(bytes, schema).ok()?;
-    let whole = contents.is_whole();
-    Some(Loaded {
-        key: Some(contents.head.key),
-        lost_filters: contents.filters.is_none(),
-        filters: contents.filters,
-        connectors: contents.connectors,
-        messages: contents.messages,
-        place: contents.place,
-        saved_at: Some(contents.head.saved_at()),
-        muted_until: contents.head.muted_until(),
-        losses: if whole { Vec::new() } else { vec!["it is not whole".to_owned()] },
-    })
+    let losses = if contents.is_whole() { Vec::new() } else { vec!["it is not whole".to_owned()] };
+    Some(Loaded::of(contents, losses))
 }
 
 /// The bytes of a history.
