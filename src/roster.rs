@@ -28,7 +28,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-const SHARDS: usize = 1024;
+const SHARDS: usize = if cfg!(fuzzing) { 8 } else { 1024 };
 /// How many newcomers are looked at, oldest first, for one that may go.
 const LOOK: usize = 16;
 

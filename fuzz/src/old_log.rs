@@ -1,7 +1,7 @@
 //! Old logs: what replay and suggest make of them.
 //!
-//! The first byte says whether a lane looks on; a line that begins with a small byte
-//! has a longer beginning in its stead.
+//! The first byte says whether a lane looks on, and whether something is suggested; a
+//! line that begins with a small byte has a longer beginning in its stead.
 
 use super::{
     bytes::Bytes,
@@ -87,13 +87,16 @@ impl Sink for Both<'_> {
 /// A log.
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let with_lane = bytes.byte() & 3 == 1;
+    let choice = bytes.byte();
+    let with_lane = choice & 3 == 1;
+    // It takes as long as all else.
+    let is_suggested = choice & 4 == 0;
     let log = expanded(bytes.0);
     LANE.with_borrow_mut(|shared| {
         if with_lane {
-            shared.run(data, |lane| read(&log, Some(lane)));
+            shared.run(data, |lane| read(&log, Some(lane), is_suggested));
         } else {
-            read(&log, None);
+            read(&log, None, is_suggested);
         }
     });
 }
@@ -114,7 +117,7 @@ fn expanded(data: &[u8]) -> Vec<u8> {
     text
 }
 
-fn read(log: &[u8], lane: Option<&mut Lane>) {
+fn read(log: &[u8], lane: Option<&mut Lane>, is_suggested: bool) {
     let reader = Box::new(Cursor::new(log.to_vec()));
     let Ok(mut input) = Input::from_reader("log", reader, START) else { return };
     let survey = Survey::new(Known::default());
@@ -125,7 +128,7 @@ fn read(log: &[u8], lane: Option<&mut Lane>) {
     let counts = input.counts();
     assert!(counts.all_skipped() <= counts.lines, "{counts:?}");
     assert!(both.mails <= counts.lines, "more messages than lines");
-    if both.mails > 0 {
+    if both.mails > 0 && is_suggested {
         suggested(&both.survey);
     }
 }
