@@ -268,11 +268,11 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
     let at = text.len();
     text.push('@');
     write(domain, MAX_DOMAIN + 1, text);
-    trim(text, at + 1);
-    let domain = text.get(at + 1..)?;
-    if domain.len() > MAX_DOMAIN {
+    if text.len() - (at + 1) > MAX_DOMAIN {
         return None;
     }
+    trim(text, at + 1);
+    let domain = text.get(at + 1..)?;
     // 'jane@x.test': quotes that no standard knows and people type, some more than once.
     let bare =
         domain.trim_end_matches(|char: char| matches!(char, '.' | '\'') || char.is_whitespace());
@@ -286,9 +286,10 @@ fn address(chunk: &[Token<'_>], text: &mut String) -> Option<()> {
     let end = at + 1 + domain.len();
     text.truncate(end);
     if quoted && text.starts_with('\'') {
-        let most = at - 1;
-        let quotes = text.bytes().take(most).take_while(|byte| *byte == b'\'').count();
-        text.drain(..quotes);
+        let local = text.get(..at)?;
+        let bare = local.trim_start_matches(|char: char| char == '\'' || char.is_whitespace());
+        // Nothing but quotes: the last one is all there is.
+        text.drain(..(at - bare.len()).min(at - 1));
     }
     Some(())
 }

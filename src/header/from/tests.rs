@@ -53,6 +53,7 @@ fn white_space_of_any_kind_is_around_the_parts_and_not_in_them() {
 fn apostrophes_around_an_address_are_no_part_of_it() {
     check("'jane@x.test'", "jane@x.test");
     check("''jane@x.test''", "jane@x.test");
+    check("'\u{a0}'jane@x.test'", "jane@x.test");
     check("'jane@x.test'.", "jane@x.test");
     check("jane@x.test'", "jane@x.test");
     check("'jane@x.test", "'jane@x.test");
@@ -164,6 +165,9 @@ fn control_and_8_bit_bytes() {
 #[test]
 fn long_values_are_read_to_the_end_and_cut() {
     let long = "x".repeat(5000);
+    // Cut off it would be another domain.
+    let hidden = format!("a@{}shop.test.evil.test", "\u{a0}".repeat(123));
+    assert_eq!(from_addresses(hidden.as_bytes()), FromField::Broken);
     check(&format!("{long} \"{long}\" ({long}) <a@b.test>"), "a@b.test");
     let cut = format!("{}@b.test", "x".repeat(MAX_LOCAL));
     check(&format!("<{long}@b.test>"), &cut);
