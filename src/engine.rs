@@ -360,7 +360,7 @@ impl Engine {
         let Some(settled) = session.settled() else {
             return Verdict::Pass;
         };
-        let held = match self.held(settled, &session, now) {
+        let held = match self.held(settled, &session, true, now) {
             Held::Refused(held) => held,
             _ => match self.held_by_organization(settled, &session, now) {
                 Held::Refused(held) => held,

@@ -32,7 +32,7 @@ impl Engine {
             Held::Refused(held) if relayed || held.restriction.scope == Scope::All => Some(held),
             _ => None,
         };
-        let held = is_met(self.held(settled, session, now))
+        let held = is_met(self.held(settled, session, relayed, now))
             .or_else(|| is_met(self.held_by_organization(settled, session, now)));
         let (class, text) = match held {
             Some(held) => {
@@ -79,7 +79,16 @@ impl Engine {
     /// or a restriction that observe mode keeps from refusing, means nothing to
     /// a connector in enforce mode: it is a neighbour's, or from before the mode
     /// changed, and must not keep the connector from being judged.
-    pub(super) fn held(&self, settled: &Settled, session: &Session, now: Timestamp) -> Held {
+    ///
+    /// One that is for relayed mail only counts where mail is `relayed`: it must not hide
+    /// another that is for all.
+    pub(super) fn held(
+        &self,
+        settled: &Settled,
+        session: &Session,
+        relayed: bool,
+        now: Timestamp,
+    ) -> Held {
         let Settled { settings, resolution, .. } = settled;
         if resolution.trusted || self.table.is_empty() {
             return Held::Nothing;
@@ -88,7 +97,7 @@ impl Engine {
         let mut refused = |entity: &Entity| {
             let held = self.table.in_force(entity, now)?;
             if settings.directory.refuses(&held.restriction) {
-                return Some(held);
+                return (relayed || held.restriction.scope == Scope::All).then_some(held);
             }
             if matches!(idle, Held::Nothing) && resolution.terms.mode == Mode::Observe {
                 idle = Held::Idle(held);

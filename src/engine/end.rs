@@ -71,10 +71,8 @@ impl End<'_> {
         let terms = &resolution.terms;
         engine.count_unknown(resolution, transaction);
         let exempt = engine.is_exempt(resolution, session, now);
-        let held = engine.held(settled, session, now);
-        if let Held::Refused(held) = &held
-            && (transaction.relayed > 0 || held.restriction.scope == Scope::All)
-        {
+        let held = engine.held(settled, session, transaction.relayed > 0, now);
+        if let Held::Refused(held) = &held {
             return self.refuse(held);
         }
         let of_organization = self.held_by_organization();
@@ -179,7 +177,7 @@ impl End<'_> {
             held.attempts.refuse(transaction.relayed.into(), now);
         }
         // Another message of it may have tipped the scale since we looked.
-        if let Held::Refused(held) = engine.held(settled, session, now) {
+        if let Held::Refused(held) = engine.held(settled, session, true, now) {
             // Our trials may have come after the evidence was dealt with.
             match (&held.restriction.entity, who) {
                 (Entity::Connector(its), _) if its == key => tally.reset(true),
