@@ -330,7 +330,7 @@ impl Trail {
             }
         }
         // Behind one that stays for days, those that went would pile up.
-        if self.came.len() > 2 * self.files.len() + 64 {
+        if self.came.len() > self.files.len() + self.files.len() / 4 + 64 {
             let files = &self.files;
             self.came.retain(|place| is_held(files, place));
         }
