@@ -230,7 +230,8 @@ impl Store {
 
     /// Removes what is old, or too many.
     fn prune(&mut self, now: Timestamp) {
-        let surplus = self.files.len().saturating_sub(MOST_FILES);
+        let closed = self.files.values().filter(|closed| closed.is_some()).count();
+        let surplus = closed.saturating_sub(MOST_FILES);
         let over = self.files.iter().filter_map(|(case, closed)| Some((*case, (*closed)?)));
         let gone: Vec<CaseId> = over
             .enumerate()
@@ -261,7 +262,13 @@ impl Store {
     fn not_loaded(&self, path: &Path, error: &ReadError) -> String {
         match error {
             ReadError::Damaged(..) => self.set_aside(path, "damaged", error),
-            _ => format!("{error}; the case is missing until then"),
+            ReadError::Version(..) => format!("{error}; the case is missing until then"),
+            ReadError::System(_, cause) if cause.kind() == io::ErrorKind::NotFound => {
+                format!("{error}; of the case only what is in memory is left")
+            }
+            ReadError::System(..) => format!(
+                "{error}; the case is missing until a restart that can: see who owns the file"
+            ),
         }
     }
 

@@ -306,7 +306,8 @@ impl Book {
 
     /// How many cases are still to be written, beside those that are being written.
     pub fn unwritten(&self) -> usize {
-        self.lock().dirty.len()
+        let state = self.lock();
+        state.dirty.union(&state.wanted).count()
     }
 
     /// Says that numbers up to this one were given before.

@@ -138,10 +138,11 @@ impl State {
     }
 
     /// What is collected now is all of the evidence that is in the case: its file has
-    /// nothing more to say.
+    /// nothing more to say, if that had this evidence too when it was shelved.
     pub(super) fn is_superseded(&mut self, case: CaseId) {
         let Some(kept) = self.files.get_mut(&case) else { return };
-        if kept.shelved.take().is_some() && self.wanted.remove(&case) {
+        let had_it = |shelved: &mut Shelved| shelved.collected == kept.collected;
+        if kept.shelved.take_if(had_it).is_some() && self.wanted.remove(&case) {
             self.dirty.insert(case);
         }
     }
@@ -380,6 +381,25 @@ mod tests {
         assert_eq!(external(&site), 7);
         site.book.collect(CaseId(1), material(200, 3));
         assert_eq!(external(&site), 10);
+    }
+
+    #[test]
+    fn evidence_that_began_while_a_case_was_shelved_adds_to_its_file() {
+        let mut site = Site::new();
+        for case in 1..10 {
+            site.book.begin(CaseId(case), &root(case), at(0));
+        }
+        site.book.collect(CaseId(1), material(0, 5));
+        (2..10).for_each(|case| site.book.collect(CaseId(case), material(0, 1)));
+        site.write();
+        assert!(site.book.is_unread(CaseId(1)), "it is shelved");
+        site.book.collect(CaseId(1), material(100, 1));
+        site.book.collect(CaseId(1), material(100, 2));
+        site.book.close();
+        site.write();
+        assert_eq!(site.files[&CaseId(1)].material.external, 7);
+        assert_eq!(site.files[&CaseId(1)].material.senders.total, 7);
+        assert_eq!(site.find(CaseId(1)).material.external, 7);
     }
 
     #[test]

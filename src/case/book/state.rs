@@ -1,7 +1,7 @@
 //! What the book holds, and by what a case is found.
 
 use super::{
-    MOST_CLOSED, MOST_SUSPICIOUS,
+    MOST_CLOSED, MOST_SUSPICIOUS, SLICE,
     shelf::{MostFull, Shelved},
     unread::Unread,
 };
@@ -164,6 +164,11 @@ impl State {
 
     /// Ends a case.
     pub(super) fn end(&mut self, case: CaseId, now: Timestamp, reason: &str) {
+        self.close(case, now, reason);
+        self.make_room(now);
+    }
+
+    fn close(&mut self, case: CaseId, now: Timestamp, reason: &str) {
         self.unindex(case);
         self.change(case, |file| {
             file.step(Step {
@@ -177,18 +182,26 @@ impl State {
             file.closed = Some(now);
         });
         self.index(case);
-        self.make_room(now);
     }
 
-    /// Ends and forgets the oldest of too many cases.
+    /// Ends and forgets the oldest of too many cases: some at a time, since there may be
+    /// thousands when as many restrictions ended.
     fn make_room(&mut self, now: Timestamp) {
-        if self.suspicious.len() > MOST_SUSPICIOUS
-            && let Some(oldest) = self.suspicious.first().copied()
-        {
-            self.end(oldest, now, "there were too many suspicions at a time");
+        let surplus = self.suspicious.len().saturating_sub(MOST_SUSPICIOUS);
+        let oldest: Vec<CaseId> =
+            self.suspicious.iter().take(surplus.min(SLICE)).copied().collect();
+        for oldest in oldest {
+            self.close(oldest, now, "there were too many suspicions at a time");
         }
-        while self.over.len() > MOST_CLOSED {
-            let Some(oldest) = self.over.pop_first() else { return };
+        let surplus = self.over.len().saturating_sub(MOST_CLOSED);
+        // What is not on disk yet stays until it is; where the disk fails, for a while.
+        let may_go = |case: &&CaseId| {
+            let waits = [&self.dirty, &self.wanted, &self.written_now];
+            surplus > 2 * MOST_CLOSED || !waits.iter().any(|cases| cases.contains(case))
+        };
+        let gone: Vec<CaseId> = self.over.iter().filter(may_go).take(surplus).copied().collect();
+        for oldest in gone {
+            self.over.remove(&oldest);
             if let Some(kept) = self.files.remove(&oldest) {
                 self.forget_use(oldest, &kept);
             }
