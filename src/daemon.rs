@@ -45,7 +45,10 @@ use std::{
 };
 use stop::{Front, stop};
 use tell::{start_log, tell_moves, tell_notices, tell_start};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinHandle,
+};
 
 /// Period of the housekeeping.
 const TICK: Duration = Duration::from_secs(1);
@@ -183,6 +186,7 @@ pub async fn run(
         feedback: Arc::clone(&feedback),
         alert: Arc::clone(&alert),
         state: config.state.directory.clone(),
+        readers: Arc::new(Semaphore::new(operator::READERS)),
         config: Arc::new(ArcSwap::from_pointee(config)),
         reloader: Reloader::new(path.to_owned(), own_names()),
         started: now,

@@ -293,6 +293,6 @@ impl Journal {
         );
         let thread =
             std::thread::Builder::new().name("journal".into()).spawn(writer.begin(announce))?;
-        Ok(Handle::new(storage, folder, table, state, (thread, lock)))
+        Ok(Handle::new(table, state, (thread, lock)))
     }
 }

@@ -37,10 +37,13 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// How long a disk may take before whoever waits for it is told.
 const DISK_TAKES: Duration = Duration::from_secs(10);
+
+/// Commands that may read files at a time.
+pub const READERS: usize = 8;
 
 fn disk_takes() -> Duration {
     let other = fault::number("disk takes").and_then(|seconds| u64::try_from(seconds).ok());
@@ -69,6 +72,8 @@ pub struct Operator {
     pub reloader: Reloader,
     /// The state directory, whose audit trail is read.
     pub state: PathBuf,
+    /// Places for those who read files, [`READERS`] of them.
+    pub readers: Arc<Semaphore>,
     /// The service manager, which is told of a reload.
     pub manager: Manager,
     /// The clock.
@@ -207,9 +212,35 @@ impl Operator {
     /// A case, also one that was over long ago.
     async fn case(&self, case: CaseId) -> Result<Option<CaseFile>, Failure> {
         let cases = Arc::clone(&self.cases);
-        tokio::task::spawn_blocking(move || cases.find(case))
+        self.at_disk(move || cases.find(case))
+            .await?
+            .map_err(|error| Failure::refused(error.to_string()))
+    }
+
+    /// What `read` reads: not on a thread that serves mail, and not for ever where the
+    /// disk hangs, nor on all threads there are.
+    async fn at_disk<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let hangs = |_| {
+            Failure::refused(
+                "the disk does not answer: what is in force holds, and connguard status says how it is; try again later",
+            )
+        };
+        let reading = async {
+            // Never closed.
+            let permit = Arc::clone(&self.readers).acquire_owned().await.ok();
+            tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                read()
+            })
             .await
-            .map_err(|error| Failure::refused(error.to_string()))?
+        };
+        // An audit trail may be long.
+        timeout(5 * disk_takes(), reading)
+            .await
+            .map_err(hangs)?
             .map_err(|error| Failure::refused(error.to_string()))
     }
 
@@ -331,11 +362,9 @@ impl Operator {
 
     async fn audit_trail(&self, entity: Option<Entity>) -> Result<Vec<Record>, Failure> {
         let folder = self.state.clone();
-        // It reads files: not on a thread that serves mail.
-        let read = move || journal::history(&folder, entity.as_ref());
-        let history = tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| Failure::refused(error.to_string()))?
+        let history = self
+            .at_disk(move || journal::history(&folder, entity.as_ref()))
+            .await?
             .map_err(|error| Failure::refused(format!("can't read the audit trail: {error}")))?;
         for warning in &history.warnings {
             tracing::warn!("audit trail: {warning}");

@@ -18,6 +18,9 @@ use tokio::{
 pub(super) const DRAIN: Duration = Duration::from_secs(10);
 /// How long it may take in all: less than TimeoutStopSec= of the unit, when we are killed.
 const STOP: Duration = Duration::from_secs(25);
+/// How long of it alerts may take, and the reader of the mail log: what comes after them
+/// is worth more.
+const PART: Duration = Duration::from_secs(4);
 
 /// What talks to others, running.
 pub(super) struct Front {
@@ -33,7 +36,7 @@ pub(super) async fn stop(operator: Arc<Operator>, front: Front) {
     operator.manager.tell(News::Stopping);
     tracing::info!("stopping");
     let alert = Arc::clone(&operator.alert);
-    if timeout_at(end, spawn_blocking(move || alert.stop())).await.is_err() {
+    if timeout_at(part(end), spawn_blocking(move || alert.stop())).await.is_err() {
         tracing::warn!("alerts did not end in time: what they told last may be told again");
     }
     close(front).await;
@@ -45,6 +48,10 @@ pub(super) async fn stop(operator: Arc<Operator>, front: Front) {
         // for its thread.
         std::mem::forget(Arc::clone(&operator.journal));
     }
+}
+
+fn part(end: Instant) -> Instant {
+    end.min(Instant::now() + PART)
 }
 
 async fn close(front: Front) {
@@ -66,7 +73,7 @@ async fn close(front: Front) {
 async fn keep(operator: &Arc<Operator>, end: Instant) {
     // What the log tells is in the history that is saved last.
     let feedback = Arc::clone(&operator.feedback);
-    if timeout_at(end, spawn_blocking(move || feedback.stop())).await.is_err() {
+    if timeout_at(part(end), spawn_blocking(move || feedback.stop())).await.is_err() {
         tracing::warn!("the reader of the mail log did not end in time");
     }
     operator.engine.table().count_attempts();

@@ -26,12 +26,15 @@ pub struct Read {
 pub fn read(segments: &[&[u8]]) -> Option<Read> {
     let (mut parts, mut good, mut damaged) = (Vec::new(), 0, false);
     for bytes in segments {
-        let Ok(segment) = format::parse(bytes) else {
+        let Ok(mut segment) = format::parse(bytes) else {
             if parts.is_empty() {
                 return None;
             }
             continue;
         };
+        if parts.is_empty() {
+            segment.doubt(bytes.len());
+        }
         good += segment.live.len() + segment.records.len();
         damaged |= segment.is_damaged();
         let whole = segment.is_whole();

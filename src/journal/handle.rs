@@ -1,11 +1,6 @@
 //! What the rest of the daemon sees of the running journal.
 
-use super::recovery;
-use crate::{
-    restriction::Table,
-    storage::{Lock, Storage},
-    timestamp::Timestamp,
-};
+use crate::{restriction::Table, storage::Lock, timestamp::Timestamp};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -37,6 +32,8 @@ pub(super) struct State {
     pub(super) bytes: u64,
     /// How many segments there are.
     pub(super) segments: usize,
+    /// Files that were damaged, and are kept beside them.
+    pub(super) set_aside: Vec<PathBuf>,
 }
 
 /// A change is in force, but would be lost by a restart.
@@ -69,8 +66,6 @@ pub struct JournalStatus {
 
 /// The running journal. Dropping it is [`stop`](Self::stop).
 pub struct Handle {
-    storage: Arc<dyn Storage>,
-    folder: PathBuf,
     table: Arc<Table>,
     state: watch::Receiver<State>,
     /// The thread, and the lock that outlives it.
@@ -79,13 +74,11 @@ pub struct Handle {
 
 impl Handle {
     pub(super) fn new(
-        storage: Arc<dyn Storage>,
-        folder: PathBuf,
         table: Arc<Table>,
         state: watch::Receiver<State>,
         running: (JoinHandle<()>, Lock),
     ) -> Self {
-        Self { storage, folder, table, state, running: Mutex::new(Some(running)) }
+        Self { table, state, running: Mutex::new(Some(running)) }
     }
 
     /// Waits until the change that drew number `seq`, and all before it, are
@@ -117,9 +110,8 @@ impl Handle {
         let _ = self.state.clone().wait_for(|state| state.begun || state.ended).await;
     }
 
-    /// The health of the journal. Reads the names in the folder.
+    /// The health of the journal. Asks no disk: one that hangs is what it tells.
     pub fn status(&self) -> JournalStatus {
-        let set_aside = recovery::set_aside(&*self.storage, &self.folder);
         let state = self.state.borrow();
         JournalStatus {
             path: state.path.clone(),
@@ -127,7 +119,7 @@ impl Handle {
             bytes: state.bytes,
             healthy: state.error.is_none() && !state.ended,
             error: state.error.as_deref().map(str::to_owned),
-            set_aside,
+            set_aside: state.set_aside.clone(),
             segments: state.segments,
             durable_seq: state.durable,
             at_disk: state.at_disk,

@@ -5,7 +5,7 @@ use super::{
     format::{Head, Line, VERSION, write_line, write_next_line},
     handle::{End, State},
     numbers::Numbers,
-    recovery::{segment_path, unfinished_path},
+    recovery::{self, segment_path, unfinished_path},
 };
 use crate::{
     fault,
@@ -91,6 +91,7 @@ impl Writer {
             records,
             bytes,
             segments: segments.len(),
+            set_aside: recovery::set_aside(&*storage, &folder),
             ..State::default()
         });
         let writer = Self {
@@ -120,7 +121,10 @@ impl Writer {
         self.reserve();
         move || {
             let end = End(self.state.clone());
+            self.at_disk(true);
             self.first();
+            self.look_aside();
+            self.at_disk(false);
             loop {
                 fault::point("journal thread");
                 let longest = match self.current {
@@ -133,6 +137,7 @@ impl Writer {
                 if catch_unwind(turn).is_err() {
                     self.panicked(0);
                 }
+                self.look_aside();
                 self.at_disk(false);
                 if batch.closed {
                     break;
@@ -175,6 +180,15 @@ impl Writer {
         });
     }
 
+    /// Sees which damaged files are still there.
+    fn look_aside(&self) {
+        let set_aside = recovery::set_aside(&*self.storage, &self.folder);
+        self.state.send_if_modified(|state| {
+            state.set_aside = set_aside;
+            false
+        });
+    }
+
     /// Changes up to number `seq` could not be written, by our own fault.
     fn panicked(&mut self, seq: u64) {
         self.current = None;
@@ -207,7 +221,9 @@ impl Writer {
     /// Brings a batch to the disk one way or the other; says whether it is
     /// there.
     fn write(&mut self, batch: &Batch) -> bool {
-        if !batch.overflowed && self.current.is_some() {
+        // A number whose change never came leaves a gap: a snapshot closes it.
+        let is_stuck = batch.records.is_empty() && !self.ahead.is_empty();
+        if !batch.overflowed && !is_stuck && self.current.is_some() {
             match self.append(&batch.records) {
                 Ok(()) => {
                     self.published(&batch.records);

@@ -139,8 +139,9 @@ impl Operator {
         }
         let panics = panics::seen();
         if let Some(last) = panics.last {
+            // The second, fourth, eighth ... time is worth another word.
             note(
-                "panics",
+                &format!("panics:{}", panics.count.checked_ilog2().unwrap_or(0)),
                 format!(
                     "connguard itself failed {} times since its start, last in {last}: what failed was started again and restrictions hold; please report it, with the log",
                     panics.count
