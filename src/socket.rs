@@ -5,8 +5,9 @@
 //! - **No path is followed twice.** What was bound is opened once, without following
 //!   links, and checked to be a socket of ours; owner and mode are changed through
 //!   that. So whoever swaps the file for a link changes nothing of what it points to.
-//! - **Nobody swaps it.** A folder in which others may rename and remove files is
-//!   refused (a sticky one, as /tmp, is not: there they may only add).
+//! - **Nobody swaps it** but the owner of its folder, who is trusted: one in which others
+//!   may rename and remove files is refused (a sticky one, as /tmp, is not: there they
+//!   may only add).
 //! - **What is not ours stays.** A file left behind by a daemon that died is removed;
 //!   one on which somebody answers, and anything that is no socket, is left alone. At
 //!   the end the file is removed only if it is still ours (same device and inode:
@@ -80,10 +81,10 @@ pub struct Access {
 /// A socket that listens, and does not block.
 #[derive(Debug)]
 pub struct Bound {
+    /// Its file; it goes first, while its inode is still taken.
+    pub file: SocketFile,
     /// Where clients come from.
     pub listener: UnixListener,
-    /// Its file.
-    pub file: SocketFile,
     /// The group that may connect, if there is one and it has the file.
     pub group: Option<Gid>,
 }
@@ -97,11 +98,17 @@ impl Bound {
     pub fn new(path: &Path, access: Access) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Io { path: path.into(), source };
         look_at_folder(path)?;
+        // Where accounts come from a server this may take seconds.
+        let group = group(path, access.group);
         make_room(path)?;
         let socket = stream_socket().map_err(|errno| failed(errno.into()))?;
-        let (file, group) = publish(&socket, path, access).map_err(failed)?;
+        let (file, group) = publish(&socket, path, group, access).map_err(failed)?;
         listen(&socket, Backlog::MAXCONN).map_err(|errno| failed(errno.into()))?;
-        Ok(Self { listener: socket.into(), file, group })
+        // Another one that starts now may have taken it for left behind, until it listened.
+        if !file.is_there() {
+            return Err(Error::InUse(path.into()));
+        }
+        Ok(Self { file, listener: socket.into(), group })
     }
 }
 
@@ -115,14 +122,15 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    fn is_it(&self, found: &Metadata) -> bool {
-        (found.dev(), found.ino()) == (self.device, self.inode)
+    fn is_there(&self) -> bool {
+        let is_it = |found: Metadata| (found.dev(), found.ino()) == (self.device, self.inode);
+        fs::symlink_metadata(&self.path).is_ok_and(is_it)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| self.is_it(&found))
+        if self.is_there()
             && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "can't remove our socket");
@@ -180,7 +188,12 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
 }
 
 /// Gives the socket its name, then the file its group and its mode.
-fn publish(socket: &OwnedFd, path: &Path, access: Access) -> io::Result<(SocketFile, Option<Gid>)> {
+fn publish(
+    socket: &OwnedFd,
+    path: &Path,
+    group: Option<Gid>,
+    access: Access,
+) -> io::Result<(SocketFile, Option<Gid>)> {
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let handle = File::from(open(path, flags, Mode::empty())?);
@@ -189,7 +202,7 @@ fn publish(socket: &OwnedFd, path: &Path, access: Access) -> io::Result<(SocketF
         return Err(io::Error::other("somebody put another file in its place"));
     }
     let file = SocketFile { path: path.into(), device: found.dev(), inode: found.ino() };
-    let group = give(&handle, path, access.group);
+    let group = group.filter(|group| give(&handle, path, *group, access.group));
     let mode = if group.is_some() { 0o660 } else { access.otherwise };
     // Such a handle knows no chmod of its own; its entry in /proc is no link that
     // could lead elsewhere.
@@ -198,31 +211,34 @@ fn publish(socket: &OwnedFd, path: &Path, access: Access) -> io::Result<(SocketF
     Ok((file, group))
 }
 
-/// Gives the file to `group`; the group, if it has it now.
-fn give(handle: &File, path: &Path, name: &str) -> Option<Gid> {
+/// The group of this name, if there is one.
+fn group(path: &Path, name: &str) -> Option<Gid> {
     let path = path.display();
-    let group = match Group::from_name(name) {
-        Ok(Some(group)) => group.gid,
+    match Group::from_name(name) {
+        Ok(Some(group)) => Some(group.gid),
         Ok(None) => {
             tracing::warn!("there is no group {name}, whose members are to use {path}");
-            return None;
+            None
         }
         Err(error) => {
             tracing::warn!(
                 "can't look up the group {name}, whose members are to use {path}: {error}"
             );
-            return None;
-        }
-    };
-    match fchownat(handle, "", None, Some(group), AtFlags::AT_EMPTY_PATH) {
-        Ok(()) => Some(group),
-        Err(error) => {
-            tracing::warn!(
-                "can't give {path} to the group {name}, whose members are to use it: {error}: make our account a member of that group"
-            );
             None
         }
     }
+}
+
+/// Gives the file to `group`; says whether it has it now.
+fn give(handle: &File, path: &Path, group: Gid, name: &str) -> bool {
+    let given = fchownat(handle, "", None, Some(group), AtFlags::AT_EMPTY_PATH);
+    if let Err(error) = given {
+        let path = path.display();
+        tracing::warn!(
+            "can't give {path} to the group {name}, whose members are to use it: {error}: make our account a member of that group"
+        );
+    }
+    given.is_ok()
 }
 
 #[cfg(test)]

@@ -189,9 +189,9 @@ fn unread() -> Failure {
 /// The open socket.
 #[derive(Debug)]
 pub struct Control {
-    listener: UnixListener,
-    /// Goes with us.
+    /// Goes with us, and first: see [`socket`].
     _file: SocketFile,
+    listener: UnixListener,
     admins: Option<Gid>,
 }
 
@@ -202,7 +202,7 @@ impl Control {
         let socket::Bound { listener, file, group } = socket::Bound::new(path, ACCESS)?;
         let listener = UnixListener::from_std(listener)
             .map_err(|source| socket::Error::Io { path: path.to_owned(), source })?;
-        Ok(Self { listener, _file: file, admins: group })
+        Ok(Self { _file: file, listener, admins: group })
     }
 
     /// Serves clients until the future is dropped.

@@ -22,9 +22,14 @@ impl Storage for Disk {
         if folder.symlink_metadata().is_ok() {
             return Ok(());
         }
+        let is_missing = |path: &&Path| path.symlink_metadata().is_err();
+        let missing = folder.ancestors().take_while(is_missing).count();
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let parent = folder.parent().filter(|parent| *parent != Path::new(""));
-        self.sync_folder(parent.unwrap_or(Path::new(".")))
+        let parents = folder.ancestors().skip(1).take(missing);
+        parents.into_iter().try_for_each(|parent| {
+            let is_here = parent == Path::new("");
+            self.sync_folder(if is_here { Path::new(".") } else { parent })
+        })
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

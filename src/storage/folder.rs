@@ -2,8 +2,9 @@
 //! it at a time.
 //!
 //! Who can write in it could lift restrictions, put links in the place of files, or
-//! take the numbers of cases. So it is refused where it, or what leads to it, could be
-//! changed by others than its owner and root. It is opened once: what is looked at is
+//! take the numbers of cases. So it is refused where others than its owner and root could
+//! change it, or where anybody could put another folder in its way. (Who owns the folders
+//! above, and their groups, are the administrator's choice.) It is opened once: what is looked at is
 //! what is locked, and at the end it must be what its path still names.
 
 use super::Storage;
@@ -190,7 +191,9 @@ fn lock(path: &Path, folder: &File, whose: Whose) -> Result<File, FolderError> {
     let file = openat(folder, "lock", flags, mode).map_err(|it| refused(unfollowed(it.into())))?;
     let mut file = File::from(file);
     let metadata = file.metadata().map_err(refused)?;
-    if !metadata.is_file() || whose == Whose::Ours && !is_trusted(&metadata) {
+    // Another name of it may be somebody else's file.
+    let is_own = metadata.is_file() && metadata.nlink() == 1;
+    if !is_own || whose == Whose::Ours && !is_trusted(&metadata) {
         return Err(refused(io::Error::other("it is no file of ours: remove it")));
     }
     match file.try_lock() {
