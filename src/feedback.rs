@@ -204,6 +204,8 @@ fn run(
 ) {
     let mut failed = false;
     let mut wish: Option<MailLog> = None;
+    // Looks that panicked.
+    let mut panics = 0;
     loop {
         fault::point("feedback thread");
         // Results must not end because one look failed.
@@ -213,7 +215,9 @@ fn run(
                 feeder.reconfigure(mail_log, moment());
             }
             let busy = feeder.turn(moment());
-            let now = Shared { status: feeder.status(), place: feeder.place() };
+            let mut status = feeder.status();
+            status.panics += panics;
+            let now = Shared { status, place: feeder.place() };
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = now;
             busy
         }));
@@ -221,6 +225,7 @@ fn run(
             // What is not heard says nothing.
             engine.set_feedback(Feedback::Off);
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            panics += 1;
             shared.status.panics += 1;
             shared.status.healthy = false;
             shared.status.state = Feedback::Off;

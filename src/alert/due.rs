@@ -97,7 +97,7 @@ fn of_cases(engine: &Engine, repeat: Option<Duration>, now: Timestamp) -> Vec<It
 }
 
 /// Notes in the cases what an alert tells, where they do not know of it yet.
-pub(super) fn note(engine: &Engine, covers: &[Cover], id: &str) {
+pub(super) fn note<'c>(engine: &Engine, covers: impl IntoIterator<Item = &'c Cover>, id: &str) {
     for Cover { case, kind, entity, at } in covers {
         let same = |told: &Told| told.kind == *kind && told.entity == *entity;
         let known = |told: &Told| same(told) && (told.id == id || told.at > *at);

@@ -4,7 +4,7 @@ use super::{
     Message, Status, bare,
     channel::Outcome,
     due::{self, Item},
-    outbox::{Entry, KEPT_UP, Listed, Outbox, Sent},
+    outbox::{Cover, Entry, KEPT_UP, Listed, Outbox, Sent},
     params::{Channel, Params},
     post::{self, Post},
     silent::{Quiet, Silent},
@@ -161,9 +161,11 @@ impl Herald {
             for key in &entry.troubles {
                 self.troubles.recall(key, *at);
             }
-            if now.since(*at) < KEPT_UP {
-                due::note(&self.engine, &entry.covers, id);
-            }
+            // Of reminders only this list knows: the next one may be due in a week.
+            let is_kept = |cover: &&Cover| {
+                now.since(*at) < KEPT_UP || cover.kind == AlertKind::StillRestricted
+            };
+            due::note(&self.engine, entry.covers.iter().filter(is_kept), id);
             let alert = Arc::new(entry.alert.clone());
             for sent in entry.channels.iter().filter(|sent| sent.is_waiting()) {
                 if channels.contains(&sent.channel) {

@@ -154,10 +154,7 @@ impl Outbox {
         match outbox.storage.read(&outbox.path, None) {
             Ok(content) => outbox.read(&content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(
-                "alerts: {} can't be read ({error}): what was told before may be told again",
-                outbox.path.display()
-            ),
+            Err(error) => outbox.set_aside(&error),
         }
         for entry in &mut outbox.entries {
             let old = now.since(entry.alert.at) >= KEPT_UP || entry.alert.kind == AlertKind::Test;
@@ -168,6 +165,20 @@ impl Outbox {
         }
         outbox.rewrite(now);
         outbox
+    }
+
+    /// Keeps a file that can't be read out of the way: the next write would replace it.
+    fn set_aside(&self, error: &io::Error) {
+        let old = self.path.with_extension("old");
+        let (path, to) = (self.path.display(), old.display());
+        match self.storage.rename(&self.path, &old) {
+            Ok(()) => tracing::error!(
+                "alerts: {path} can't be read ({error}): it was renamed to {to}; alerts that waited in it are not sent, and what was told before may be told again: see connguard list"
+            ),
+            Err(rename) => tracing::error!(
+                "alerts: {path} can't be read ({error}), nor renamed to {to} ({rename}): it is replaced; alerts that waited in it are not sent: see connguard list"
+            ),
+        }
     }
 
     /// All alerts, oldest first.

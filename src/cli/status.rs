@@ -61,6 +61,15 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
         ),
         ("history", format!("{}, {}, {saved}", healthy("history"), text("/history/path"))),
         (
+            "cases",
+            format!(
+                "{}, {}, {} files",
+                healthy("cases"),
+                text("/cases/path"),
+                text("/cases/files")
+            ),
+        ),
+        (
             "milter",
             format!(
                 "{} of {} connections, {} turned away",

@@ -132,8 +132,7 @@ impl<L: Listener> Acceptor<L> {
         }
         self.keep_spare();
         if turned_away == Some(Poll::Ready(())) {
-            self.shared.accept_failed(error);
-            self.shared.refused_connections.fetch_add(1, Relaxed);
+            self.shared.no_descriptor(error);
         }
         turned_away
     }

@@ -139,6 +139,19 @@ impl Shared {
         }
     }
 
+    /// Counts a connection that was closed at once since no descriptor is left, and
+    /// tells of it now and then.
+    pub(super) fn no_descriptor(&self, error: &io::Error) {
+        let refused = self.refused_connections.fetch_add(1, Relaxed) + 1;
+        if self.quiet_accept.allows(self.now_or_last()) {
+            tracing::error!(
+                %error,
+                refused,
+                "no file descriptor is left: milter connections are closed at once, and Postfix does what milter_default_action says; raise LimitNOFILE"
+            );
+        }
+    }
+
     /// Begins the shutdown. All who wait have to be woken then.
     pub(super) fn drain(&self) {
         self.draining.store(true, Relaxed);

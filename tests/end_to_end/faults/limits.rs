@@ -48,7 +48,7 @@ fn out_of_descriptors_mail_is_turned_away_at_once_and_all_comes_back() {
     let limit = format!("--nofile={}:4096", open + 10);
     run_ok(Command::new("prlimit").args(["--pid", &pid, &limit]));
     let idle = exhaust(&site);
-    site.daemon.wait_log("can't accept milter connections", SOON);
+    site.daemon.wait_log("no file descriptor is left", SOON);
     // Nobody waits for a timeout of 30 s, and nobody judges.
     site.send(GOOD, OURS, REMOTE).assert_accepted();
     site.send(BAD, OURS, REMOTE).assert_accepted();
