@@ -233,6 +233,7 @@ impl Operator {
             let permit = Arc::clone(&self.readers).acquire_owned().await.ok();
             tokio::task::spawn_blocking(move || {
                 let _permit = permit;
+                fault::point("disk read");
                 read()
             })
             .await

@@ -1,5 +1,6 @@
 //! The daemon as a process: it is down, a part of it ends, it hangs, it is stopped.
 
+use std::thread;
 use std::time::Duration;
 
 use super::super::harness::SOON;
@@ -84,7 +85,7 @@ fn a_daemon_that_hangs_tells_no_watchdog() {
 }
 
 /// | the disk does not answer | passes, judged | enforced from memory; commands say after 10
-/// s that the change is not on disk | `status`: journal NOT HEALTHY; a stop gives up after 25
+/// s that the change is not on disk, and those that read files give up after 50 s | `status`: journal NOT HEALTHY; a stop gives up after 25
 /// s at the most and logs what is lost |
 #[test]
 fn a_disk_that_does_not_answer_is_told_and_holds_up_neither_mail_nor_a_stop() {
@@ -100,6 +101,17 @@ fn a_disk_that_does_not_answer_is_told_and_holds_up_neither_mail_nor_a_stop() {
     site.block("client:127.0.0.9");
     site.send("127.0.0.9", OURS, REMOTE).assert_tempfail();
     site.send(GOOD, OURS, REMOTE).assert_accepted();
+    // Who asks for what is on disk only is told so, and keeps nobody else waiting.
+    site.daemon.fail("disk read", "hang");
+    thread::scope(|scope| {
+        let ask = || site.daemon.cli(&["history"]);
+        let asked: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
+        for answer in asked.into_iter().map(|asked| asked.join().unwrap()) {
+            assert_ne!(answer.code, 0, "{answer:#?}");
+            assert!(answer.stderr.contains("the disk does not answer"), "{answer:#?}");
+        }
+    });
+    assert_eq!(site.daemon.json(&["status"])["journal"]["healthy"], false);
     // A stop has an end, too, and says what it costs.
     site.daemon.fail("cases", "hang");
     site.daemon.fail("stop", "1");
