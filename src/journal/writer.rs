@@ -137,7 +137,10 @@ impl Writer {
                 if catch_unwind(turn).is_err() {
                     self.panicked(0);
                 }
-                self.look_aside();
+                // Not in a turn that somebody waits for.
+                if batch.records.is_empty() {
+                    self.look_aside();
+                }
                 self.at_disk(false);
                 if batch.closed {
                     break;
