@@ -362,7 +362,7 @@ impl Engine {
         };
         let held = match self.held(settled, &session, true, now) {
             Held::Refused(held) => held,
-            _ => match self.held_by_organization(settled, &session, now) {
+            _ => match self.held_by_organization(settled, &session, true, now) {
                 Held::Refused(held) => held,
                 _ => return Verdict::Pass,
             },

@@ -55,6 +55,13 @@ pub enum Scope {
     All,
 }
 
+impl Scope {
+    /// Whether it is for a recipient that is `relayed`, or is not.
+    pub fn meets(self, relayed: bool) -> bool {
+        relayed || self == Self::All
+    }
+}
+
 /// A word that is none of the expected ones.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{found:?} is not {expected}")]

@@ -11,7 +11,7 @@ use crate::{
     restriction::InForce,
     tally::Tally,
     timestamp::Timestamp,
-    verdict::{Action, Class, Mode, Scope, Throttle},
+    verdict::{Action, Class, Mode, Throttle},
 };
 use std::borrow::Cow;
 
@@ -29,11 +29,11 @@ impl Engine {
         let Asked { recipient, direction, now } = *asked;
         let relayed = direction == Direction::Relayed;
         let is_met = |held: Held| match held {
-            Held::Refused(held) if relayed || held.restriction.scope == Scope::All => Some(held),
+            Held::Refused(held) => Some(held),
             _ => None,
         };
         let held = is_met(self.held(settled, session, relayed, now))
-            .or_else(|| is_met(self.held_by_organization(settled, session, now)));
+            .or_else(|| is_met(self.held_by_organization(settled, session, relayed, now)));
         let (class, text) = match held {
             Some(held) => {
                 let class = match action_of(&held, &resolution.terms, now) {
@@ -97,7 +97,7 @@ impl Engine {
         let mut refused = |entity: &Entity| {
             let held = self.table.in_force(entity, now)?;
             if settings.directory.refuses(&held.restriction) {
-                return (relayed || held.restriction.scope == Scope::All).then_some(held);
+                return held.restriction.scope.meets(relayed).then_some(held);
             }
             if matches!(idle, Held::Nothing) && resolution.terms.mode == Mode::Observe {
                 idle = Held::Idle(held);

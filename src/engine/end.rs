@@ -76,9 +76,7 @@ impl End<'_> {
             return self.refuse(held);
         }
         let of_organization = self.held_by_organization();
-        if let Held::Refused(held) = &of_organization
-            && (transaction.relayed > 0 || held.restriction.scope == Scope::All)
-        {
+        if let Held::Refused(held) = &of_organization {
             return self.refuse(held);
         }
         if transaction.relayed == 0 {
@@ -354,11 +352,12 @@ impl End<'_> {
     /// What the message meets because of its organization. Without a sender it is
     /// its From that tells whose it is, or being a report to one recipient.
     fn held_by_organization(&self) -> Held {
-        let Self { engine, session, settled, message, now, .. } = *self;
+        let Self { engine, session, settled, transaction, message, now, .. } = *self;
+        let relayed = transaction.relayed > 0;
         if message.sender != Sender::Null {
-            return engine.held_by_organization(settled, session, now);
+            return engine.held_by_organization(settled, session, relayed, now);
         }
-        let held = engine.organization_of(settled, session, now);
+        let held = engine.organization_of(settled, session, relayed, now);
         if matches!(held, Held::Nothing) {
             return held;
         }

@@ -119,11 +119,12 @@ impl Engine {
     }
 
     /// What mail of this session with the sender of its transaction meets because
-    /// of its organization.
+    /// of its organization; of `relayed` see [`Engine::held`].
     pub(super) fn held_by_organization(
         &self,
         settled: &Settled,
         session: &Session,
+        relayed: bool,
         now: Timestamp,
     ) -> Held {
         if self.table.is_empty() || !session.sender.qualified {
@@ -132,7 +133,11 @@ impl Engine {
         let domain = &session.sender.domain;
         let registered = *domain == session.host && !domain.is_empty()
             || settled.resolution.terms.registered.contains_folded(domain);
-        if registered { Held::Nothing } else { self.organization_of(settled, session, now) }
+        if registered {
+            Held::Nothing
+        } else {
+            self.organization_of(settled, session, relayed, now)
+        }
     }
 
     /// The restriction or mark of the organization that a session belongs to.
@@ -140,6 +145,7 @@ impl Engine {
         &self,
         settled: &Settled,
         session: &Session,
+        relayed: bool,
         now: Timestamp,
     ) -> Held {
         let Settled { settings, resolution, .. } = settled;
@@ -154,7 +160,12 @@ impl Engine {
         }
         let entity = Entity::Organization(Arc::clone(&terms.organization));
         match self.table.in_force(&entity, now) {
-            Some(held) if settings.directory.refuses(&held.restriction) => Held::Refused(held),
+            Some(held) if settings.directory.refuses(&held.restriction) => {
+                match held.restriction.scope.meets(relayed) {
+                    true => Held::Refused(held),
+                    false => Held::Nothing,
+                }
+            }
             Some(held) if terms.mode == Mode::Observe => Held::Idle(held),
             _ => Held::Nothing,
         }
