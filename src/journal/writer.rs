@@ -123,7 +123,6 @@ impl Writer {
             let end = End(self.state.clone());
             self.at_disk(true);
             self.first();
-            self.look_aside();
             self.at_disk(false);
             loop {
                 fault::point("journal thread");
