@@ -230,10 +230,11 @@ impl Store {
 
     /// Removes what is old, or too many.
     fn prune(&mut self, now: Timestamp) {
-        let closed = self.files.values().filter(|closed| closed.is_some()).count();
-        let surplus = closed.saturating_sub(MOST_FILES);
         let over = self.files.iter().filter_map(|(case, closed)| Some((*case, (*closed)?)));
+        let over: Vec<(CaseId, Timestamp)> = over.collect();
+        let surplus = over.len().saturating_sub(MOST_FILES);
         let gone: Vec<CaseId> = over
+            .into_iter()
             .enumerate()
             .filter(|(at, (_, closed))| *at < surplus || now.since(*closed) >= KEEP)
             .map(|(_, (case, _))| case)

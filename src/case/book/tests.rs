@@ -186,13 +186,7 @@ fn what_the_journal_says_is_true_after_a_restart() {
 fn a_flood_of_suspicions_ends_the_oldest_and_spares_what_is_restricted() {
     let table = Table::default();
     let restricted = restrict(&table, &entity("connector:erp"), at(0));
-    for number in 0..10_000_u32 {
-        let root = entity(&format!("login:u{number}"));
-        table.case_for(&root, at(1));
-        if number % 50 == 49 {
-            write(&table);
-        }
-    }
+    suspect(&table, 10_000);
     table.case_for(&entity("login:last"), at(1));
     let all = table.cases().all();
     assert_eq!(all.len(), MOST_SUSPICIOUS + MOST_CLOSED + 1);
@@ -200,6 +194,17 @@ fn a_flood_of_suspicions_ends_the_oldest_and_spares_what_is_restricted() {
     assert_eq!(all[0].case, restricted);
     assert_eq!(table.cases().open_case(&entity("login:u0")), None);
     assert!(table.cases().open_case(&entity("login:u9999")).is_some());
+}
+
+/// So many become suspicious, and their cases are written meanwhile.
+fn suspect(table: &Table, many: u32) {
+    for number in 0..many {
+        let root = entity(&format!("login:u{number}"));
+        table.case_for(&root, at(1));
+        if number % 50 == 49 {
+            write(table);
+        }
+    }
 }
 
 /// As the thread does that writes them; says which.
@@ -245,13 +250,7 @@ fn thousands_that_end_at_once_are_ended_bit_by_bit() {
 fn the_end_of_a_case_is_written_before_it_is_forgotten() {
     let table = Table::default();
     let oldest = restrict(&table, &entity("connector:erp"), at(0));
-    for number in 0..4000_u32 {
-        let root = entity(&format!("login:u{number}"));
-        table.case_for(&root, at(1));
-        if number % 50 == 49 {
-            write(&table);
-        }
-    }
+    suspect(&table, 4000);
     lift(&table, &entity("connector:erp"), at(2));
     table.case_for(&entity("login:new"), at(3));
     let file = table.cases().get(oldest).unwrap();

@@ -85,8 +85,8 @@ fn a_daemon_that_hangs_tells_no_watchdog() {
 }
 
 /// | the disk does not answer | passes, judged | enforced from memory; commands say after 10
-/// s that the change is not on disk, and those that read files give up after 50 s | `status`: journal NOT HEALTHY; a stop gives up after 25
-/// s at the most and logs what is lost |
+/// s that the change is not on disk, and those that read files give up after 50 s | `status`:
+/// journal NOT HEALTHY; a stop gives up after 25 s at the most and logs what is lost |
 #[test]
 fn a_disk_that_does_not_answer_is_told_and_holds_up_neither_mail_nor_a_stop() {
     let mut site = restricted();
