@@ -1,10 +1,11 @@
 //! Unix sockets that others connect to: the milter socket and the control socket.
 //!
 //! - **Nobody connects who may not, at no moment.** The file gets its group and its
-//!   mode before the socket listens.
-//! - **No path is followed twice.** What was bound is opened once, without following
-//!   links, and checked to be a socket of ours; owner and mode are changed through
-//!   that. So whoever swaps the file for a link changes nothing of what it points to.
+//!   mode before the socket listens, and its name after that.
+//! - **No path is followed twice.** What was bound has a name that nobody else uses, is
+//!   opened once, without following links, and checked to be a socket of ours; owner and
+//!   mode are changed through that. So whoever swaps the file for a link changes nothing
+//!   of what it points to.
 //! - **Nobody swaps it** but the owner of its folder, who is trusted: one in which others
 //!   may rename and remove files is refused (a sticky one, as /tmp, is not: there they
 //!   may only add).
@@ -12,6 +13,8 @@
 //!   one on which somebody answers, and anything that is no socket, is left alone. At
 //!   the end the file is removed only if it is still ours (same device and inode:
 //!   while the socket is open its inode can't be given to another file).
+//! - **Of two that start at once, one listens** or none does, and none on a socket
+//!   whose file the other one removed.
 
 use nix::{
     errno::Errno,
@@ -26,13 +29,15 @@ use nix::{
 };
 use std::{
     fs::{self, File, Metadata, Permissions},
-    io,
+    io, mem,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
         unix::net::UnixListener,
     },
     path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Why we can't listen.
@@ -102,12 +107,9 @@ impl Bound {
         let group = group(path, access.group);
         make_room(path)?;
         let socket = stream_socket().map_err(|errno| failed(errno.into()))?;
-        let (file, group) = publish(&socket, path, group, access).map_err(failed)?;
+        let (mut file, group) = make(&socket, path, group, access).map_err(failed)?;
         listen(&socket, Backlog::MAXCONN).map_err(|errno| failed(errno.into()))?;
-        // Another one that starts now may have taken it for left behind, until it listened.
-        if !file.is_there() {
-            return Err(Error::InUse(path.into()));
-        }
+        file.publish(path)?;
         Ok(Self { file, listener: socket.into(), group })
     }
 }
@@ -125,6 +127,19 @@ impl SocketFile {
     fn is_there(&self) -> bool {
         let is_it = |found: Metadata| (found.dev(), found.ino()) == (self.device, self.inode);
         fs::symlink_metadata(&self.path).is_ok_and(is_it)
+    }
+
+    /// Gives it the name by which clients know it, in place of nothing. (By a link:
+    /// some file systems know no rename that replaces nothing.)
+    fn publish(&mut self, path: &Path) -> Result<(), Error> {
+        let failed = |source: io::Error| match source.kind() {
+            // Since we made room.
+            io::ErrorKind::AlreadyExists => Error::InUse(path.into()),
+            _ => Error::Io { path: path.into(), source },
+        };
+        fs::hard_link(&self.path, path).map_err(failed)?;
+        let unpublished = mem::replace(&mut self.path, path.into());
+        fs::remove_file(unpublished).map_err(failed)
     }
 }
 
@@ -167,13 +182,44 @@ fn make_room(path: &Path) -> Result<(), Error> {
         // Its queue of connections is full.
         Ok(()) | Err(Errno::EAGAIN) => Err(Error::InUse(path.into())),
         Err(Errno::ECONNREFUSED) => {
-            fs::remove_file(path).map_err(failed)?;
-            tracing::info!(path = %path.display(), "removed a socket that was left behind");
-            Ok(())
+            if remove_left_behind(path).map_err(failed)? {
+                tracing::info!(path = %path.display(), "removed a socket that was left behind");
+                return Ok(());
+            }
+            Err(Error::InUse(path.into()))
         }
         Err(Errno::ENOENT) => Ok(()),
         Err(error) => Err(failed(error.into())),
     }
+}
+
+/// Removes a socket file on which nobody answered; false if somebody does by now.
+///
+/// Since it was asked, another start may have put its own there. So it is moved aside
+/// first, asked once more, and put back where somebody answers (with three starts at once
+/// the third may lose its file by that).
+fn remove_left_behind(path: &Path) -> io::Result<bool> {
+    let aside = unused(path);
+    match fs::rename(path, &aside) {
+        Ok(()) => {}
+        // Another start removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    if answers(&aside) == Err(Errno::ECONNREFUSED) {
+        fs::remove_file(&aside)?;
+        return Ok(true);
+    }
+    fs::rename(&aside, path)?;
+    Ok(false)
+}
+
+/// A name in the folder of `path` that nobody else uses. It is short: with its folder it
+/// may have 107 octets.
+fn unused(path: &Path) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!(".{}.{number}", process::id()))
 }
 
 /// Connects without waiting.
@@ -187,21 +233,23 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
     socket(AddressFamily::Unix, SockType::Stream, flags, None)
 }
 
-/// Gives the socket its name, then the file its group and its mode.
-fn publish(
+/// Makes the file of a socket that is to have the name `path`, under another one yet,
+/// with its group and its mode.
+fn make(
     socket: &OwnedFd,
     path: &Path,
     group: Option<Gid>,
     access: Access,
 ) -> io::Result<(SocketFile, Option<Gid>)> {
-    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let unpublished = unused(path);
+    bind(socket.as_raw_fd(), &UnixAddr::new(&unpublished)?)?;
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let handle = File::from(open(path, flags, Mode::empty())?);
+    let handle = File::from(open(&unpublished, flags, Mode::empty())?);
     let found = handle.metadata()?;
     if !found.file_type().is_socket() || found.uid() != Uid::effective().as_raw() {
         return Err(io::Error::other("somebody put another file in its place"));
     }
-    let file = SocketFile { path: path.into(), device: found.dev(), inode: found.ino() };
+    let file = SocketFile { path: unpublished, device: found.dev(), inode: found.ino() };
     let group = group.filter(|group| give(&handle, path, *group, access.group));
     let mode = if group.is_some() { 0o660 } else { access.otherwise };
     // Such a handle knows no chmod of its own; its entry in /proc is no link that
@@ -245,7 +293,11 @@ fn give(handle: &File, path: &Path, group: Gid, name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
-    use std::os::unix::{fs::symlink, net::UnixStream};
+    use std::{
+        os::unix::{fs::symlink, net::UnixStream},
+        sync::Barrier,
+        thread,
+    };
 
     /// One that every system has.
     const GROUP: Access = Access { group: "daemon", otherwise: 0o600 };
@@ -286,6 +338,52 @@ mod tests {
         assert!(path.exists());
         let _bound = Bound::new(&path, GROUP).unwrap();
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_none_listens_without_a_file() {
+        let (folder, path) = folder();
+        let mut started = 0;
+        for round in 0..500 {
+            drop(UnixListener::bind(&path).unwrap());
+            let at_once = Barrier::new(2);
+            let bound: Vec<_> = thread::scope(|scope| {
+                let start = || {
+                    at_once.wait();
+                    Bound::new(&path, GROUP)
+                };
+                let starts: Vec<_> = (0..2).map(|_| scope.spawn(start)).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            for error in bound.iter().filter_map(|bound| bound.as_ref().err()) {
+                assert!(matches!(error, Error::InUse(_)), "round {round}: {error}");
+            }
+            let listening: Vec<_> = bound.iter().flatten().collect();
+            assert!(listening.len() <= 1, "round {round}: {listening:?}");
+            for bound in listening {
+                UnixStream::connect(&path).unwrap();
+                bound.listener.accept().unwrap();
+                started += 1;
+            }
+            drop(bound);
+            // All may have been in each other's way.
+            let _ = fs::remove_file(&path);
+            let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+            assert!(left.is_empty(), "round {round}: {left:?}");
+        }
+        assert!(started > 250, "{started} of 500 rounds had one that runs");
+    }
+
+    #[test]
+    fn a_socket_that_came_meanwhile_is_put_back() {
+        let (_folder, path) = folder();
+        let other = UnixListener::bind(&path).unwrap();
+        assert!(!remove_left_behind(&path).unwrap());
+        UnixStream::connect(&path).unwrap();
+        other.accept().unwrap();
+        drop(other);
+        assert!(remove_left_behind(&path).unwrap());
+        assert!(!path.exists());
     }
 
     #[test]
