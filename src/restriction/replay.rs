@@ -41,7 +41,9 @@ pub fn replay(mut snapshot: Snapshot, mut records: Vec<Record>) -> Snapshot {
     }
     snapshot.live.extend(live.into_values());
     snapshot.live.retain(|live| !live.standing.is_empty());
-    snapshot.live.sort_unstable_by(|a, b| a.entity.cmp(&b.entity));
+    // The newest first of an entity that a snapshot names twice, as none of ours does.
+    snapshot.live.sort_unstable_by(|a, b| a.entity.cmp(&b.entity).then(b.seq.cmp(&a.seq)));
+    snapshot.live.dedup_by(|other, newest| other.entity == newest.entity);
     snapshot
 }
 
