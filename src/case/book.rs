@@ -43,6 +43,9 @@ use std::{
 pub const MOST_SUSPICIOUS: usize = 2000;
 /// Cases that are over and stay in memory.
 pub const MOST_CLOSED: usize = 1000;
+/// Further ones that are over and that the disk did not take yet: of more, the oldest
+/// are lost.
+const MOST_UNWRITTEN: usize = 2 * MOST_CLOSED;
 /// How long a case goes on after the last thing that belongs to it.
 pub const QUIET: Duration = Duration::from_secs(24 * 3600);
 /// How often cases are looked at that may be over, and counts are given to the

@@ -1,7 +1,7 @@
 //! What the book holds, and by what a case is found.
 
 use super::{
-    MOST_CLOSED, MOST_SUSPICIOUS, SLICE,
+    MOST_CLOSED, MOST_SUSPICIOUS, MOST_UNWRITTEN, SLICE,
     shelf::{MostFull, Shelved},
     unread::Unread,
 };
@@ -195,11 +195,14 @@ impl State {
         }
         let surplus = self.over.len().saturating_sub(MOST_CLOSED);
         // What is not on disk yet stays until it is; where the disk fails, for a while.
-        let may_go = |case: &&CaseId| {
-            let waits = [&self.dirty, &self.wanted, &self.written_now];
-            surplus > 2 * MOST_CLOSED || !waits.iter().any(|cases| cases.contains(case))
+        let waits = |case: &CaseId| {
+            let sets = [&self.dirty, &self.wanted, &self.written_now];
+            sets.iter().any(|cases| cases.contains(case))
         };
-        let gone: Vec<CaseId> = self.over.iter().filter(may_go).take(surplus).copied().collect();
+        let on_disk = self.over.iter().filter(|case| !waits(case));
+        let mut gone: Vec<CaseId> = on_disk.take(surplus).copied().collect();
+        let lost = (surplus - gone.len()).saturating_sub(MOST_UNWRITTEN);
+        gone.extend(self.over.iter().filter(|case| waits(case)).take(lost));
         for oldest in gone {
             self.over.remove(&oldest);
             if let Some(kept) = self.files.remove(&oldest) {

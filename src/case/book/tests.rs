@@ -11,6 +11,7 @@ use crate::{
     restriction::Table,
     verdict::{Action, Scope},
 };
+use std::collections::BTreeSet;
 
 const START: Timestamp = Timestamp::from_seconds(1_795_000_000);
 
@@ -258,6 +259,21 @@ fn the_end_of_a_case_is_written_before_it_is_forgotten() {
     assert!(write(&table).contains(&oldest));
     table.case_for(&entity("login:newer"), at(4));
     assert_eq!(table.cases().get(oldest), None, "there is room for newer ones only");
+}
+
+#[test]
+fn a_disk_that_fails_for_long_costs_only_the_oldest_cases_beyond_the_bound() {
+    let table = Table::default();
+    let most = MOST_SUSPICIOUS + MOST_CLOSED + MOST_UNWRITTEN;
+    let root = |number: usize| entity(&format!("login:u{number}"));
+    for number in 0..most + 10 {
+        restrict(&table, &root(number), at(1));
+        lift(&table, &root(number), at(2));
+    }
+    table.case_for(&entity("login:new"), at(3));
+    assert_eq!(table.cases().all().len(), most);
+    let written: BTreeSet<CaseId> = write(&table).into_iter().collect();
+    assert_eq!(written.len(), most, "none of those that are left is forgotten");
 }
 
 #[test]
