@@ -24,6 +24,19 @@ pub struct Panics {
     pub last: Option<String>,
 }
 
+impl Panics {
+    /// What an operator is told of them, with the name of that trouble: it is another one
+    /// after the second, fourth, eighth ... of them, so that they are told again.
+    pub fn trouble(&self) -> Option<(String, String)> {
+        let last = self.last.as_ref()?;
+        let text = format!(
+            "connguard itself failed {} times since its start, last in {last}: what failed was started again and restrictions hold; please report it, with the log",
+            self.count
+        );
+        Some((format!("panics:{}", self.count.checked_ilog2().unwrap_or(0)), text))
+    }
+}
+
 static SEEN: Mutex<Panics> = Mutex::new(Panics { count: 0, last: None });
 
 /// Watches for panics from now on, in all of this process. With `RUST_BACKTRACE` each
@@ -59,5 +72,19 @@ fn note(info: &PanicHookInfo<'_>) {
     // A fault that clients can cause must not fill the log: 1, 2, 4, 8, ...
     if count.is_power_of_two() {
         tracing::error!("panic number {count}, a fault of connguard, please report it: {last}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn the_second_fourth_and_eighth_are_another_trouble() {
+        assert_eq!(Panics::default().trouble(), None);
+        let key = |count| Panics { count, last: Some("a: b".into()) }.trouble().unwrap().0;
+        let new = (2..=20).filter(|count| key(*count) != key(count - 1));
+        assert_eq!(new.collect::<Vec<_>>(), [2, 4, 8, 16]);
     }
 }

@@ -137,16 +137,8 @@ impl Operator {
         for (at, text) in self.feedback.status().notes().into_iter().enumerate() {
             note(&format!("mail_log:{at}"), text);
         }
-        let panics = panics::seen();
-        if let Some(last) = panics.last {
-            // The second, fourth, eighth ... time is worth another word.
-            note(
-                &format!("panics:{}", panics.count.checked_ilog2().unwrap_or(0)),
-                format!(
-                    "connguard itself failed {} times since its start, last in {last}: what failed was started again and restrictions hold; please report it, with the log",
-                    panics.count
-                ),
-            );
+        if let Some((key, text)) = panics::seen().trouble() {
+            note(&key, text);
         }
         let milter = self.milter.status();
         if milter.connections >= milter.limit {

@@ -22,14 +22,9 @@ impl Storage for Disk {
         if folder.symlink_metadata().is_ok() {
             return Ok(());
         }
-        let is_missing = |path: &&Path| path.symlink_metadata().is_err();
-        let missing = folder.ancestors().take_while(is_missing).count();
+        let changing = changed_by(folder);
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let parents = folder.ancestors().skip(1).take(missing);
-        parents.into_iter().try_for_each(|parent| {
-            let is_here = parent == Path::new("");
-            self.sync_folder(if is_here { Path::new(".") } else { parent })
-        })
+        changing.into_iter().try_for_each(|parent| self.sync_folder(parent))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -128,6 +123,17 @@ pub(super) fn unfollowed(error: io::Error) -> io::Error {
         ),
         _ => error,
     }
+}
+
+/// The folders that get a new entry when `folder` is made with those above it.
+pub(super) fn changed_by(folder: &Path) -> Vec<&Path> {
+    let here = |folder| if folder == Path::new("") { Path::new(".") } else { folder };
+    folder
+        .ancestors()
+        .zip(folder.ancestors().skip(1))
+        .take_while(|(folder, _)| folder.symlink_metadata().is_err())
+        .map(|(_, parent)| here(parent))
+        .collect()
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-use super::*;
+use super::{disk::changed_by, *};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
@@ -119,6 +119,19 @@ fn what_is_no_folder_is_refused() {
     assert_eq!(fs::read(&file).unwrap(), b"mine");
 }
 
+#[test]
+fn a_new_folder_is_made_durable_in_every_folder_that_changes() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let (b, a) = (place.join("a/b"), place.join("a"));
+    let c = b.join("c");
+    assert_eq!(changed_by(&c), [b.as_path(), &a, place]);
+    fs::create_dir_all(&b).unwrap();
+    assert_eq!(changed_by(&c), [b.as_path()]);
+    assert_eq!(changed_by(&b), [] as [&Path; 0]);
+    assert_eq!(changed_by(Path::new("no-such/state")), [Path::new("no-such"), Path::new(".")]);
+}
+
 /// A file of somebody else, and a link to it in the folder.
 fn trap(name: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
     let place = tempfile::tempdir().unwrap();
@@ -143,6 +156,12 @@ fn the_lock_is_no_way_to_write_elsewhere() {
     fs::remove_file(&link).unwrap();
     nix::unistd::mkfifo(&link, nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(refused(link.parent().unwrap()).contains("it is no file of ours: remove it"));
+    // Nor to empty a file that has another name elsewhere.
+    fs::remove_file(&link).unwrap();
+    set_mode(&victim, 0o600);
+    fs::hard_link(&victim, &link).unwrap();
+    assert!(refused(link.parent().unwrap()).contains("it is no file of ours: remove it"));
+    assert_eq!(fs::read(&victim).unwrap(), b"theirs");
 }
 
 #[test]

@@ -183,5 +183,7 @@ fn a_link_is_not_followed() {
     outbox.append(entry("a", &[]), at(0));
     assert_eq!(outbox.error(), None);
     assert_eq!(fs::read_to_string(&target).unwrap(), "text");
+    let old = folder.path().join("alerts.old");
+    assert_eq!(fs::read_link(old).unwrap(), target, "what can't be read is kept");
     assert_eq!(states(&Outbox::open(folder.path(), at(1))), ["a "]);
 }

@@ -132,6 +132,25 @@ fn reminders_come_as_configured() {
 }
 
 #[test]
+fn a_reminder_of_a_week_survives_restarts() {
+    let mut site = Site::new(Params { repeat: Some(7 * DAY), ..quiet() });
+    site.block("client:127.0.0.8", None);
+    site.pass(MINUTE);
+    assert_eq!(site.told(), [Restricted]);
+    // What a file of a case does not tell after a crash, the list of alerts does.
+    let lose = |case: &mut crate::case::CaseFile| {
+        case.told.retain(|told| told.kind != StillRestricted);
+    };
+    for day in 1..=20_u32 {
+        site.restart_forgetting(DAY, lose);
+        site.pass(MINUTE);
+        let expected = 1 + usize::try_from(day / 7).unwrap();
+        assert_eq!(site.told().len(), expected, "day {day}: {:?}", site.told());
+    }
+    assert_eq!(site.told(), [Restricted, StillRestricted, StillRestricted]);
+}
+
+#[test]
 fn new_connectors_are_told_at_once_and_then_together() {
     let mut site = Site::new(Params { new_connectors: true, ..quiet() });
     site.send("127.0.0.8", "a@example.org");

@@ -1,9 +1,12 @@
 //! A disk that refuses.
 
-use super::*;
-use crate::storage::{
-    memory::Call,
-    refusing::{ALWAYS, Refusing},
+use super::{super::writer::Writer, *};
+use crate::{
+    restriction::Batch,
+    storage::{
+        memory::Call,
+        refusing::{ALWAYS, Refusing},
+    },
 };
 
 fn faulty(folder: &Path) -> (Daemon, Refusing) {
@@ -196,4 +199,29 @@ fn an_announcement_that_panics_does_not_end_the_journal() {
     restrict(&table, 2);
     handle.stop().unwrap();
     assert_eq!(after_crash(folder.path()).0.len(), 2);
+}
+
+#[test]
+fn a_change_that_never_came_holds_up_the_others_for_one_turn_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = Arc::new(Table::default());
+    let (mut writer, state) = Writer::new(
+        (Arc::new(Disk), folder.path().to_owned()),
+        (0, Found::default()),
+        Arc::clone(&table),
+        Params::default(),
+        Arc::new(|| at(0)),
+    );
+    let mut turn = |batch: &Batch| writer.turn(batch, &mut |_| {});
+    restrict(&table, 1);
+    turn(&table.changes().take(Duration::ZERO));
+    assert_eq!(state.borrow().durable, 1);
+    // As where a thread ends between the two.
+    restrict(&table, 2);
+    drop(table.changes().take(Duration::ZERO));
+    restrict(&table, 3);
+    turn(&table.changes().take(Duration::ZERO));
+    turn(&table.changes().take(Duration::ZERO));
+    assert_eq!(state.borrow().durable, 3);
+    assert_eq!(after_crash(folder.path()), (in_force(&table), vec![]));
 }
