@@ -215,6 +215,10 @@ impl Report {
                 None => "too short to tell".to_owned(),
             },
         );
+        if !self.course.is_empty() {
+            let course = self.course.iter().map(u64::to_string).collect::<Vec<_>>();
+            row("its course, from tenth to tenth", format!("{} KiB", course.join(" ")));
+        }
         row(
             "the same of lives at the same age",
             match self.short {
