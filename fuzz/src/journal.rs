@@ -70,9 +70,10 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 fn names(segments: &[&[u8]]) -> HashSet<Entity> {
     let mut names = HashSet::new();
     for line in segments.iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n')) {
-        let begins = line.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
-        for at in begins {
-            let mut values = serde_json::Deserializer::from_slice(&line[at..]).into_iter();
+        // Of fields that nobody knows the letters are not looked at.
+        let line = String::from_utf8_lossy(line);
+        for (at, _) in line.match_indices('{') {
+            let mut values = serde_json::Deserializer::from_str(&line[at..]).into_iter();
             if let Some(Ok(value)) = values.next() {
                 collect(&value, &mut names);
             }
