@@ -10,6 +10,8 @@
 
 mod attempts;
 mod changes;
+mod kept;
+mod moves;
 mod recent;
 mod replay;
 mod senders;
@@ -25,8 +27,7 @@ use crate::{
     case::Book,
     connector::{ConnectorKey, Entity},
     record::{
-        Actor, CaseId, Event, Grace, Live, Raised, Record, Restriction, Snapshot, Standing,
-        TIME_IS_OVER, Trust,
+        Actor, CaseId, Event, Grace, Raised, Record, Restriction, Standing, TIME_IS_OVER, Trust,
     },
     timestamp::Timestamp,
 };
@@ -38,7 +39,7 @@ use sieve::Sieve;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -397,56 +398,6 @@ impl Table {
         seq
     }
 
-    /// Hands what is in force for `from` over to every one of `to` that has
-    /// nothing of the kind, and takes it from `from` unless that is one of
-    /// `to`; says whether there was anything. With an empty `to` it is dropped.
-    /// `keys_of` gives a target's [`Restriction::keys`].
-    pub fn transfer(
-        &self,
-        from: &Entity,
-        to: &[Entity],
-        keys_of: &dyn Fn(&Entity) -> Vec<Entity>,
-        now: Timestamp,
-    ) -> bool {
-        let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
-        let targets: Vec<&Entity> = to.iter().filter(|target| *target != from).collect();
-        let keeps = targets.len() < to.len();
-        let mut moved = false;
-        loop {
-            // What is over by the clock is not handed over: it would push out what the
-            // targets have.
-            let Some(old) = self.entries.get_mut(from).map(|mut entry| {
-                self.expire(&mut entry, now);
-                entry.clone()
-            }) else {
-                return moved;
-            };
-            if old.standing.is_empty() {
-                self.forget_if_empty(from);
-                return moved;
-            }
-            moved = true;
-            // First the targets, then the source: at no moment is nobody held.
-            for target in &targets {
-                self.inherit(from, &old, target, keys_of, now);
-            }
-            if keeps {
-                return true;
-            }
-            let MapEntry::Occupied(mut entry) = self.entries.entry(from.clone()) else {
-                return true;
-            };
-            if entry.get().seq != old.seq {
-                continue; // changed meanwhile: the change is handed over too
-            }
-            let event = Event::Moved { from: from.clone(), to: to.to_vec() };
-            self.record(entry.get_mut(), now, Actor::Daemon, event);
-            entry.remove();
-            self.count_out(from);
-            return true;
-        }
-    }
-
     /// Records what is over by the clock, and forgets entries that hold
     /// nothing any more.
     pub fn sweep(&self, now: Timestamp) {
@@ -498,59 +449,6 @@ impl Table {
         list.extend(self.entries.iter().map(|entry| listed(entry.key(), &entry)));
         list.retain(|listed| !listed.standing.is_empty());
         list
-    }
-
-    /// The table for the head of a journal segment.
-    pub fn snapshot(&self) -> Snapshot {
-        // What moves must not be missed between its old place and its new one.
-        let _still = self.moving.read().unwrap_or_else(PoisonError::into_inner);
-        // Read before the entries: every change up to this number is in them.
-        let seq = self.seq.load(SeqCst);
-        let live = self
-            .entries
-            .iter()
-            .filter(|entry| !entry.standing.is_empty())
-            .map(|entry| Live {
-                seq: entry.seq,
-                entity: entry.key().clone(),
-                standing: entry.standing.clone(),
-            })
-            .collect();
-        Snapshot { seq, next_case: self.next_case.load(SeqCst), live }
-    }
-
-    /// Takes over what the journal kept, before the first session, and after
-    /// [`Book::restore`]: what the journal says is true.
-    pub fn restore(&self, snapshot: Snapshot) {
-        let held: Vec<_> =
-            snapshot.live.iter().filter_map(|live| live.standing.restriction.clone()).collect();
-        // The cases know nothing of the entries: of a hundred thousand, the ones took
-        // 0.34 s and the others 0.2 s of CPU.
-        let newest = std::thread::scope(|scope| {
-            let reconciling = scope.spawn(|| self.cases.reconcile(&held));
-            self.restore_entries(snapshot);
-            reconciling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        self.next_case.fetch_max(newest.map_or(0, |case| case.0 + 1), SeqCst);
-    }
-
-    fn restore_entries(&self, snapshot: Snapshot) {
-        self.seq.fetch_max(snapshot.seq, SeqCst);
-        self.next_case.fetch_max(snapshot.next_case, SeqCst);
-        for Live { seq, entity, standing } in
-            snapshot.live.into_iter().filter(|live| !live.standing.is_empty())
-        {
-            let case = standing.restriction.as_ref().map_or(0, |restriction| restriction.case.0);
-            if let Some(restriction) = &standing.restriction {
-                self.remember(restriction);
-            }
-            self.seq.fetch_max(seq, SeqCst);
-            self.next_case.fetch_max(case.saturating_add(1), SeqCst);
-            let mut entry = self.entry(&entity);
-            entry.seq = seq;
-            entry.standing = standing;
-            self.note_end(&entry);
-        }
     }
 
     fn read<T>(&self, entity: &Entity, read: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
@@ -612,48 +510,6 @@ impl Table {
         self.len.fetch_sub(1, SeqCst);
         self.sieve.remove(entity);
         self.senders.remove(entity);
-    }
-
-    /// Gives `target` what `old` holds and it lacks.
-    fn inherit(
-        &self,
-        from: &Entity,
-        old: &Entry,
-        target: &Entity,
-        keys_of: &dyn Fn(&Entity) -> Vec<Entity>,
-        now: Timestamp,
-    ) {
-        let mut entry = self.entry(target);
-        self.expire(&mut entry, now);
-        let before = entry.standing.clone();
-        let Entry { standing, attempts, .. } = &mut *entry;
-        if let (None, Some(restriction)) = (&standing.restriction, &old.standing.restriction) {
-            let mut restriction = Restriction::clone(restriction);
-            restriction.entity = target.clone();
-            restriction.keys = keys_of(target);
-            self.remember(&restriction);
-            standing.restriction = Some(Arc::new(restriction));
-            *attempts = Arc::clone(&old.attempts);
-        }
-        standing.trust = standing.trust.take().or_else(|| old.standing.trust.clone());
-        standing.grace = standing.grace.take().or_else(|| old.standing.grace.clone());
-        standing.raised = standing.raised.take().or_else(|| old.standing.raised.clone());
-        if standing.restriction.is_some() {
-            // As where one is made: an exemption and a grace end with it.
-            standing.trust = None;
-            standing.grace = None;
-        }
-        if *standing != before {
-            let event = Event::Inherited {
-                entity: target.clone(),
-                from: from.clone(),
-                standing: standing.clone(),
-            };
-            self.record(&mut entry, now, Actor::Daemon, event);
-        }
-        drop(entry);
-        // Nothing to inherit: `from` was just lifted.
-        self.forget_if_empty(target);
     }
 
     /// Takes out of an entry what is over by the clock, and records the end

@@ -3,7 +3,7 @@ mod model;
 
 use super::*;
 use crate::{
-    record::{Finding, SignalName},
+    record::{Finding, SignalName, Snapshot},
     verdict::{Action, Scope},
 };
 use proptest::prelude::*;
