@@ -57,6 +57,7 @@ pub(super) struct Shared {
     draining: AtomicBool,
     pub(super) quiet_limit: Quiet,
     pub(super) quiet_accept: Quiet,
+    pub(super) quiet_descriptors: Quiet,
     pub(super) quiet_hold: Quiet,
     quiet_panic: Quiet,
 }
@@ -80,6 +81,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             quiet_limit: Quiet::default(),
             quiet_accept: Quiet::default(),
+            quiet_descriptors: Quiet::default(),
             quiet_hold: Quiet::default(),
             quiet_panic: Quiet::default(),
         }
@@ -143,7 +145,7 @@ impl Shared {
     /// tells of it now and then.
     pub(super) fn no_descriptor(&self, error: &io::Error) {
         let refused = self.refused_connections.fetch_add(1, Relaxed) + 1;
-        if self.quiet_accept.allows(self.now_or_last()) {
+        if self.quiet_descriptors.allows(self.now_or_last()) {
             tracing::error!(
                 %error,
                 refused,
