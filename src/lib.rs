@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 // Floor 0: vocabulary. No I/O, no state.
+mod arrivals;
 pub mod atomics;
 pub mod command;
 pub mod connector;

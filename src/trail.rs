@@ -29,14 +29,11 @@
 //! most [`MOST_FILES`] are; the oldest make room, and their results belong to
 //! nobody then.
 
-use crate::{connector::fold_address, maillog, maillog::Attempt, timestamp::Timestamp};
-use foldhash::fast::RandomState;
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
+use crate::{
+    arrivals::Arrivals, connector::fold_address, maillog, maillog::Attempt, timestamp::Timestamp,
 };
+use foldhash::fast::RandomState;
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 /// Queue files that are remembered.
 pub const MOST_FILES: usize = 200_000;
@@ -45,23 +42,27 @@ const AFTER_REMOVAL: Duration = Duration::from_secs(600);
 /// Hops that are followed: more than any mail system has.
 const MOST_HOPS: usize = 16;
 
-/// Files by queue id. Postfix of this host made those, so a quick hash will do:
-/// they are asked for six times a message.
-type Files = HashMap<Arc<str>, File, RandomState>;
-
 /// The queue files of a log.
 #[derive(Debug)]
 pub struct Trail {
-    files: Files,
-    /// All, and those that are gone; with entries that no longer hold.
-    came: VecDeque<Place>,
-    gone: VecDeque<Place>,
+    /// Where the file is that has a queue id now. Postfix of this host made those, so a
+    /// quick hash will do: they are asked for six times a message.
+    places: HashMap<Arc<str>, usize, RandomState>,
+    files: Arrivals<Stage, File>,
     next: u64,
     most: usize,
 }
 
+/// Files of which, in the order of their coming and of their going.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Stage {
+    There,
+    Gone,
+}
+
 #[derive(Debug)]
 struct File {
+    queue_id: Arc<str>,
     /// The how manieth it is: a queue id can come again.
     number: u64,
     /// Who gave it to smtpd.
@@ -74,15 +75,7 @@ struct File {
     children: u32,
     /// From where the last of them came.
     back_from: Option<IpAddr>,
-    removed: bool,
-}
-
-/// A file in the order of its coming or going.
-#[derive(Debug)]
-struct Place {
-    queue_id: Arc<str>,
-    number: u64,
-    at: Timestamp,
+    removed: Option<Timestamp>,
 }
 
 /// What an attempt to deliver is.
@@ -119,13 +112,7 @@ impl Default for Trail {
 impl Trail {
     /// A trail of at most so many files.
     pub fn with_room_for(most: usize) -> Self {
-        Self {
-            files: Files::default(),
-            came: VecDeque::new(),
-            gone: VecDeque::new(),
-            next: 0,
-            most: most.max(1),
-        }
+        Self { places: HashMap::default(), files: Arrivals::default(), next: 0, most: most.max(1) }
     }
 
     /// A message came in: from a client at `client`, or from nobody with an
@@ -140,7 +127,7 @@ impl Trail {
         at: Timestamp,
     ) -> Arc<str> {
         self.make_room(at);
-        let queue_id = self.put(queue_id, client.map(fold_address), false, at);
+        let queue_id = self.put(queue_id, client.map(fold_address), false);
         if let Some(original) = original {
             self.tie(&queue_id, original);
         }
@@ -148,9 +135,9 @@ impl Trail {
     }
 
     /// An attempt to deliver was logged.
-    pub fn attempt(&mut self, attempt: &Attempt<'_>, at: Timestamp) -> Step {
+    pub fn attempt(&mut self, attempt: &Attempt<'_>) -> Step {
         if let Some(next) = attempt.forwarded_as() {
-            let next = self.expand(next, at);
+            let next = self.expand(next);
             return Step::Expanded { next };
         }
         let root = || Step::Result { root: self.root(attempt.queue_id) };
@@ -163,14 +150,14 @@ impl Trail {
         };
         let Some(next) = attempt.queued_as() else {
             // A filter that passes on the queue id need not tell the new one.
-            return match self.files.get(attempt.queue_id).and_then(|file| file.back_from) {
+            return match self.file(attempt.queue_id).and_then(|file| file.back_from) {
                 Some(from) if from == relay => Step::HandedOn { next: None },
                 _ => root(),
             };
         };
-        match self.files.get_key_value(next) {
-            Some((next, file)) if self.came_back(attempt.queue_id, file, relay) => {
-                let next = Arc::clone(next);
+        match self.file(next) {
+            Some(file) if self.came_back(attempt.queue_id, file, relay) => {
+                let next = Arc::clone(&file.queue_id);
                 let parent = file.parent.as_ref().map(|(parent, _)| &**parent);
                 let is_tied = parent == Some(attempt.queue_id);
                 let tied = is_tied || self.tie(&next, attempt.queue_id);
@@ -185,51 +172,52 @@ impl Trail {
     /// Under which queue id the client's message was accepted of which `queue_id`
     /// is the latest form.
     pub fn root(&self, queue_id: &str) -> Arc<str> {
-        let Some((mut root, mut file)) = self.files.get_key_value(queue_id) else {
+        let Some(mut file) = self.file(queue_id) else {
             return queue_id.into();
         };
         for _ in 0..MOST_HOPS {
             let Some((parent, number)) = &file.parent else { break };
-            match self.files.get(parent) {
-                Some(above) if above.number == *number => (root, file) = (parent, above),
+            match self.file(parent) {
+                Some(above) if above.number == *number => file = above,
                 Some(_) => break,
                 // It is forgotten, and nobody else got its queue id since.
                 None => return Arc::clone(parent),
             }
         }
-        Arc::clone(root)
+        Arc::clone(&file.queue_id)
     }
 
     /// Whether this file is not the client's own: a filter handed it back, or an
     /// alias sent it on.
     pub fn is_derived(&self, queue_id: &str) -> bool {
-        self.files.get(queue_id).is_some_and(|file| file.expansion || file.parent.is_some())
+        self.file(queue_id).is_some_and(|file| file.expansion || file.parent.is_some())
     }
 
     /// Whether this file is known to be gone.
     pub fn is_removed(&self, queue_id: &str) -> bool {
-        self.files.get(queue_id).is_some_and(|file| file.removed)
+        self.file(queue_id).is_some_and(|file| file.removed.is_some())
     }
 
     /// A queue file is gone. Gives the root when nothing of its message is left.
     pub fn removed(&mut self, queue_id: &str, at: Timestamp) -> Option<Arc<str>> {
         self.make_room(at);
-        let Some((queue_id, _)) = self.files.get_key_value(queue_id) else {
+        let Some(place) = self.places.get(queue_id).copied() else {
             return Some(queue_id.into());
         };
-        let mut over = Arc::clone(queue_id);
-        let file = self.files.get_mut(&over)?;
-        if std::mem::replace(&mut file.removed, true) {
+        let file = self.files.get_mut(place)?;
+        if file.removed.is_some() {
             return None;
         }
-        self.gone.push_back(Place { queue_id: Arc::clone(&over), number: file.number, at });
+        file.removed = Some(at);
+        let mut over = Arc::clone(&file.queue_id);
+        self.files.regroup(place, Stage::Gone);
         for _ in 0..MOST_HOPS {
-            let file = self.files.get(&over)?;
-            if !file.removed || file.children > 0 {
+            let file = self.file(&over)?;
+            if file.removed.is_none() || file.children > 0 {
                 return None;
             }
             let Some((parent, number)) = file.parent.clone() else { break };
-            let above = self.files.get_mut(&parent).filter(|above| above.number == number)?;
+            let above = self.file_mut(&parent).filter(|above| above.number == number)?;
             above.children = above.children.saturating_sub(1);
             over = parent;
         }
@@ -243,31 +231,31 @@ impl Trail {
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.len() == 0
     }
 
     /// Whether `file` may be what became of `before`, which went to `relay`.
     fn came_back(&self, before: &str, file: &File, relay: IpAddr) -> bool {
-        let after = self.files.get(before).is_none_or(|before| before.number < file.number);
+        let after = self.file(before).is_none_or(|before| before.number < file.number);
         after && !file.expansion && (relay.is_loopback() || file.client == Some(relay))
     }
 
     /// Makes `next` what became of `before`; says whether it could.
     fn tie(&mut self, next: &str, before: &str) -> bool {
-        let Some((before, above)) = self.files.get_key_value(before) else {
+        let Some(above) = self.file(before) else {
             return false;
         };
-        let (before, number) = (Arc::clone(before), above.number);
-        let Some(file) = self.files.get_mut(next) else {
+        let (before, number) = (Arc::clone(&above.queue_id), above.number);
+        let Some(file) = self.file_mut(next) else {
             return false;
         };
         if file.parent.is_some() || file.expansion || *before == *next {
             return false;
         }
         file.parent = Some((Arc::clone(&before), number));
-        let is_left = !file.removed || file.children > 0;
+        let is_left = file.removed.is_none() || file.children > 0;
         let client = file.client;
-        if let Some(above) = self.files.get_mut(&before) {
+        if let Some(above) = self.file_mut(&before) {
             above.back_from = client;
             above.children += u32::from(is_left);
         }
@@ -275,80 +263,65 @@ impl Trail {
     }
 
     /// An alias made `next`.
-    fn expand(&mut self, next: &str, at: Timestamp) -> Arc<str> {
-        match self.files.get_key_value(next) {
-            Some((next, file)) if file.parent.is_none() => {
-                let next = Arc::clone(next);
-                if let Some(file) = self.files.get_mut(&next) {
-                    file.expansion = true;
-                }
-                next
+    fn expand(&mut self, next: &str) -> Arc<str> {
+        match self.file_mut(next) {
+            Some(file) => {
+                file.expansion |= file.parent.is_none();
+                Arc::clone(&file.queue_id)
             }
-            Some((next, _)) => Arc::clone(next),
-            None => self.put(next, None, true, at),
+            None => self.put(next, None, true),
         }
     }
 
-    fn put(
-        &mut self,
-        queue_id: &str,
-        client: Option<IpAddr>,
-        expansion: bool,
-        at: Timestamp,
-    ) -> Arc<str> {
+    fn put(&mut self, queue_id: &str, client: Option<IpAddr>, expansion: bool) -> Arc<str> {
         let number = self.next;
         self.next += 1;
         let queue_id: Arc<str> = queue_id.into();
         let file = File {
+            queue_id: Arc::clone(&queue_id),
             number,
             client,
             parent: None,
             expansion,
             children: 0,
             back_from: None,
-            removed: false,
+            removed: None,
         };
-        self.files.insert(Arc::clone(&queue_id), file);
-        self.came.push_back(Place { queue_id: Arc::clone(&queue_id), number, at });
+        let place = self.files.push(Stage::There, file);
+        if let Some(before) = self.places.insert(Arc::clone(&queue_id), place) {
+            self.files.remove(before);
+        }
         queue_id
     }
 
     /// Forgets what is long gone, and the oldest where there are too many.
     fn make_room(&mut self, now: Timestamp) {
-        while let Some(place) = self.gone.front()
-            && (self.holds(place).is_none() || now.since(place.at) >= AFTER_REMOVAL)
+        while let Some(place) = self.files.oldest_of(&Stage::Gone, 1)
+            && let Some(File { removed: Some(at), .. }) = self.files.get(place)
+            && now.since(*at) >= AFTER_REMOVAL
         {
-            if let Some(place) = self.gone.pop_front() {
-                self.forget(&place);
-            }
+            self.forget(place);
         }
-        while let Some(place) = self.came.front()
-            && (self.holds(place).is_none() || self.files.len() >= self.most)
+        while let Some(place) = self.files.oldest()
+            && self.files.len() >= self.most
         {
-            if let Some(place) = self.came.pop_front() {
-                self.forget(&place);
-            }
-        }
-        // Behind one that stays for days, those that went would pile up.
-        if self.came.len() > self.files.len() + self.files.len() / 4 + 64 {
-            let files = &self.files;
-            self.came.retain(|place| is_held(files, place));
+            self.forget(place);
         }
     }
 
-    fn holds(&self, place: &Place) -> Option<&File> {
-        self.files.get(&place.queue_id).filter(|file| file.number == place.number)
-    }
-
-    fn forget(&mut self, place: &Place) {
-        if is_held(&self.files, place) {
-            self.files.remove(&place.queue_id);
+    fn forget(&mut self, place: usize) {
+        if let Some(file) = self.files.remove(place) {
+            self.places.remove(&file.queue_id);
         }
     }
-}
 
-fn is_held(files: &Files, place: &Place) -> bool {
-    files.get(&place.queue_id).is_some_and(|file| file.number == place.number)
+    fn file(&self, queue_id: &str) -> Option<&File> {
+        self.files.get(*self.places.get(queue_id)?)
+    }
+
+    fn file_mut(&mut self, queue_id: &str) -> Option<&mut File> {
+        self.files.get_mut(*self.places.get(queue_id)?)
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::{
 const FLOORS: [&[&str]; 7] = [
     // Vocabulary: no I/O, no state.
     &[
+        "arrivals",
         "atomics",
         "command",
         "connector",

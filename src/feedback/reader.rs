@@ -199,7 +199,7 @@ impl Reader {
         let step = if self.claims_another(attempt) {
             Step::Result { root: self.trail.root(attempt.queue_id) }
         } else {
-            self.trail.attempt(attempt, logged)
+            self.trail.attempt(attempt)
         };
         match step {
             Step::Result { root } => {

@@ -209,7 +209,7 @@ impl Assembler {
     fn delivery(&mut self, place: &Place<'_>) {
         let Event::Delivery(attempt) = &place.line.event else { return };
         let Some(host) = self.hosts.get_mut(place.host) else { return };
-        let step = host.trail.attempt(attempt, place.at);
+        let step = host.trail.attempt(attempt);
         let Some(number) = host.files.get(attempt.queue_id).copied() else { return };
         let next = match &step {
             Step::HandedOn { next: Some(next) } | Step::Expanded { next } => {

@@ -17,7 +17,7 @@ const NOWHERE: usize = usize::MAX;
 
 /// Entries of groups `K`.
 #[derive(Debug)]
-pub(super) struct Arrivals<K, T> {
+pub(crate) struct Arrivals<K, T> {
     places: Places<K, T>,
     free: Vec<usize>,
     all: Line,
@@ -61,7 +61,7 @@ impl<K, T> Default for Arrivals<K, T> {
 
 impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     /// Adds the newest of all; gives its place, where it is until it is removed.
-    pub(super) fn push(&mut self, group: K, entry: T) -> usize {
+    pub(crate) fn push(&mut self, group: K, entry: T) -> usize {
         let at = self.free.pop().unwrap_or(self.places.len());
         let places = &mut self.places;
         let among_all = self.all.push(at, places, |place| &mut place.among_all);
@@ -76,56 +76,75 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     }
 
     /// Takes out what is at a place.
-    pub(super) fn remove(&mut self, at: usize) -> Option<T> {
+    pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
         let places = &mut self.places;
         let Place { entry, group, among_all, in_group } = places.get_mut(at)?.take()?;
         self.free.push(at);
         self.all.remove(among_all, places, |place| &mut place.among_all);
-        if let hash_map::Entry::Occupied(mut line) = self.groups.entry(group) {
-            line.get_mut().remove(in_group, places, |place| &mut place.in_group);
-            if line.get().len == 0 {
-                line.remove();
-            }
-        }
+        self.leave(group, in_group);
         Some(entry)
     }
 
+    /// Makes what is at a place the newest of another group; among all it stays where it
+    /// was.
+    pub(crate) fn regroup(&mut self, at: usize, group: K) {
+        let Some(place) = self.places.get_mut(at).and_then(Option::as_mut) else { return };
+        let (before, in_group) = (mem::replace(&mut place.group, group.clone()), place.in_group);
+        self.leave(before, in_group);
+        let line = self.groups.entry(group).or_default();
+        let in_group = line.push(at, &mut self.places, |place| &mut place.in_group);
+        if let Some(place) = self.places.get_mut(at).and_then(Option::as_mut) {
+            place.in_group = in_group;
+        }
+    }
+
     /// What is at a place.
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
+    pub(crate) fn get(&self, at: usize) -> Option<&T> {
         self.place(at).map(|place| &place.entry)
     }
 
     /// The same, to be changed.
-    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         self.places.get_mut(at)?.as_mut().map(|place| &mut place.entry)
     }
 
     /// The place of the oldest of all.
-    pub(super) fn oldest(&self) -> Option<usize> {
+    pub(crate) fn oldest(&self) -> Option<usize> {
         (self.len() > 0).then_some(self.all.oldest)
     }
 
     /// The place of the oldest of a group that has so many.
-    pub(super) fn oldest_of(&self, group: &K, least: usize) -> Option<usize> {
+    pub(crate) fn oldest_of(&self, group: &K, least: usize) -> Option<usize> {
         let line = self.groups.get(group)?;
         (line.len >= least).then_some(line.oldest)
     }
 
     /// The entries of a group, oldest first.
-    pub(super) fn of(&self, group: &K) -> impl Iterator<Item = &T> {
+    pub(crate) fn of(&self, group: &K) -> impl Iterator<Item = &T> {
         let oldest = self.groups.get(group).and_then(|line| self.place(line.oldest));
         std::iter::successors(oldest, |place| self.place(place.in_group.newer))
             .map(|place| &place.entry)
     }
 
     /// The groups that have entries, in no order.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &K> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &K> {
         self.groups.keys()
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.all.len
+    }
+
+    /// Lets those that were neighbours of what left a group be neighbours of each other.
+    fn leave(&mut self, group: K, neighbours: Neighbours) {
+        if let hash_map::Entry::Occupied(mut line) = self.groups.entry(group) {
+            let order: Order<K, T> = |place| &mut place.in_group;
+            line.get_mut().remove(neighbours, &mut self.places, order);
+            if line.get().len == 0 {
+                line.remove();
+            }
+        }
     }
 
     fn place(&self, at: usize) -> Option<&Place<K, T>> {
@@ -180,31 +199,39 @@ fn neighbours<K, T>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
-        /// Against a plain list of place, group and entry.
+        /// Against a plain list of place, group, entry and when it came into the group.
         #[test]
         fn both_orders_are_those_of_a_list(
-            steps in prop::collection::vec((0..6_usize, 0..3_u8, 0..20_usize), 0..200),
+            steps in prop::collection::vec((0..7_usize, 0..3_u8, 0..20_usize), 0..200),
         ) {
             let mut arrivals = Arrivals::default();
-            let mut list: Vec<(usize, u8, usize)> = Vec::new();
+            let mut list: Vec<(usize, u8, usize, usize)> = Vec::new();
             for (number, (what, group, which)) in steps.into_iter().enumerate() {
                 if what < 3 {
-                    list.push((arrivals.push(group, number), group, number));
+                    list.push((arrivals.push(group, number), group, number, number));
                 } else if let Some(which) = which.checked_rem(list.len()) {
                     let which = if what == 3 { 0 } else { which };
-                    let (at, _, entry) = list.remove(which);
+                    let (at, _, entry, _) = list[which];
                     prop_assert_eq!(arrivals.get(at), Some(&entry));
-                    prop_assert_eq!(arrivals.remove(at), Some(entry));
-                    prop_assert_eq!(arrivals.remove(at), None);
+                    if what == 6 {
+                        arrivals.regroup(at, group);
+                        list[which] = (at, group, entry, number);
+                    } else {
+                        list.remove(which);
+                        prop_assert_eq!(arrivals.remove(at), Some(entry));
+                        prop_assert_eq!(arrivals.remove(at), None);
+                    }
                 }
                 prop_assert_eq!(arrivals.len(), list.len());
                 prop_assert_eq!(arrivals.oldest(), list.first().map(|first| first.0));
                 for group in 0..3 {
-                    let of: Vec<_> = list.iter().filter(|one| one.1 == group).collect();
+                    let mut of: Vec<_> = list.iter().filter(|one| one.1 == group).collect();
+                    of.sort_by_key(|one| one.3);
                     prop_assert!(arrivals.of(&group).eq(of.iter().map(|one| &one.2)));
                     let oldest = of.first().map(|first| first.0);
                     prop_assert_eq!(arrivals.oldest_of(&group, of.len()), oldest);
