@@ -238,10 +238,13 @@ fn in_observe_mode_the_subject_says_that_nothing_is_refused() {
     site.daemon.advance(2 * MINUTE);
     let told = told(&site, &mailbox);
     assert_eq!(told.last().map(|(kind, _)| kind.as_str()), Some("restricted"));
-    for (_, note) in &told {
+    for (kind, note) in &told {
         let subject = note.subject().to_lowercase();
         assert!(subject.contains("nothing is refused"), "{subject}");
-        assert!(note.text.contains("would"), "{}", note.text);
+        assert!(note.text.contains("OBSERVE MODE"), "{}", note.text);
+        // Of a suspicion nothing follows in any mode.
+        let would = kind == "suspicious" || note.text.contains("would");
+        assert!(would, "{}", note.text);
     }
 }
 
