@@ -155,10 +155,7 @@ impl Drop for SocketFile {
 
 /// Refuses a folder in which others may rename and remove files.
 fn look_at_folder(path: &Path) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let failed = |source| Error::Io { path: path.into(), source };
     let mode = fs::metadata(folder).map_err(failed)?.mode() & 0o7777;
     if mode & 0o022 != 0 && mode & 0o1000 == 0 {
@@ -206,7 +203,8 @@ fn remove_left_behind(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     }
-    if answers(&aside) == Err(Errno::ECONNREFUSED) {
+    let answer = open_file(&aside).and_then(|handle| answers(&entry(&handle)));
+    if answer == Err(Errno::ECONNREFUSED) {
         fs::remove_file(&aside)?;
         return Ok(true);
     }
@@ -214,12 +212,26 @@ fn remove_left_behind(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A name in the folder of `path` that nobody else uses. It is short: with its folder it
-/// may have 107 octets.
+/// A file in the folder of `path` that nobody else uses. Its path may be longer than an
+/// address can be.
 fn unused(path: &Path) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     path.with_file_name(format!(".{}.{number}", process::id()))
+}
+
+/// A handle of a file itself, whatever it is.
+fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
+    open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// The same file by its handle: a short path, and no link that could lead elsewhere.
+fn entry(handle: &impl AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", handle.as_raw_fd()).into()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Connects without waiting.
@@ -242,9 +254,10 @@ fn make(
     access: Access,
 ) -> io::Result<(SocketFile, Option<Gid>)> {
     let unpublished = unused(path);
-    bind(socket.as_raw_fd(), &UnixAddr::new(&unpublished)?)?;
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let handle = File::from(open(&unpublished, flags, Mode::empty())?);
+    let folder = open(folder_of(path), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    let name = unpublished.file_name().unwrap_or_default();
+    bind(socket.as_raw_fd(), &UnixAddr::new(&entry(&folder).join(name))?)?;
+    let handle = File::from(open_file(&unpublished)?);
     let found = handle.metadata()?;
     if !found.file_type().is_socket() || found.uid() != Uid::effective().as_raw() {
         return Err(io::Error::other("somebody put another file in its place"));
@@ -252,10 +265,8 @@ fn make(
     let file = SocketFile { path: unpublished, device: found.dev(), inode: found.ino() };
     let group = group.filter(|group| give(&handle, path, *group, access.group));
     let mode = if group.is_some() { 0o660 } else { access.otherwise };
-    // Such a handle knows no chmod of its own; its entry in /proc is no link that
-    // could lead elsewhere.
-    let entry = format!("/proc/self/fd/{}", handle.as_raw_fd());
-    fs::set_permissions(entry, Permissions::from_mode(mode))?;
+    // Such a handle knows no chmod of its own.
+    fs::set_permissions(entry(&handle), Permissions::from_mode(mode))?;
     Ok((file, group))
 }
 
@@ -384,6 +395,21 @@ mod tests {
         drop(other);
         assert!(remove_left_behind(&path).unwrap());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_path_may_be_as_long_as_an_address() {
+        let (folder, _) = folder();
+        let room = 107 - folder.path().as_os_str().len() - "//s".len();
+        let long = folder.path().join("a".repeat(room));
+        fs::create_dir(&long).unwrap();
+        let path = long.join("s");
+        assert_eq!(path.as_os_str().len(), 107);
+        // One is left behind.
+        drop(UnixListener::bind(&path).unwrap());
+        let bound = Bound::new(&path, GROUP).unwrap();
+        UnixStream::connect(&path).unwrap();
+        bound.listener.accept().unwrap();
     }
 
     #[test]
