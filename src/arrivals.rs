@@ -63,14 +63,12 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     /// Adds the newest of all; gives its place, where it is until it is removed.
     pub(crate) fn push(&mut self, group: K, entry: T) -> usize {
         let at = self.free.pop().unwrap_or(self.places.len());
-        let places = &mut self.places;
-        let among_all = self.all.push(at, places, |place| &mut place.among_all);
-        let line = self.groups.entry(group.clone()).or_default();
-        let in_group = line.push(at, places, |place| &mut place.in_group);
+        let among_all = self.all.push(at, &mut self.places, |place| &mut place.among_all);
+        let in_group = self.join(group.clone(), at);
         let place = Some(Place { entry, group, among_all, in_group });
-        match places.get_mut(at) {
+        match self.places.get_mut(at) {
             Some(free) => *free = place,
-            None => places.push(place),
+            None => self.places.push(place),
         }
         at
     }
@@ -91,8 +89,7 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
         let Some(place) = self.places.get_mut(at).and_then(Option::as_mut) else { return };
         let (before, in_group) = (mem::replace(&mut place.group, group.clone()), place.in_group);
         self.leave(before, in_group);
-        let line = self.groups.entry(group).or_default();
-        let in_group = line.push(at, &mut self.places, |place| &mut place.in_group);
+        let in_group = self.join(group, at);
         if let Some(place) = self.places.get_mut(at).and_then(Option::as_mut) {
             place.in_group = in_group;
         }
@@ -136,11 +133,16 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
         self.all.len
     }
 
+    /// Lets a place be the newest of a group; gives its neighbours there.
+    fn join(&mut self, group: K, at: usize) -> Neighbours {
+        let line = self.groups.entry(group).or_default();
+        line.push(at, &mut self.places, |place| &mut place.in_group)
+    }
+
     /// Lets those that were neighbours of what left a group be neighbours of each other.
     fn leave(&mut self, group: K, neighbours: Neighbours) {
         if let hash_map::Entry::Occupied(mut line) = self.groups.entry(group) {
-            let order: Order<K, T> = |place| &mut place.in_group;
-            line.get_mut().remove(neighbours, &mut self.places, order);
+            line.get_mut().remove(neighbours, &mut self.places, |place| &mut place.in_group);
             if line.get().len == 0 {
                 line.remove();
             }
