@@ -188,7 +188,8 @@ impl Outbox {
 
     /// Takes in an alert that begins to be told; gives those that found no room
     /// any more.
-    pub(super) fn append(&mut self, entry: Entry, now: Timestamp) -> Vec<Entry> {
+    pub(super) fn append(&mut self, mut entry: Entry, now: Timestamp) -> Vec<Entry> {
+        entry.forget_text();
         self.write(&Line::Alert(Box::new(entry.clone())), now);
         self.entries.push_back(entry);
         self.forget_covers();

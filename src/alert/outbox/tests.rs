@@ -66,6 +66,23 @@ fn what_was_sent_is_known_after_a_restart() {
     assert_eq!(states(&outbox), expected, "after a day it is given up");
 }
 
+/// A thousand texts would take tens of megabytes.
+#[test]
+fn what_nobody_will_send_any_more_keeps_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::open(folder.path(), at(0));
+    outbox.append(entry("logged", &[]), at(0));
+    outbox.append(entry("told", &[Channel::Mail, Channel::Webhook]), at(0));
+    let texts = |outbox: &Outbox| -> Vec<String> {
+        outbox.entries().map(|entry| entry.alert.text.clone()).collect()
+    };
+    assert_eq!(texts(&outbox), ["", "text"]);
+    outbox.done(&sent("told", Channel::Mail, Ok(())), at(5));
+    assert_eq!(texts(&outbox), ["", "text"]);
+    outbox.done(&sent("told", Channel::Webhook, Err("410 Gone")), at(5));
+    assert_eq!(texts(&outbox), ["", ""]);
+}
+
 #[test]
 fn only_the_newest_are_kept() {
     let folder = tempfile::tempdir().unwrap();
