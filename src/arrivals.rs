@@ -12,14 +12,18 @@ use std::{
     mem,
 };
 
-/// No place: one that no vector is long enough for.
-const NOWHERE: usize = usize::MAX;
+/// Where an entry is until it is removed. Whoever keeps entries keeps far fewer than
+/// there are numbers.
+pub(crate) type At = u32;
+
+/// No place: nobody keeps so many.
+const NOWHERE: At = At::MAX;
 
 /// Entries of groups `K`.
 #[derive(Debug)]
 pub(crate) struct Arrivals<K, T> {
     places: Places<K, T>,
-    free: Vec<usize>,
+    free: Vec<At>,
     all: Line,
     /// Groups that have entries.
     groups: HashMap<K, Line, RandomState>,
@@ -40,15 +44,15 @@ struct Place<K, T> {
 /// The places of the entries that came before and after.
 #[derive(Clone, Copy, Debug)]
 struct Neighbours {
-    older: usize,
-    newer: usize,
+    older: At,
+    newer: At,
 }
 
 /// Entries in one order, by the places of the first and the last.
 #[derive(Debug)]
 struct Line {
-    oldest: usize,
-    newest: usize,
+    oldest: At,
+    newest: At,
     len: usize,
 }
 
@@ -61,12 +65,13 @@ impl<K, T> Default for Arrivals<K, T> {
 
 impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     /// Adds the newest of all; gives its place, where it is until it is removed.
-    pub(crate) fn push(&mut self, group: K, entry: T) -> usize {
-        let at = self.free.pop().unwrap_or(self.places.len());
+    pub(crate) fn push(&mut self, group: K, entry: T) -> At {
+        let new = || At::try_from(self.places.len()).unwrap_or(NOWHERE);
+        let at = self.free.pop().unwrap_or_else(new);
         let among_all = self.all.push(at, &mut self.places, |place| &mut place.among_all);
         let in_group = self.join(group.clone(), at);
         let place = Some(Place { entry, group, among_all, in_group });
-        match self.places.get_mut(at) {
+        match self.places.get_mut(at as usize) {
             Some(free) => *free = place,
             None => self.places.push(place),
         }
@@ -74,9 +79,9 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     }
 
     /// Takes out what is at a place.
-    pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
+    pub(crate) fn remove(&mut self, at: At) -> Option<T> {
         let places = &mut self.places;
-        let Place { entry, group, among_all, in_group } = places.get_mut(at)?.take()?;
+        let Place { entry, group, among_all, in_group } = places.get_mut(at as usize)?.take()?;
         self.free.push(at);
         self.all.remove(among_all, places, |place| &mut place.among_all);
         self.leave(group, in_group);
@@ -85,33 +90,33 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
 
     /// Makes what is at a place the newest of another group; among all it stays where it
     /// was.
-    pub(crate) fn regroup(&mut self, at: usize, group: K) {
-        let Some(place) = self.places.get_mut(at).and_then(Option::as_mut) else { return };
+    pub(crate) fn regroup(&mut self, at: At, group: K) {
+        let Some(place) = self.places.get_mut(at as usize).and_then(Option::as_mut) else { return };
         let (before, in_group) = (mem::replace(&mut place.group, group.clone()), place.in_group);
         self.leave(before, in_group);
         let in_group = self.join(group, at);
-        if let Some(place) = self.places.get_mut(at).and_then(Option::as_mut) {
+        if let Some(place) = self.places.get_mut(at as usize).and_then(Option::as_mut) {
             place.in_group = in_group;
         }
     }
 
     /// What is at a place.
-    pub(crate) fn get(&self, at: usize) -> Option<&T> {
+    pub(crate) fn get(&self, at: At) -> Option<&T> {
         self.place(at).map(|place| &place.entry)
     }
 
     /// The same, to be changed.
-    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        self.places.get_mut(at)?.as_mut().map(|place| &mut place.entry)
+    pub(crate) fn get_mut(&mut self, at: At) -> Option<&mut T> {
+        self.places.get_mut(at as usize)?.as_mut().map(|place| &mut place.entry)
     }
 
     /// The place of the oldest of all.
-    pub(crate) fn oldest(&self) -> Option<usize> {
+    pub(crate) fn oldest(&self) -> Option<At> {
         (self.len() > 0).then_some(self.all.oldest)
     }
 
     /// The place of the oldest of a group that has so many.
-    pub(crate) fn oldest_of(&self, group: &K, least: usize) -> Option<usize> {
+    pub(crate) fn oldest_of(&self, group: &K, least: usize) -> Option<At> {
         let line = self.groups.get(group)?;
         (line.len >= least).then_some(line.oldest)
     }
@@ -134,7 +139,7 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     }
 
     /// Lets a place be the newest of a group; gives its neighbours there.
-    fn join(&mut self, group: K, at: usize) -> Neighbours {
+    fn join(&mut self, group: K, at: At) -> Neighbours {
         let line = self.groups.entry(group).or_default();
         line.push(at, &mut self.places, |place| &mut place.in_group)
     }
@@ -149,8 +154,8 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
         }
     }
 
-    fn place(&self, at: usize) -> Option<&Place<K, T>> {
-        self.places.get(at)?.as_ref()
+    fn place(&self, at: At) -> Option<&Place<K, T>> {
+        self.places.get(at as usize)?.as_ref()
     }
 }
 
@@ -162,12 +167,7 @@ impl Default for Line {
 
 impl Line {
     /// Lets a place be the newest; gives its neighbours.
-    fn push<K, T>(
-        &mut self,
-        at: usize,
-        places: &mut Places<K, T>,
-        order: Order<K, T>,
-    ) -> Neighbours {
+    fn push<K, T>(&mut self, at: At, places: &mut Places<K, T>, order: Order<K, T>) -> Neighbours {
         let older = mem::replace(&mut self.newest, at);
         match neighbours(places, older, order) {
             Some(last) => last.newer = at,
@@ -193,10 +193,10 @@ impl Line {
 
 fn neighbours<K, T>(
     places: &mut Places<K, T>,
-    at: usize,
+    at: At,
     order: Order<K, T>,
 ) -> Option<&mut Neighbours> {
-    places.get_mut(at)?.as_mut().map(order)
+    places.get_mut(at as usize)?.as_mut().map(order)
 }
 
 #[cfg(test)]
@@ -212,7 +212,7 @@ mod tests {
             steps in prop::collection::vec((0..7_usize, 0..3_u8, 0..20_usize), 0..200),
         ) {
             let mut arrivals = Arrivals::default();
-            let mut list: Vec<(usize, u8, usize, usize)> = Vec::new();
+            let mut list: Vec<(At, u8, usize, usize)> = Vec::new();
             for (number, (what, group, which)) in steps.into_iter().enumerate() {
                 if what < 3 {
                     list.push((arrivals.push(group, number), group, number, number));

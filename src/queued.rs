@@ -16,7 +16,10 @@
 //! instead of 1.5 µs with one.
 
 use crate::{
-    arrivals::Arrivals, connector::ConnectorKey, intake::Intake, short::QueueId,
+    arrivals::{Arrivals, At},
+    connector::ConnectorKey,
+    intake::Intake,
+    short::QueueId,
     timestamp::Timestamp,
 };
 use foldhash::fast::RandomState;
@@ -67,7 +70,7 @@ struct State {
     most: usize,
     /// At which place the message is that a queue id stands for: each id that a
     /// message has, and no other.
-    ids: HashMap<QueueId, usize, RandomState>,
+    ids: HashMap<QueueId, At, RandomState>,
     /// Messages of each connector.
     messages: Arrivals<ConnectorKey, Message>,
 }
@@ -215,7 +218,7 @@ impl State {
         }
     }
 
-    fn forget(&mut self, at: usize) {
+    fn forget(&mut self, at: At) {
         let Some(message) = self.messages.remove(at) else { return };
         for (id, _) in &message.ids {
             self.ids.remove(id);
@@ -223,7 +226,7 @@ impl State {
     }
 
     /// The oldest of all, where it is too old or they are too many.
-    fn superfluous(&self, now: Timestamp) -> Option<usize> {
+    fn superfluous(&self, now: Timestamp) -> Option<At> {
         let oldest = self.messages.oldest()?;
         let is_old = || {
             let message = self.messages.get(oldest);

@@ -30,10 +30,15 @@
 //! nobody then.
 
 use crate::{
-    arrivals::Arrivals, connector::fold_address, maillog, maillog::Attempt, timestamp::Timestamp,
+    arrivals::{Arrivals, At},
+    connector::fold_address,
+    maillog,
+    maillog::Attempt,
+    timestamp::Timestamp,
 };
 use foldhash::fast::RandomState;
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use hashbrown::{HashTable, hash_table::Entry};
+use std::{hash::BuildHasher, mem, net::IpAddr, sync::Arc, time::Duration};
 
 /// Queue files that are remembered.
 pub const MOST_FILES: usize = 200_000;
@@ -45,9 +50,12 @@ const MOST_HOPS: usize = 16;
 /// The queue files of a log.
 #[derive(Debug)]
 pub struct Trail {
-    /// Where the file is that has a queue id now. Postfix of this host made those, so a
-    /// quick hash will do: they are asked for six times a message.
-    places: HashMap<Arc<str>, usize, RandomState>,
+    /// Where the file is that has a queue id now. A table of nothing but places stays
+    /// small where it doubles.
+    places: HashTable<At>,
+    /// Postfix of this host made the queue ids, so a quick hash will do: they are asked
+    /// for six times a message.
+    hasher: RandomState,
     files: Arrivals<Stage, File>,
     next: u64,
     most: usize,
@@ -67,15 +75,21 @@ struct File {
     number: u64,
     /// Who gave it to smtpd.
     client: Option<IpAddr>,
-    /// What it was before a content filter: queue id and number.
-    parent: Option<(Arc<str>, u64)>,
     /// An alias made it.
     expansion: bool,
+    removed: Option<Timestamp>,
+    /// How it hangs together with others. Most don't.
+    ties: Option<Box<Ties>>,
+}
+
+#[derive(Debug, Default)]
+struct Ties {
+    /// What it was before a content filter: queue id and number.
+    parent: Option<(Arc<str>, u64)>,
     /// Files that were made of it and are not removed.
     children: u32,
     /// From where the last of them came.
     back_from: Option<IpAddr>,
-    removed: Option<Timestamp>,
 }
 
 /// What an attempt to deliver is.
@@ -112,7 +126,9 @@ impl Default for Trail {
 impl Trail {
     /// A trail of at most so many files.
     pub fn with_room_for(most: usize) -> Self {
-        Self { places: HashMap::default(), files: Arrivals::default(), next: 0, most: most.max(1) }
+        let (places, hasher, files) =
+            (HashTable::new(), RandomState::default(), Arrivals::default());
+        Self { places, hasher, files, next: 0, most: most.max(1) }
     }
 
     /// A message came in: from a client at `client`, or from nobody with an
@@ -150,7 +166,7 @@ impl Trail {
         };
         let Some(next) = attempt.queued_as() else {
             // A filter that passes on the queue id need not tell the new one.
-            return match self.file(attempt.queue_id).and_then(|file| file.back_from) {
+            return match self.file(attempt.queue_id).and_then(File::back_from) {
                 Some(from) if from == relay => Step::HandedOn { next: None },
                 _ => root(),
             };
@@ -158,7 +174,7 @@ impl Trail {
         match self.file(next) {
             Some(file) if self.came_back(attempt.queue_id, file, relay) => {
                 let next = Arc::clone(&file.queue_id);
-                let parent = file.parent.as_ref().map(|(parent, _)| &**parent);
+                let parent = file.parent().map(|(parent, _)| &**parent);
                 let is_tied = parent == Some(attempt.queue_id);
                 let tied = is_tied || self.tie(&next, attempt.queue_id);
                 Step::HandedOn { next: tied.then_some(next) }
@@ -176,7 +192,7 @@ impl Trail {
             return queue_id.into();
         };
         for _ in 0..MOST_HOPS {
-            let Some((parent, number)) = &file.parent else { break };
+            let Some((parent, number)) = file.parent() else { break };
             match self.file(parent) {
                 Some(above) if above.number == *number => file = above,
                 Some(_) => break,
@@ -190,7 +206,7 @@ impl Trail {
     /// Whether this file is not the client's own: a filter handed it back, or an
     /// alias sent it on.
     pub fn is_derived(&self, queue_id: &str) -> bool {
-        self.file(queue_id).is_some_and(|file| file.expansion || file.parent.is_some())
+        self.file(queue_id).is_some_and(|file| file.expansion || file.parent().is_some())
     }
 
     /// Whether this file is known to be gone.
@@ -201,7 +217,7 @@ impl Trail {
     /// A queue file is gone. Gives the root when nothing of its message is left.
     pub fn removed(&mut self, queue_id: &str, at: Timestamp) -> Option<Arc<str>> {
         self.make_room(at);
-        let Some(place) = self.places.get(queue_id).copied() else {
+        let Some(place) = self.place(queue_id) else {
             return Some(queue_id.into());
         };
         let file = self.files.get_mut(place)?;
@@ -213,12 +229,13 @@ impl Trail {
         self.files.regroup(place, Stage::Gone);
         for _ in 0..MOST_HOPS {
             let file = self.file(&over)?;
-            if file.removed.is_none() || file.children > 0 {
+            if !file.is_over() {
                 return None;
             }
-            let Some((parent, number)) = file.parent.clone() else { break };
+            let Some((parent, number)) = file.parent().cloned() else { break };
             let above = self.file_mut(&parent).filter(|above| above.number == number)?;
-            above.children = above.children.saturating_sub(1);
+            let ties = above.ties();
+            ties.children = ties.children.saturating_sub(1);
             over = parent;
         }
         Some(over)
@@ -249,15 +266,15 @@ impl Trail {
         let Some(file) = self.file_mut(next) else {
             return false;
         };
-        if file.parent.is_some() || file.expansion || *before == *next {
+        if file.parent().is_some() || file.expansion || *before == *next {
             return false;
         }
-        file.parent = Some((Arc::clone(&before), number));
-        let is_left = file.removed.is_none() || file.children > 0;
-        let client = file.client;
+        file.ties().parent = Some((Arc::clone(&before), number));
+        let (client, is_over) = (file.client, file.is_over());
         if let Some(above) = self.file_mut(&before) {
-            above.back_from = client;
-            above.children += u32::from(is_left);
+            let ties = above.ties();
+            ties.back_from = client;
+            ties.children += u32::from(!is_over);
         }
         true
     }
@@ -266,7 +283,7 @@ impl Trail {
     fn expand(&mut self, next: &str) -> Arc<str> {
         match self.file_mut(next) {
             Some(file) => {
-                file.expansion |= file.parent.is_none();
+                file.expansion |= file.parent().is_none();
                 Arc::clone(&file.queue_id)
             }
             None => self.put(next, None, true),
@@ -281,15 +298,19 @@ impl Trail {
             queue_id: Arc::clone(&queue_id),
             number,
             client,
-            parent: None,
             expansion,
-            children: 0,
-            back_from: None,
             removed: None,
+            ties: None,
         };
         let place = self.files.push(Stage::There, file);
-        if let Some(before) = self.places.insert(Arc::clone(&queue_id), place) {
-            self.files.remove(before);
+        match self.entry(&queue_id) {
+            Entry::Occupied(mut before) => {
+                let before = mem::replace(before.get_mut(), place);
+                self.files.remove(before);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(place);
+            }
         }
         queue_id
     }
@@ -309,18 +330,57 @@ impl Trail {
         }
     }
 
-    fn forget(&mut self, place: usize) {
-        if let Some(file) = self.files.remove(place) {
-            self.places.remove(&file.queue_id);
+    fn forget(&mut self, at: At) {
+        let Some(file) = self.files.get(at) else { return };
+        let queue_id = Arc::clone(&file.queue_id);
+        if let Entry::Occupied(place) = self.entry(&queue_id) {
+            place.remove();
         }
+        self.files.remove(at);
     }
 
     fn file(&self, queue_id: &str) -> Option<&File> {
-        self.files.get(*self.places.get(queue_id)?)
+        self.files.get(self.place(queue_id)?)
     }
 
     fn file_mut(&mut self, queue_id: &str) -> Option<&mut File> {
-        self.files.get_mut(*self.places.get(queue_id)?)
+        self.files.get_mut(self.place(queue_id)?)
+    }
+
+    /// Where the file is that has this queue id.
+    fn place(&self, queue_id: &str) -> Option<At> {
+        let is_it = |at: &At| self.files.get(*at).is_some_and(|file| *file.queue_id == *queue_id);
+        self.places.find(self.hasher.hash_one(queue_id), is_it).copied()
+    }
+
+    /// The same, to be changed.
+    fn entry(&mut self, queue_id: &str) -> Entry<'_, At> {
+        let Self { places, hasher, files, .. } = self;
+        let queue_id_at = |at: &At| files.get(*at).map(|file| &*file.queue_id);
+        places.entry(
+            hasher.hash_one(queue_id),
+            |at| queue_id_at(at) == Some(queue_id),
+            |at| hasher.hash_one(queue_id_at(at).unwrap_or_default()),
+        )
+    }
+}
+
+impl File {
+    fn parent(&self) -> Option<&(Arc<str>, u64)> {
+        self.ties.as_ref()?.parent.as_ref()
+    }
+
+    fn back_from(&self) -> Option<IpAddr> {
+        self.ties.as_ref()?.back_from
+    }
+
+    fn ties(&mut self) -> &mut Ties {
+        self.ties.get_or_insert_default()
+    }
+
+    /// It is removed, and so is all that was made of it.
+    fn is_over(&self) -> bool {
+        self.removed.is_some() && self.ties.as_ref().is_none_or(|ties| ties.children == 0)
     }
 }
 
