@@ -57,8 +57,10 @@ impl Fingerprints {
         let mut hasher = self.hasher(b'r');
         let unquoted = unquoted(address);
         let address = unquoted.as_deref().unwrap_or(address);
-        // Only what is beyond ASCII needs the tables of IDNA, and memory.
-        match address.rsplit_once('@').filter(|(_, domain)| !domain.is_ascii()) {
+        // Only what is beyond ASCII needs the tables of IDNA, and memory. Most addresses
+        // are not even searched for their `@`.
+        let split = if address.is_ascii() { None } else { address.rsplit_once('@') };
+        match split.filter(|(_, domain)| !domain.is_ascii()) {
             None => write_folded(&mut hasher, without_dot(address)),
             Some((local, domain)) => {
                 write_folded(&mut hasher, local);
@@ -123,8 +125,8 @@ fn without_dot(name: &str) -> &str {
 
 /// An address without the quotes around its local part, if it has them.
 fn unquoted(address: &str) -> Option<String> {
-    let (local, domain) = address.rsplit_once('@')?;
-    let quoted = local.strip_prefix('"')?.strip_suffix('"')?;
+    let (local, domain) = address.strip_prefix('"')?.rsplit_once('@')?;
+    let quoted = local.strip_suffix('"')?;
     let mut plain = String::with_capacity(address.len());
     let mut characters = quoted.chars();
     while let Some(character) = characters.next() {
