@@ -18,7 +18,7 @@ const MAX_NAME: usize = 253;
 /// `[192.0.2.1]`) stay as they are, in lower case: an odd name must be
 /// countable, not an error. Borrows where there is nothing to change.
 pub fn fold(name: &str) -> Option<Cow<'_, str>> {
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = without_dots(name);
     if name.is_empty() || name.len() > MAX_NAME {
         return None;
     }
@@ -37,10 +37,8 @@ pub fn fold(name: &str) -> Option<Cow<'_, str>> {
     }
     match idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY) {
         Ok(folded) => {
-            let folded = folded.into_owned();
-            let end = folded.trim_end_matches('.').len();
-            (end > 0 && end <= MAX_NAME)
-                .then(|| Cow::Owned(folded.get(..end).unwrap_or("").to_owned()))
+            let bare = without_dots(&folded);
+            (!bare.is_empty() && bare.len() <= MAX_NAME).then(|| Cow::Owned(bare.to_owned()))
         }
         Err(_) => Some(Cow::Owned(name.to_lowercase())),
     }
@@ -49,7 +47,7 @@ pub fn fold(name: &str) -> Option<Cow<'_, str>> {
 /// Puts the same behind what `folded` holds, without an allocation where `name` is
 /// ASCII and there is room; says whether there was anything to put.
 pub fn fold_into(name: &str, folded: &mut String) -> bool {
-    let bare = name.strip_suffix('.').unwrap_or(name);
+    let bare = without_dots(name);
     if !bare.is_ascii() {
         return fold(name).map(|name| folded.push_str(&name)).is_some();
     }
@@ -58,6 +56,15 @@ pub fn fold_into(name: &str, folded: &mut String) -> bool {
         push_lower(bare, folded);
     }
     is_name
+}
+
+/// Without the dot of the root at its end, however often somebody wrote it: what is
+/// folded is not to be folded once more.
+pub(crate) fn without_dots(mut name: &str) -> &str {
+    while let Some(bare) = name.strip_suffix('.') {
+        name = bare;
+    }
+    name
 }
 
 /// Puts a text behind what `lower` holds, ASCII letters in lower case.
@@ -201,6 +208,7 @@ impl DomainSet {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
+    use proptest::prelude::*;
 
     fn set(names: &[&str]) -> DomainSet {
         let mut set = DomainSet::default();
@@ -216,6 +224,7 @@ mod tests {
         for name in [
             "example.org",
             "EXAMPLE.org.",
+            "example.org...",
             "example.net",
             "a.b.Example.Net",
             "BÜCHER.example",
@@ -223,8 +232,20 @@ mod tests {
         ] {
             assert!(set.contains(name), "{name} belongs to the set");
         }
-        for name in ["a.example.org", "notexample.net", "example", "", ".", "org"] {
+        for name in ["a.example.org", "notexample.net", "example", "", ".", "..", "org"] {
             assert!(!set.contains(name), "{name} does not belong to the set");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_folded_is_not_folded_once_more(name in "[a-zA-Z0-9._üß-]{0,20}[.]{0,3}") {
+            let folded = fold(&name).map(Cow::into_owned);
+            if let Some(folded) = &folded {
+                prop_assert_eq!(fold(folded), Some(Cow::Borrowed(folded.as_str())));
+            }
+            let mut put = String::new();
+            prop_assert_eq!(fold_into(&name, &mut put).then_some(put), folded);
         }
     }
 

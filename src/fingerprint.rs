@@ -61,12 +61,15 @@ impl Fingerprints {
         // are not even searched for their `@`.
         let split = if address.is_ascii() { None } else { address.rsplit_once('@') };
         match split.filter(|(_, domain)| !domain.is_ascii()) {
-            None => write_folded(&mut hasher, without_dot(address)),
+            None => write_folded(&mut hasher, domain::without_dots(address)),
             Some((local, domain)) => {
                 write_folded(&mut hasher, local);
                 hasher.write(b"@");
                 let folded = domain::fold(domain);
-                write_folded(&mut hasher, without_dot(folded.as_deref().unwrap_or(domain)));
+                write_folded(
+                    &mut hasher,
+                    domain::without_dots(folded.as_deref().unwrap_or(domain)),
+                );
             }
         }
         hasher.finish()
@@ -117,10 +120,6 @@ impl fmt::Debug for Fingerprints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fingerprints").finish_non_exhaustive()
     }
-}
-
-fn without_dot(name: &str) -> &str {
-    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// An address without the quotes around its local part, if it has them.

@@ -331,6 +331,7 @@ mod tests {
                 &[
                     "Bob@Example.ORG",
                     "bob@example.org.",
+                    "bob@example.org..",
                     "bob+shop@example.org",
                     "\"bob\"@example.org",
                     "\"B\\ob\"@example.org",
