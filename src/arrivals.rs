@@ -91,11 +91,11 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
     /// Makes what is at a place the newest of another group; among all it stays where it
     /// was.
     pub(crate) fn regroup(&mut self, at: At, group: K) {
-        let Some(place) = self.places.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        let Some(place) = self.place_mut(at) else { return };
         let (before, in_group) = (mem::replace(&mut place.group, group.clone()), place.in_group);
         self.leave(before, in_group);
         let in_group = self.join(group, at);
-        if let Some(place) = self.places.get_mut(at as usize).and_then(Option::as_mut) {
+        if let Some(place) = self.place_mut(at) {
             place.in_group = in_group;
         }
     }
@@ -107,7 +107,7 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
 
     /// The same, to be changed.
     pub(crate) fn get_mut(&mut self, at: At) -> Option<&mut T> {
-        self.places.get_mut(at as usize)?.as_mut().map(|place| &mut place.entry)
+        self.place_mut(at).map(|place| &mut place.entry)
     }
 
     /// The place of the oldest of all.
@@ -156,6 +156,10 @@ impl<K: Clone + Eq + Hash, T> Arrivals<K, T> {
 
     fn place(&self, at: At) -> Option<&Place<K, T>> {
         self.places.get(at as usize)?.as_ref()
+    }
+
+    fn place_mut(&mut self, at: At) -> Option<&mut Place<K, T>> {
+        self.places.get_mut(at as usize)?.as_mut()
     }
 }
 

@@ -59,7 +59,7 @@ impl Fingerprints {
         let address = unquoted.as_deref().unwrap_or(address);
         // Only what is beyond ASCII needs the tables of IDNA, and memory. Most addresses
         // are not even searched for their `@`.
-        let split = if address.is_ascii() { None } else { address.rsplit_once('@') };
+        let split = if address.is_ascii() { None } else { domain::split(address) };
         match split.filter(|(_, domain)| !domain.is_ascii()) {
             None => write_folded(&mut hasher, domain::without_dots(address)),
             Some((local, domain)) => {
@@ -124,7 +124,7 @@ impl fmt::Debug for Fingerprints {
 
 /// An address without the quotes around its local part, if it has them.
 fn unquoted(address: &str) -> Option<String> {
-    let (local, domain) = address.strip_prefix('"')?.rsplit_once('@')?;
+    let (local, domain) = domain::split(address.strip_prefix('"')?)?;
     let quoted = local.strip_suffix('"')?;
     let mut plain = String::with_capacity(address.len());
     let mut characters = quoted.chars();

@@ -104,7 +104,7 @@ fn is_plain(local: &str) -> bool {
 /// One step; nothing where none is left. Each makes the local part shorter, or one
 /// of both parts lower.
 fn once(address: &str) -> Option<String> {
-    let Some((local, domain)) = address.rsplit_once('@') else {
+    let Some((local, domain)) = domain::split(address) else {
         return local_once(address).map(Cow::into_owned);
     };
     let folded = domain::fold(domain).filter(|folded| **folded != *domain);
