@@ -23,9 +23,10 @@ use crate::{
     fault,
     journal::{self, Journal},
     manager::{Manager, News},
-    milter::{self, Milter},
+    milter::Milter,
     operator::{self, Operator, Reloader},
     panics,
+    socket::BindError,
     storage::Whose,
 };
 use arc_swap::ArcSwap;
@@ -72,7 +73,7 @@ pub enum Error {
     Journal(#[from] journal::OpenError),
     /// A milter socket can't be opened.
     #[error("can't start: {0}")]
-    Milter(#[from] milter::BindError),
+    Milter(#[from] BindError),
     /// The control socket can't be opened.
     #[error("can't start: {0}")]
     Control(#[from] control::BindError),

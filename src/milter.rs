@@ -22,12 +22,14 @@ mod socket;
 mod stream;
 mod workers;
 
-pub use params::{Listen, ListenError, Params};
-pub use socket::BindError;
+pub use params::Params;
 
-use crate::{engine::Engine, timestamp::Timestamp};
+use crate::{
+    engine::Engine,
+    socket::{BindError, Listening},
+    timestamp::Timestamp,
+};
 use shared::Shared;
-use socket::Bound;
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -42,7 +44,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// A milter whose sockets listen: connections wait until it runs.
 #[derive(Debug)]
 pub struct Milter {
-    bound: Vec<Bound>,
+    bound: Vec<Listening>,
     handle: Handle,
 }
 
@@ -81,7 +83,7 @@ impl Milter {
         engine: Arc<Engine>,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
-        let bound = params.listen.iter().map(Bound::new);
+        let bound = params.listen.iter().map(|listen| Listening::new("milter.listen", listen));
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         let listen = bound.iter().map(|bound| bound.listen.to_string()).collect();
         let shared = Arc::new(Shared::new(params, engine, Box::new(clock)));

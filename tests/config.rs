@@ -17,7 +17,7 @@ use connguard::{
     domain::DomainSet,
     engine::{HoldLimit, ReplyText, RestrictionTerms},
     feedback::MailLog,
-    milter::Listen,
+    socket::Listen,
     verdict::{Action, Mode, Scope, Throttle},
 };
 use proptest::prelude::*;

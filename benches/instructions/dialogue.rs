@@ -6,7 +6,8 @@ use super::support::NOW;
 use connguard::{
     engine::Engine,
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
-    milter::{Listen, Milter, Params},
+    milter::{Milter, Params},
+    socket::Listen,
 };
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;

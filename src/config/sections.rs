@@ -13,7 +13,7 @@ use crate::{
     engine::{Directions, ReplyText, RestrictionTerms},
     feedback::MailLog,
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
-    milter::Listen,
+    socket::Listen,
     timestamp::parse_span,
     verdict::Action,
 };

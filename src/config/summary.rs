@@ -10,7 +10,7 @@ use crate::{
     domain::DomainSet,
     engine::Directions,
     feedback::MailLog,
-    milter::Listen,
+    socket::Listen,
     timestamp::format_span,
     verdict::{Action, Mode, Scope},
 };

@@ -22,10 +22,10 @@ use super::{
     dialogue::Dialogue,
     seat::Seat,
     shared::{Place, Shared},
-    socket::Bound,
+    socket,
     stream::{self, Io, Stream},
 };
-use crate::fault;
+use crate::{fault, socket::Listening};
 use indymilter::{Callbacks, EitherStream, Listener};
 use std::{
     io,
@@ -52,7 +52,7 @@ pub(super) struct Workers {
 
 impl Workers {
     /// Starts the threads, which take what comes to the sockets.
-    pub(super) fn start(shared: &Arc<Shared>, bound: Vec<Bound>) -> io::Result<Self> {
+    pub(super) fn start(shared: &Arc<Shared>, bound: Vec<Listening>) -> io::Result<Self> {
         // Who can't say how many processors there are has one at least.
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (cut_off, cut) = watch::channel(false);
@@ -104,9 +104,9 @@ impl Workers {
     }
 }
 
-fn sources(bound: Vec<Bound>) -> io::Result<Vec<Source<stream::Socket>>> {
-    let source = |bound: Bound| {
-        let (file, socket) = bound.into_socket()?;
+fn sources(bound: Vec<Listening>) -> io::Result<Vec<Source<stream::Socket>>> {
+    let source = |bound: Listening| {
+        let (file, socket) = socket::into_socket(bound)?;
         Ok(Source { file, socket })
     };
     bound.into_iter().map(source).collect()

@@ -7,7 +7,8 @@ use connguard::{
     domain::DomainSet,
     engine::{Engine, Settings},
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
-    milter::{Listen, Milter, Params},
+    milter::{Milter, Params},
+    socket::Listen,
     timestamp::Timestamp,
     verdict::Mode,
 };

@@ -1,7 +1,7 @@
 //! From the first connection to the shutdown.
 
 use crate::harness::{Daemon, PATIENCE};
-use connguard::milter::Listen;
+use connguard::socket::Listen;
 use indymilter_test::{Status, TestConnection};
 use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
