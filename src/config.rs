@@ -20,6 +20,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod hint;
+mod policy;
 mod reader;
 mod sections;
 mod summary;
@@ -36,6 +37,7 @@ use crate::{
     feedback::MailLog,
     milter,
     model::Model,
+    policy::Role,
     verdict::{Mode, Throttle, WordError},
 };
 use connectors::Defaults;
@@ -59,6 +61,8 @@ pub struct Config {
     pub settings: engine::Settings,
     /// For the milter front-end.
     pub milter: milter::Params,
+    /// For the policy front-end, where there is one.
+    pub policy: Option<crate::policy::Params>,
     /// For what is kept on disk and in memory.
     pub state: StateParams,
     /// For the control socket.
@@ -230,9 +234,16 @@ pub fn summary(config: &Config) -> Vec<String> {
 /// Walks the file. The result counts only if no fault was recorded.
 fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> Config {
     let mut top = reader.top(entries);
-    top.unsupported(&["policy", "metrics"]);
+    top.unsupported(&["metrics"]);
     let mode: Mode = top.word("mode", sections::MODES).unwrap_or_default();
-    let milter = sections::milter(top.section("milter"));
+    let mut milter = sections::milter(top.section("milter"));
+    let hears_fingerprints = top.says("policy");
+    let policy = policy::policy(&mut top, &milter.listen);
+    let judges = policy.as_ref().is_some_and(|policy| policy.role == Role::Judge);
+    if judges && !milter.says_listen {
+        // It is there instead.
+        milter.listen.clear();
+    }
     let realm = milter.login_realm.as_deref();
     let state = sections::state(top.section("state"));
     let control = sections::control(top.section("control"), &milter.listen);
@@ -243,7 +254,8 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     let mail_log = sections::feedback(top.section("feedback"));
     let log = sections::log(top.section("log"));
     let names = host_names(reader, own_names);
-    let defaults = Defaults { mode, restriction: &restriction, realm, own_names: &names };
+    let defaults =
+        Defaults { mode, restriction: &restriction, realm, own_names: &names, hears_fingerprints };
     let organizations = connectors::organizations(top.tables("organization"));
     let named = connectors::connectors(top.tables("connector"), &organizations, &defaults);
     let directory = Params {
@@ -257,10 +269,18 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
     let directions = milter.directions;
     let unregistered = unregistered::unregistered(&directory);
     warn(reader, &directory, &directions, &unregistered, &trust, judgement.throttle);
+    if judges && !milter.listen.is_empty() {
+        reader.warn(
+            "policy.role is judge and milter.listen is set: mail for which Postfix asks both is \
+             counted twice; leave milter.listen out, or let each Postfix ask only one of them"
+                .into(),
+        );
+    }
     let listen: Vec<_> = milter.listen.into_iter().map(|(place, _)| place).collect();
     let understood = summary::lines(&summary::Parts {
         mode,
         listen: &listen,
+        policy: policy.as_ref(),
         max_connections: milter.max_connections,
         ignore_daemons: &milter.ignore_daemons,
         login_realm: milter.login_realm.as_deref(),
@@ -285,6 +305,13 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
             directions,
             restriction: restriction.terms,
         },
+        policy: policy.map(|policy| crate::policy::Params {
+            listen: policy.listen,
+            role: policy.role,
+            max_connections: milter.max_connections,
+            ignore_daemons: milter.ignore_daemons.clone(),
+            login_realm: milter.login_realm.clone(),
+        }),
         milter: milter::Params {
             listen,
             max_connections: milter.max_connections,

@@ -12,6 +12,10 @@
 //! through which it sends, and an organization `organization:NAME`. Their parts are
 //! escaped in the same way (a `/` in an address is not).
 
+mod digest;
+
+pub use digest::{CertificateDigest, CertificateDigests, DigestError};
+
 use crate::verdict::WordError;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -57,6 +61,10 @@ pub struct Identities {
     pub login: Option<Arc<str>>,
     /// Client certificate that chains to a CA that Postfix trusts.
     pub certificate: Option<CertificateName>,
+    /// Fingerprints of its certificate, whoever issued that; only where something told
+    /// them (see [`crate::handover`]). They prove which configured connector it is, and
+    /// nothing else: anybody can make a certificate.
+    pub digests: Option<Arc<CertificateDigests>>,
     /// Submitted on this host without SMTP.
     pub local: bool,
 }

@@ -26,6 +26,7 @@ use crate::{
     milter::Milter,
     operator::{self, Operator, Reloader},
     panics,
+    policy::Policy,
     socket::BindError,
     storage::Whose,
 };
@@ -71,9 +72,9 @@ pub enum Error {
     /// The state directory can't be used.
     #[error("can't start: {0}")]
     Journal(#[from] journal::OpenError),
-    /// A milter socket can't be opened.
+    /// A socket for Postfix can't be opened.
     #[error("can't start: {0}")]
-    Milter(#[from] BindError),
+    Bind(#[from] BindError),
     /// The control socket can't be opened.
     #[error("can't start: {0}")]
     Control(#[from] control::BindError),
@@ -176,6 +177,11 @@ pub async fn run(
         let clock = clock.clone();
         Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
     };
+    let policy = config.policy.clone().map(|params| {
+        let clock = clock.clone();
+        Policy::bind(params, Arc::clone(&engine), move || clock.now())
+    });
+    let policy = policy.transpose()?;
     let control = Control::bind(&config.control.socket)?;
     tell_start(&config, kept);
     let operator = Arc::new(Operator {
@@ -184,6 +190,7 @@ pub async fn run(
         history: Arc::clone(&history),
         cases: Arc::clone(&cases),
         milter: milter.handle(),
+        policy: policy.as_ref().map(Policy::handle),
         feedback: Arc::clone(&feedback),
         alert: Arc::clone(&alert),
         state: config.state.directory.clone(),
@@ -196,6 +203,8 @@ pub async fn run(
     });
     let (stop_milter, stopped) = oneshot::channel::<()>();
     let mut milter = tokio::spawn(milter.run(stopped, stop::DRAIN));
+    let (stop_policy, policy_stopped) = oneshot::channel::<()>();
+    let mut policy = policy.map(|policy| tokio::spawn(policy.run(policy_stopped)));
     let mut serving = {
         let operator = Arc::clone(&operator);
         tokio::spawn(async move { control.serve(operator).await })
@@ -212,16 +221,30 @@ pub async fn run(
             }
             Some("milter front-end")
         }
+        () = ended_early(policy.as_mut()) => Some("policy front-end"),
         _ = &mut serving => Some("control socket"),
     };
     if let Some(part) = ended {
         tracing::error!("the {part} ended by itself: connguard ends, to be started again");
     }
-    stop(operator, Front { milter, stop_milter, serving }).await;
+    let policy = policy.map(|policy| (policy, stop_policy));
+    stop(operator, Front { milter, stop_milter, policy, serving }).await;
     tracing::info!("stopped");
     match ended {
         Some(part) => Err(Error::Ended(part)),
         None => Ok(()),
+    }
+}
+
+/// Completes when the policy front-end ends, if there is one.
+async fn ended_early(policy: Option<&mut JoinHandle<io::Result<()>>>) {
+    match policy {
+        Some(policy) => {
+            if let Ok(Err(error)) = policy.await {
+                tracing::error!("the policy front-end ended: {error}");
+            }
+        }
+        None => std::future::pending().await,
     }
 }
 

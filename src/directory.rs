@@ -3,9 +3,10 @@
 //! **Counted under one key.** Without relay rights (a login, a trusted
 //! certificate, an address in the relay networks, or a key of a configured
 //! connector) a session is no connector. Otherwise a configured connector
-//! that matches by login, else by certificate, else by the longest client
-//! prefix, beats a discovered one; a discovered one is counted under its
-//! login, else its certificate, else its client network.
+//! that matches by login, else by a fingerprint of its certificate, else by the
+//! certificate's names, else by the longest client prefix, beats a discovered
+//! one; a discovered one is counted under its login, else its certificate, else
+//! its client network. A fingerprint that no connector names says nothing.
 //!
 //! **Enforced on every identity.** A restriction of any entity that one of the
 //! session's identities belongs to is met by the session: leaving out a login
@@ -22,7 +23,8 @@
 
 use crate::{
     connector::{
-        CertificateName, ConnectorKey, Entity, Identities, Profile, client_network, parent_network,
+        CertificateDigest, CertificateName, ConnectorKey, Entity, Identities, Profile,
+        client_network, parent_network,
     },
     domain::DomainSet,
     record::Restriction,
@@ -105,7 +107,7 @@ impl Terms {
 }
 
 /// A `[[connector]]` of the configuration.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Named {
     /// Its name.
     pub name: Arc<str>,
@@ -113,6 +115,8 @@ pub struct Named {
     pub clients: Vec<IpNet>,
     /// Its certificate.
     pub certificate: Option<CertificateName>,
+    /// Fingerprints of its certificates, or of their public keys.
+    pub digests: Vec<CertificateDigest>,
     /// Its logins, folded.
     pub logins: Vec<Arc<str>>,
     /// What holds for its mail.
@@ -240,6 +244,7 @@ pub struct Directory {
     names: HashMap<Arc<str>, usize>,
     logins: HashMap<Arc<str>, usize>,
     certificates: HashMap<CertificateName, usize>,
+    digests: HashMap<CertificateDigest, usize>,
     clients: Networks<usize>,
     relay: Networks<()>,
     trusted: Networks<()>,
@@ -269,6 +274,9 @@ impl Directory {
             if let Some(certificate) = &named.certificate {
                 directory.certificates.insert(certificate.clone(), at);
             }
+            for digest in &named.digests {
+                directory.digests.insert(digest.clone(), at);
+            }
             for network in &named.clients {
                 directory.clients.insert(*network, at);
             }
@@ -285,14 +293,16 @@ impl Directory {
         let client = identities.client.map(host);
         let login = identities.login.as_ref();
         let certificate = identities.certificate.as_ref();
-        let bare = login.is_none() && certificate.is_none();
-        let trusted = login.is_some_and(|login| self.trusted_logins.contains(login))
-            || bare && client.is_some_and(|client| self.trusted.get(client).is_some());
 
         let by_login = login.and_then(|login| self.logins.get(login));
         let by_certificate = certificate.and_then(|name| self.certificates.get(name));
+        let mut digests = identities.digests.iter().flat_map(|digests| digests.iter());
+        let by_digest = digests.find_map(|digest| self.digests.get(digest));
         let by_client = client.and_then(|client| self.clients.get(client));
-        let proven = by_login.or(by_certificate);
+        let proven = by_login.or(by_digest).or(by_certificate);
+        let bare = login.is_none() && certificate.is_none() && by_digest.is_none();
+        let trusted = login.is_some_and(|login| self.trusted_logins.contains(login))
+            || bare && client.is_some_and(|client| self.trusted.get(client).is_some());
         let named = proven.or(by_client).and_then(|at| self.params.connectors.get(*at));
 
         let network = identities.client.map(client_network);
@@ -318,7 +328,7 @@ impl Directory {
                 enforced.push(entity);
             }
         };
-        for at in by_login.into_iter().chain(by_certificate) {
+        for at in by_login.into_iter().chain(by_digest).chain(by_certificate) {
             add(self.named_key(*at));
         }
         if let (Some(at), None) = (by_client, proven) {

@@ -50,6 +50,7 @@ use crate::{
     directory::{Resolution, Terms},
     domain,
     fingerprint::Fingerprints,
+    handover::Handover,
     judge::{self, Judgement},
     known::Known,
     message::{Direction, Fate, Message, Recipient, Sender},
@@ -112,6 +113,7 @@ pub struct Engine {
     providers: Providers,
     organizations: Organizations,
     passes: Passes,
+    handover: Handover,
     queued: Queued,
     /// Whether that is remembered.
     keeps_queue: bool,
@@ -143,6 +145,7 @@ impl Engine {
             providers: Providers::default(),
             organizations: Organizations::default(),
             passes: Passes::default(),
+            handover: Handover::default(),
             queued: Queued::default(),
             keeps_queue: true,
             evidence: Budget::default(),
@@ -193,6 +196,11 @@ impl Engine {
         &self.passes
     }
 
+    /// What policy requests say of sessions of the milter.
+    pub fn handover(&self) -> &Handover {
+        &self.handover
+    }
+
     /// What may be in the queue of Postfix is not remembered from now on: nobody will
     /// ask for it.
     pub fn forgo_queue(&mut self) {
@@ -235,6 +243,7 @@ impl Engine {
         recipient: &Recipient<'_>,
         now: Timestamp,
     ) -> Verdict {
+        self.settle(session);
         match recipient.fate {
             Fate::Unknown => {
                 transaction.unknown = transaction.unknown.saturating_add(1);
@@ -256,7 +265,6 @@ impl Engine {
         recipient: &Recipient<'_>,
         now: Timestamp,
     ) -> Verdict {
-        self.settle(session);
         session.domain.clear();
         let has_domain = domain::fold_into(recipient.domain(), &mut session.domain);
         let Some(settled) = session.settled() else {

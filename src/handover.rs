@@ -3,10 +3,12 @@
 //!
 //! Postfix asks its restrictions about a recipient before it asks the milters, so what
 //! is told here waits for the milter's recipient, a moment later, and is taken by it.
-//! Both sessions are one where both ends of the connection are the same. An end can come
-//! again with the next client behind the same address: so what is left over goes when a
-//! session begins, with whatever says that the client has no certificate, and after
-//! [`VALID`]. While nothing waits nobody takes a lock.
+//! Both sessions are one where both ends of the connection are the same. The same ends
+//! can come again with the next client behind an address: so what is left over goes when
+//! the milter's session ends, with the next request about the same ends, whatever that
+//! says, and after [`VALID`]. (It can't go when the milter's session begins: Postfix keeps
+//! back what needs no reply, so that a milter may hear of a connection only with its first
+//! recipient.) While nothing waits nobody takes a lock.
 
 use crate::{
     arrivals::{Arrivals, At},
@@ -109,8 +111,7 @@ impl Handover {
         Some(entry.digests)
     }
 
-    /// Another session begins between these ends: what is left of the one before means
-    /// nothing.
+    /// The session between these ends is over.
     pub fn forget(&self, ends: &Ends) {
         self.remove(ends);
     }

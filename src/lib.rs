@@ -31,6 +31,7 @@ pub mod day;
 pub mod directory;
 pub mod fingerprint;
 pub mod halves;
+pub mod handover;
 pub mod intake;
 pub mod judge;
 pub mod known;
@@ -58,6 +59,7 @@ pub mod view;
 // Floor 3: what edges share: sockets that nobody else gets at, files that survive a
 // crash, and faults that tests ask for.
 pub mod fault;
+mod quiet;
 pub mod socket;
 pub mod storage;
 
@@ -73,6 +75,7 @@ pub mod journal;
 pub mod manager;
 pub mod milter;
 pub mod panics;
+pub mod policy;
 pub mod replay;
 
 // Floor 5: the configuration, the commands of operators, and a configuration

@@ -26,7 +26,7 @@ use crate::{
     engine::{Blocked, Engine, Unblocked},
     fault, feedback, history, journal,
     manager::{Manager, News},
-    milter,
+    milter, policy,
     record::{Actor, CaseId, Event, Record, Trust},
     timestamp::Timestamp,
     verdict::Action,
@@ -62,6 +62,8 @@ pub struct Operator {
     pub cases: Arc<cases::Handle>,
     /// The milter front-end.
     pub milter: milter::Handle,
+    /// The policy front-end, where there is one.
+    pub policy: Option<policy::Handle>,
     /// Who reads the mail log.
     pub feedback: Arc<feedback::Handle>,
     /// Who tells administrators.

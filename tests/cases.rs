@@ -29,6 +29,7 @@ fn settings(networks: &[&str]) -> Settings {
         name: "erp".into(),
         clients: networks.iter().map(|network| network.parse().unwrap()).collect(),
         certificate: None,
+        digests: Vec::new(),
         logins: vec![fold_login("erp@example.org", None)],
         terms: Arc::clone(&terms),
     };

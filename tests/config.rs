@@ -12,11 +12,12 @@
 use connguard::{
     alert,
     config::{self, Config, Faults, LogFormat},
-    connector::{CertificateName, ConnectorKey, Identities, Profile},
+    connector::{CertificateDigest, CertificateName, ConnectorKey, Identities, Profile},
     directory::{Limits, Named, Terms, Usual},
     domain::DomainSet,
     engine::{HoldLimit, ReplyText, RestrictionTerms},
     feedback::MailLog,
+    policy::Role,
     socket::Listen,
     verdict::{Action, Mode, Scope, Throttle},
 };
@@ -188,7 +189,17 @@ fn a_fault_does_not_hide_behind_another() {
 fn every_key_of_the_full_example_arrives() {
     let path = Path::new("tests/config/good/full.toml");
     let Config {
-        settings, milter, state, control, mail_log, log, sources, warnings, alert, ..
+        settings,
+        milter,
+        policy,
+        state,
+        control,
+        mail_log,
+        log,
+        sources,
+        warnings,
+        alert,
+        ..
     } = load(path).unwrap();
     assert_eq!(warnings, [""; 0]);
     assert_eq!(sources, [path]);
@@ -207,6 +218,17 @@ fn every_key_of_the_full_example_arrives() {
     assert!(milter.spam_headers.matches(b"X-Verdict", b"spam"));
     assert!(!milter.spam_headers.wants(b"X-Spam"));
     assert_eq!(settings.directions.inbound_domains, set(&["example.org", ".in.example.net"]));
+    let policy = policy.unwrap();
+    assert_eq!(
+        policy.listen,
+        [
+            Listen::Unix("/run/connguard/policy.sock".into()),
+            Listen::Inet("127.0.0.1:8896".parse().unwrap()),
+        ]
+    );
+    assert_eq!(policy.role, Role::Identity);
+    assert_eq!((policy.max_connections, &policy.ignore_daemons), (200, &milter.ignore_daemons));
+    assert_eq!(policy.login_realm, milter.login_realm);
     let mut transports: Vec<_> = settings.directions.local_transports.iter().collect();
     transports.sort();
     assert_eq!(transports.iter().map(|it| &***it).collect::<Vec<_>>(), ["cyrus", "local"]);
@@ -294,6 +316,10 @@ fn the_secret_of_a_webhook_is_read_and_shown_nowhere() {
     assert!(fault.contains("alert.webhook_secret_file: ") && fault.contains("is empty"), "{fault}");
 }
 
+fn digest(digits: &str) -> CertificateDigest {
+    CertificateDigest::of_postfix(digits).unwrap().unwrap()
+}
+
 fn connectors_of_the_full_example() -> [Named; 3] {
     let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     let default = Terms {
@@ -311,6 +337,7 @@ fn connectors_of_the_full_example() -> [Named; 3] {
             name: "erp".into(),
             clients: networks(&["192.0.2.10/32", "192.0.2.11/32", "2001:db8:1::/48"]),
             certificate: Some(CertificateName::new("erp.example.org", "Example CA")),
+            digests: vec![digest(&(0..32).map(|n| format!("{n:02x}")).collect::<String>())],
             logins: vec!["erp@example.org".into(), "billing@other.example".into()],
             terms: Terms {
                 organization: "other".into(),
@@ -329,13 +356,15 @@ fn connectors_of_the_full_example() -> [Named; 3] {
             name: "crm".into(),
             clients: Vec::new(),
             certificate: None,
+            digests: vec![digest(&"AB".repeat(64)), digest(&"CD".repeat(48))],
             logins: vec!["crm@example.org".into()],
-            terms: Terms { profile: Some(Profile::Login), ..default.clone() }.into(),
+            terms: default.clone().into(),
         },
         Named {
             name: "web".into(),
             clients: networks(&["192.0.2.20/32"]),
             certificate: None,
+            digests: Vec::new(),
             logins: Vec::new(),
             terms: Terms {
                 action: Action::Hold,

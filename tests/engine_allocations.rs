@@ -40,6 +40,7 @@ fn engine(registered: &[&str]) -> Engine {
         name: "erp".into(),
         clients: vec!["10.9.0.0/24".parse().unwrap()],
         certificate: None,
+        digests: Vec::new(),
         logins: Vec::new(),
         terms: Arc::clone(&terms),
     };

@@ -60,6 +60,7 @@ impl Variant {
             name: "erp".into(),
             clients: vec!["127.0.0.1/32".parse().unwrap()],
             certificate: None,
+            digests: Vec::new(),
             logins: vec![LOGINS[0].into()],
             terms: Arc::clone(&terms),
         };

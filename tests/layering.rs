@@ -46,6 +46,7 @@ const FLOORS: [&[&str]; 7] = [
         "directory",
         "fingerprint",
         "halves",
+        "handover",
         "intake",
         "judge",
         "known",
@@ -70,11 +71,11 @@ const FLOORS: [&[&str]; 7] = [
     &["engine", "view"],
     // What edges share: sockets that nobody else gets at, files that survive a crash,
     // faults that tests ask for.
-    &["fault", "socket", "storage"],
+    &["fault", "quiet", "socket", "storage"],
     // Edges.
     &[
         "alert", "cases", "clock", "control", "feedback", "history", "journal", "manager",
-        "milter", "panics", "replay",
+        "milter", "panics", "policy", "replay",
     ],
     // What is configured, and what operators ask for.
     &["config", "operator", "suggest"],

@@ -14,4 +14,5 @@ pub mod journal;
 pub mod mail_log;
 pub mod milter;
 pub mod old_log;
+pub mod policy;
 pub mod site;

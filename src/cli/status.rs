@@ -78,9 +78,20 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
                 text("/milter/refused_connections")
             ),
         ),
-        ("mail log", mail_log(status)),
-        ("alerts", alerts(status)),
     ];
+    if status.get("policy").is_some_and(|policy| !policy.is_null()) {
+        lines.push((
+            "policy",
+            format!(
+                "{}, {} of {} connections, {} requests",
+                text("/policy/role"),
+                text("/policy/connections"),
+                text("/policy/limit"),
+                text("/policy/requests")
+            ),
+        ));
+    }
+    lines.extend([("mail log", mail_log(status)), ("alerts", alerts(status))]);
     let unregistered = status.pointer("/without_registered_domains").and_then(Value::as_array);
     if let Some(entities) = unregistered.filter(|entities| !entities.is_empty()) {
         let shown: Vec<String> = entities.iter().take(SHOWN).map(plain).collect();

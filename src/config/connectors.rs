@@ -17,12 +17,12 @@ use super::{
     values::{domains, domains_of_file, name, networks, warn_of_wide},
 };
 use crate::{
-    connector::{CertificateName, ConnectorKey, Profile},
+    connector::{CertificateDigest, CertificateName, ConnectorKey, Profile},
     directory::{Limits, Named, Terms, Usual},
     domain::DomainSet,
     verdict::{Mode, Throttle},
 };
-use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+use std::{collections::HashMap, fmt, ops::RangeInclusive, sync::Arc};
 
 /// What counts in an hour may be.
 const COUNT: RangeInclusive<i64> = 1..=u32::MAX as i64;
@@ -33,6 +33,8 @@ pub(super) struct Defaults<'a> {
     pub(super) restriction: &'a Restriction,
     pub(super) realm: Option<&'a str>,
     pub(super) own_names: &'a DomainSet,
+    /// Something tells the fingerprints of certificates.
+    pub(super) hears_fingerprints: bool,
 }
 
 /// An organization with its registered domains.
@@ -152,10 +154,10 @@ pub(super) fn connectors(
         for (network, spot) in &clients {
             claims.make(&owner, ConnectorKey::Client(*network), spot);
         }
-        let certificate = certificate(&mut table, &owner, &mut claims);
+        let certificate = certificate(&mut table, &owner, &mut claims, defaults);
         let logins = logins(&mut table, &owner, &mut claims, defaults.realm);
         let mut terms = terms(&mut table, organizations, defaults);
-        if clients.is_empty() && certificate.is_none() && !logins.is_empty() {
+        if clients.is_empty() && certificate.is_empty() && !logins.is_empty() {
             // Whatever its trade: who logs in is taken to have no queue.
             if *terms.profile.get_or_insert(Profile::Login) != Profile::Login {
                 terms.throttle.get_or_insert(Throttle::Hold);
@@ -164,7 +166,8 @@ pub(super) fn connectors(
         connectors.push(Named {
             name,
             clients: clients.into_iter().map(|(network, _)| network).collect(),
-            certificate,
+            certificate: certificate.name,
+            digests: certificate.digests,
             logins,
             terms: shared.get(terms),
         });
@@ -172,18 +175,66 @@ pub(super) fn connectors(
     connectors
 }
 
-fn certificate<'r, 't>(
-    table: &mut Table<'r, 't>,
+/// By what a certificate is known. Each is a key of its own.
+#[derive(Default)]
+struct Certificate {
+    name: Option<CertificateName>,
+    digests: Vec<CertificateDigest>,
+}
+
+impl Certificate {
+    fn is_empty(&self) -> bool {
+        self.name.is_none() && self.digests.is_empty()
+    }
+}
+
+fn certificate(
+    table: &mut Table<'_, '_>,
     owner: &Owner<'_>,
     claims: &mut Claims,
-) -> Option<CertificateName> {
-    let mut certificate =
-        table.table("certificate", "{ subject = \"erp.example.org\", issuer = \"Example CA\" }")?;
-    certificate.unsupported(&["fingerprint"]);
+    defaults: &Defaults<'_>,
+) -> Certificate {
+    let Some(mut table) =
+        table.table("certificate", "{ subject = \"erp.example.org\", issuer = \"Example CA\" }")
+    else {
+        return Certificate::default();
+    };
+    let mut digests: Vec<CertificateDigest> = Vec::new();
+    let fingerprints = table.text_or_texts("fingerprint", "a fingerprint as \"sha256:AB:CD:...\"");
+    for text in fingerprints.iter().flatten() {
+        if let Some(digest) = text.parse(str::parse::<CertificateDigest>) {
+            claims.make(owner, digest.clone(), &text.spot);
+            if !digests.contains(&digest) {
+                digests.push(digest);
+            }
+        }
+    }
+    if let Some(text) = fingerprints.iter().flatten().next()
+        && !defaults.hears_fingerprints
+    {
+        text.spot.fault(
+            "nobody tells fingerprints to a milter; expected a section [policy] with \
+             role = \"identity\", which Postfix asks beside it",
+        );
+    }
+    let name = if fingerprints.is_none() || table.says("subject") || table.says("issuer") {
+        common_names(&mut table)
+    } else {
+        // Known keys all the same.
+        drop((table.take("subject"), table.take("issuer")));
+        None
+    };
+    if let Some(name) = &name {
+        claims.make(owner, ConnectorKey::Certificate(name.clone()), &table.spot);
+    }
+    Certificate { name, digests }
+}
+
+fn common_names(table: &mut Table<'_, '_>) -> Option<CertificateName> {
     let mut part = |key: &'static str, whose: &str| {
-        let text = certificate.text(key, "a common name");
+        let text = table.text(key, "a common name");
         if text.is_none() {
-            certificate.spot.absent(format!(
+            table.spot.absent(format!(
                 "lacks {key}; expected the common name of {whose}: \
                  with a public CA one name alone can be anybody's"
             ));
@@ -192,9 +243,7 @@ fn certificate<'r, 't>(
     };
     let subject = part("subject", "the certificate's subject");
     let issuer = part("issuer", "the CA that issued it");
-    let name = CertificateName::new(&subject?, &issuer?);
-    claims.make(owner, ConnectorKey::Certificate(name.clone()), &certificate.spot);
-    Some(name)
+    Some(CertificateName::new(&subject?, &issuer?))
 }
 
 fn logins(
@@ -337,26 +386,56 @@ struct Owner<'a> {
     name: &'a Arc<str>,
 }
 
-/// Whose each key is.
+/// What only one connector can have.
+#[derive(Eq, Hash, PartialEq)]
+enum Claim {
+    Key(ConnectorKey),
+    Digest(CertificateDigest),
+}
+
+impl From<ConnectorKey> for Claim {
+    fn from(key: ConnectorKey) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl From<CertificateDigest> for Claim {
+    fn from(digest: CertificateDigest) -> Self {
+        Self::Digest(digest)
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digest) => write!(f, "fingerprint {digest}"),
+            Self::Key(ConnectorKey::Login(login)) => write!(f, "login {login:?}"),
+            Self::Key(ConnectorKey::Certificate(name)) => {
+                write!(f, "certificate {:?} of {:?}", name.subject(), name.issuer())
+            }
+            Self::Key(ConnectorKey::Client(network))
+                if network.prefix_len() == network.max_prefix_len() =>
+            {
+                write!(f, "client {}", network.addr())
+            }
+            Self::Key(key) => {
+                write!(f, "network {}", key.to_string().replacen("client:", "", 1))
+            }
+        }
+    }
+}
+
+/// Whose each of them is.
 #[derive(Default)]
-struct Claims(HashMap<ConnectorKey, (usize, Arc<str>, Position)>);
+struct Claims(HashMap<Claim, (usize, Arc<str>, Position)>);
 
 impl Claims {
-    fn make(&mut self, owner: &Owner<'_>, key: ConnectorKey, spot: &Spot<'_, '_>) {
-        let Some((at, name, place)) = self.0.get(&key) else {
+    fn make(&mut self, owner: &Owner<'_>, what: impl Into<Claim>, spot: &Spot<'_, '_>) {
+        let what = what.into();
+        let Some((at, name, place)) = self.0.get(&what) else {
             let claim = (owner.at, Arc::clone(owner.name), spot.position());
-            self.0.insert(key, claim);
+            self.0.insert(what, claim);
             return;
-        };
-        let what = match &key {
-            ConnectorKey::Login(login) => format!("login {login:?}"),
-            ConnectorKey::Certificate(name) => {
-                format!("certificate {:?} of {:?}", name.subject(), name.issuer())
-            }
-            ConnectorKey::Client(network) if network.prefix_len() == network.max_prefix_len() => {
-                format!("client {}", network.addr())
-            }
-            key => format!("network {}", key.to_string().replacen("client:", "", 1)),
         };
         if *at == owner.at {
             spot.warn(format!("{what} is listed twice"));

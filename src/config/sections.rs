@@ -41,6 +41,8 @@ const LEAST_REJECT_AFTER: Duration = Duration::from_secs(3 * 86_400);
 /// `[milter]`.
 pub(super) struct Milter<'r, 't> {
     pub(super) listen: Vec<(Listen, Option<Spot<'r, 't>>)>,
+    /// Where it listens was said.
+    pub(super) says_listen: bool,
     pub(super) max_connections: usize,
     pub(super) directions: Directions,
     pub(super) relay_networks: Vec<IpNet>,
@@ -49,8 +51,9 @@ pub(super) struct Milter<'r, 't> {
 }
 
 pub(super) fn milter<'r, 't>(mut table: Table<'r, 't>) -> Milter<'r, 't> {
+    let says_listen = table.says("listen");
     let listen = match table.take("listen") {
-        Some(item) => listen(item),
+        Some(item) => listen(item, DEFAULT_LISTEN),
         None => vec![(Listen::Unix(DEFAULT_LISTEN.into()), None)],
     };
     let inbound = table.texts("inbound_domains").unwrap_or_default();
@@ -68,6 +71,7 @@ pub(super) fn milter<'r, 't>(mut table: Table<'r, 't>) -> Milter<'r, 't> {
     let services = table.texts("ignore_daemons").unwrap_or_default();
     Milter {
         listen,
+        says_listen,
         max_connections: table.number("max_connections", 1..=100_000).unwrap_or(5000),
         directions: Directions {
             inbound_domains: domains(inbound, true),
@@ -81,13 +85,17 @@ pub(super) fn milter<'r, 't>(mut table: Table<'r, 't>) -> Milter<'r, 't> {
     }
 }
 
-fn listen<'r, 't>(item: Item<'r, 't>) -> Vec<(Listen, Option<Spot<'r, 't>>)> {
+/// Places where an MTA reaches us; `example` is the path of one.
+pub(super) fn listen<'r, 't>(
+    item: Item<'r, 't>,
+    example: &str,
+) -> Vec<(Listen, Option<Spot<'r, 't>>)> {
     let spot = item.spot.clone();
     let Some(texts) = item.texts() else {
         return Vec::new();
     };
     if texts.is_empty() {
-        spot.fault(format!("is empty; expected at least one place, as \"unix:{DEFAULT_LISTEN}\""));
+        spot.fault(format!("is empty; expected at least one place, as \"unix:{example}\""));
     }
     let mut places: Vec<(Listen, Option<Spot<'r, 't>>)> = Vec::new();
     for text in texts {

@@ -3,6 +3,7 @@
 use super::{
     ControlParams, LogParams, StateParams,
     connectors::Organizations,
+    policy::Policy,
     sections::{Restriction, Trust},
 };
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     domain::DomainSet,
     engine::Directions,
     feedback::MailLog,
+    policy::Role,
     socket::Listen,
     timestamp::format_span,
     verdict::{Action, Mode, Scope},
@@ -21,6 +23,7 @@ use std::{fmt::Display, net::SocketAddr, time::Duration};
 pub(super) struct Parts<'a> {
     pub(super) mode: Mode,
     pub(super) listen: &'a [Listen],
+    pub(super) policy: Option<&'a Policy>,
     pub(super) max_connections: usize,
     pub(super) ignore_daemons: &'a [SocketAddr],
     pub(super) login_realm: Option<&'a str>,
@@ -42,12 +45,14 @@ pub(super) struct Parts<'a> {
 pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
     let mut lines = vec![
         mode(parts.mode),
-        format!(
-            "milter: listens on {}; at most {} connections",
-            list(parts.listen),
-            parts.max_connections
-        ),
+        if parts.listen.is_empty() {
+            "milter: does not listen".to_owned()
+        } else {
+            let (places, most) = (list(parts.listen), parts.max_connections);
+            format!("milter: listens on {places}; at most {most} connections")
+        },
     ];
+    lines.extend(parts.policy.map(policy));
     lines.extend(directions(parts));
     lines.extend(registered(parts));
     lines.extend(parts.directory.connectors.iter().map(connector));
@@ -94,6 +99,14 @@ fn mode(mode: Mode) -> String {
     }
 }
 
+fn policy(policy: &Policy) -> String {
+    let role = match policy.role {
+        Role::Judge => "judges, instead of the milter: without headers and transports",
+        Role::Identity => "hands fingerprints of certificates over to the milter",
+    };
+    format!("policy: listens on {}; {role}", list(&policy.listen))
+}
+
 fn directions(parts: &Parts<'_>) -> Vec<String> {
     let mut transports: Vec<_> = parts.directions.local_transports.iter().collect();
     transports.sort();
@@ -129,13 +142,14 @@ fn registered(parts: &Parts<'_>) -> Vec<String> {
 
 fn connector(named: &Named) -> String {
     let terms = &named.terms;
-    let certificate = named.certificate.as_ref();
-    let certificate =
-        certificate.map(|name| format!("certificate {:?} of {:?}", name.subject(), name.issuer()));
+    let certificate = named.certificate.iter();
+    let certificates = certificate
+        .map(|name| format!("certificate {:?} of {:?}", name.subject(), name.issuer()))
+        .chain(named.digests.iter().map(|digest| format!("fingerprint {digest}")));
     format!(
         "connector {}: {}; organization {}, {}; {}, {}{}{}",
         named.name,
-        keys(&named.clients, certificate, &named.logins),
+        keys(&named.clients, certificates, &named.logins),
         terms.organization,
         count(terms.registered.len(), "registered domain"),
         terms.mode,
@@ -154,10 +168,14 @@ fn kind(terms: &Terms) -> String {
     [profile, usual, throttle].into_iter().flatten().collect()
 }
 
-fn keys(clients: &[IpNet], certificate: Option<String>, logins: &[impl Display]) -> String {
+fn keys(
+    clients: &[IpNet],
+    certificates: impl IntoIterator<Item = String>,
+    logins: &[impl Display],
+) -> String {
     let clients = clients.iter().map(|client| format!("client {}", network(client)));
     let logins = logins.iter().map(|login| format!("login {login}"));
-    list(clients.chain(certificate).chain(logins))
+    list(clients.chain(certificates).chain(logins))
 }
 
 fn action(action: Action, reject_after: Option<Duration>) -> String {

@@ -46,7 +46,7 @@ pub enum DigestError {
     )]
     Malformed(String),
     /// Another number of digits than the algorithm gives.
-    #[error("{text:?} has {found} octets; a {algorithm} fingerprint has {expected}")]
+    #[error("a {algorithm} fingerprint has {expected} octets; {text:?} has {found}")]
     Length {
         /// The text.
         text: String,
@@ -166,7 +166,7 @@ mod tests {
             assert!(matches!(error, DigestError::Malformed(_)), "{text}: {error}");
         }
         let short = format!("sha256:{}", digits(31)).parse::<CertificateDigest>().unwrap_err();
-        assert!(short.to_string().ends_with("has 31 octets; a sha256 fingerprint has 32"));
+        assert!(short.to_string().starts_with("a sha256 fingerprint has 32 octets; "));
         for weak in [format!("md5:{}", digits(16)), format!("SHA1:{}", digits(20))] {
             let error = weak.parse::<CertificateDigest>().unwrap_err();
             assert!(matches!(error, DigestError::Weak(_)), "{error}");

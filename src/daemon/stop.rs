@@ -26,6 +26,8 @@ const PART: Duration = Duration::from_secs(4);
 pub(super) struct Front {
     pub(super) milter: JoinHandle<io::Result<()>>,
     pub(super) stop_milter: oneshot::Sender<()>,
+    /// The policy front-end, where there is one.
+    pub(super) policy: Option<(JoinHandle<io::Result<()>>, oneshot::Sender<()>)>,
     pub(super) serving: JoinHandle<()>,
 }
 
@@ -55,8 +57,16 @@ fn part(end: Instant) -> Instant {
 }
 
 async fn close(front: Front) {
-    let Front { milter, stop_milter, serving } = front;
+    let Front { milter, stop_milter, policy, serving } = front;
     let _ = stop_milter.send(());
+    if let Some((policy, stop)) = policy {
+        let _ = stop.send(());
+        if !policy.is_finished()
+            && let Err(error) = policy.await
+        {
+            tracing::error!("the policy front-end failed: {error}");
+        }
+    }
     if !milter.is_finished()
         && let Err(error) = milter.await
     {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 use super::*;
+use crate::connector::CertificateDigests;
 
 fn certificate(subject: &str) -> CertificateName {
     CertificateName::new(subject, "CA")
@@ -11,7 +12,7 @@ fn directory() -> Directory {
         clients: clients.iter().map(|text| text.parse().unwrap()).collect(),
         certificate: subject.map(certificate),
         logins: logins.iter().map(|login| (*login).into()).collect(),
-        terms: Arc::default(),
+        ..Named::default()
     };
     Directory::new(Params {
         connectors: vec![
@@ -32,7 +33,7 @@ fn identities(client: &str, subject: Option<&str>, login: Option<&str>) -> Ident
         client: Some(client.parse().unwrap()),
         certificate: subject.map(certificate),
         login: login.map(Into::into),
-        local: false,
+        ..Identities::default()
     }
 }
 
@@ -108,4 +109,64 @@ fn a_key_finds_the_name_it_got() {
     assert_eq!(heir("client:192.0.2.0/24"), "connector:office");
     assert_eq!(heir("client:192.0.2.11"), "client:192.0.2.11");
     assert_eq!(heir("login:erp@x.test"), "connector:erp");
+}
+
+fn digest(octet: u8) -> CertificateDigest {
+    let digits = format!("{octet:02X}").repeat(32);
+    CertificateDigest::of_postfix(&digits).unwrap().unwrap()
+}
+
+/// Who a client with this certificate, and this key, is.
+fn by_digests(certificate: u8, public_key: u8, login: Option<&str>) -> Resolution {
+    let named = |name: &str, digests: &[u8]| Named {
+        name: name.into(),
+        digests: digests.iter().map(|octet| digest(*octet)).collect(),
+        ..Named::default()
+    };
+    let directory = Directory::new(Params {
+        connectors: vec![named("partner", &[1, 2]), named("plant", &[3])],
+        relay_networks: vec!["198.51.100.0/24".parse().unwrap()],
+        trusted_clients: vec!["198.51.100.7/32".parse().unwrap()],
+        discover: true,
+        ..Params::default()
+    });
+    let digests = CertificateDigests {
+        certificate: Some(digest(certificate)),
+        public_key: Some(digest(public_key)),
+    };
+    directory.resolve(&Identities {
+        digests: Some(Arc::new(digests)),
+        ..identities("198.51.100.7", None, login)
+    })
+}
+
+#[test]
+fn a_fingerprint_of_the_certificate_or_its_key_is_enough() {
+    let counted = |certificate, public_key| {
+        by_digests(certificate, public_key, None).counted.unwrap().to_string()
+    };
+    assert_eq!(counted(1, 9), "connector:partner");
+    assert_eq!(counted(9, 2), "connector:partner");
+    assert_eq!(counted(3, 9), "connector:plant");
+    // The certificate, which is renewed more often, says more than its key.
+    assert_eq!(counted(3, 1), "connector:plant");
+}
+
+#[test]
+fn a_fingerprint_that_nobody_names_says_nothing() {
+    let unknown = by_digests(8, 9, None);
+    assert_eq!(unknown.counted.unwrap().to_string(), "client:198.51.100.7");
+    assert!(unknown.trusted, "it is as a client without a certificate");
+    let known = by_digests(1, 9, None);
+    assert!(!known.trusted, "trust of an address does not cover who proves to be somebody");
+}
+
+#[test]
+fn whoever_is_known_by_fingerprint_is_not_bound_by_the_address() {
+    let session = by_digests(1, 9, None);
+    let entities: Vec<_> = session.enforced.iter().map(ToString::to_string).collect();
+    assert_eq!(entities, ["connector:partner"]);
+    let with_login = by_digests(1, 9, Some("bob"));
+    let entities: Vec<_> = with_login.enforced.iter().map(ToString::to_string).collect();
+    assert_eq!(entities, ["connector:partner", "login:bob"]);
 }

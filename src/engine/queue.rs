@@ -74,7 +74,6 @@ mod tests {
         directory::{Directory, Named, Params},
         engine::Settings,
     };
-    use std::sync::Arc;
 
     #[test]
     fn what_passed_under_an_older_name_is_found() {
@@ -87,9 +86,7 @@ mod tests {
         let named = Named {
             name: "erp".into(),
             clients: vec!["192.0.2.7/32".parse().unwrap()],
-            certificate: None,
-            logins: Vec::new(),
-            terms: Arc::default(),
+            ..Named::default()
         };
         let directory = Directory::new(Params { connectors: vec![named], ..Params::default() });
         engine.reload(Settings { directory, ..Settings::default() }, now);

@@ -218,6 +218,16 @@ impl Transaction {
         Self { inbound: 0, relayed: 0, unknown: 0, ..self }
     }
 
+    /// Of the recipients that were accepted so far Postfix kept only so many. Which ones
+    /// it does not say: those of this site, whose names it can look up, go first.
+    pub fn keep(&mut self, kept: u32) {
+        let beyond = self.inbound.saturating_add(self.relayed).saturating_sub(kept);
+        let inbound = beyond.min(self.inbound);
+        self.inbound -= inbound;
+        self.relayed = self.relayed.saturating_sub(beyond - inbound);
+        self.recipients.truncate(self.relayed as usize);
+    }
+
     pub(super) fn accept(&mut self, direction: Direction) {
         match direction {
             Direction::Inbound => self.inbound = self.inbound.saturating_add(1),

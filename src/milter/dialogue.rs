@@ -21,20 +21,30 @@ use super::{
     shared::{Shared, attempt},
 };
 use crate::{
-    connector::{CertificateName, Identities, fold_address, fold_login},
+    connector::{CertificateDigests, CertificateName, Identities, fold_address, fold_login},
     engine::{Session, Transaction},
     fault,
+    handover::Ends,
     header::{Addresses, is_delivery_report, message_id},
     message::{Fate, Message, Recipient},
+    timestamp::Timestamp,
     verdict::Verdict,
 };
 use indymilter::{ProtoOpts, SocketInfo, Status};
 use std::{
     borrow::Cow,
     ffi::{CStr, CString},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
+
+/// Both ends of the client's connection, if it came by one.
+fn ends(from: &SocketInfo, macros: &impl Macros) -> Option<Ends> {
+    let SocketInfo::Inet(client) = from else { return None };
+    let port = get(macros, c"{daemon_port}")?.parse().ok().filter(|port| *port != 0)?;
+    let address = get(macros, c"{daemon_addr}").and_then(|text| envelope::ip(&text))?;
+    Some(Ends::new(*client, SocketAddr::new(address, port)))
+}
 
 /// The macros that came with a stage, and those before it.
 pub(super) trait Macros {
@@ -80,6 +90,10 @@ struct Shown {
     login: String,
     subject: String,
     issuer: String,
+    /// Between which ends, where both are known.
+    ends: Option<Ends>,
+    /// What policy requests said of its certificate.
+    digests: Option<Arc<CertificateDigests>>,
 }
 
 /// What matters of the headers of a message.
@@ -140,6 +154,7 @@ impl Dialogue {
 
     /// Who connects. A step of its own, before all that can fail.
     pub(super) fn meet(&mut self, from: &SocketInfo, macros: &impl Macros) {
+        self.part();
         self.session = Session::default();
         self.pass = false;
         self.known = false;
@@ -156,6 +171,16 @@ impl Dialogue {
             local: get(macros, c"{daemon_port}").as_deref() == Some("0"),
             ..Shown::default()
         };
+        if self.shared.engine.handover().is_open() {
+            self.shown.ends = ends(from, macros);
+        }
+    }
+
+    /// The session is over: what was told of it and not taken is for nobody.
+    fn part(&mut self) {
+        if let Some(ends) = self.shown.ends.take() {
+            self.shared.engine.handover().forget(&ends);
+        }
     }
 
     pub(super) fn connect(&mut self, macros: &impl Macros) {
@@ -215,6 +240,8 @@ impl Dialogue {
             self.envelope.mail(sender.as_slice(), None);
             self.known = true;
         }
+        let now = self.shared.now();
+        self.hear_digests(now);
         let mailer = get(macros, c"{rcpt_mailer}");
         let fate = envelope::fate(mailer.as_deref(), || get(macros, c"{rcpt_host}"));
         let resolved = match fate {
@@ -228,7 +255,6 @@ impl Dialogue {
             transport: mailer.as_deref(),
             fate,
         };
-        let now = self.shared.now();
         let engine = &self.shared.engine;
         // There is one unless MAIL never came or failed.
         let mut transaction = match self.transaction.take() {
@@ -310,6 +336,16 @@ impl Dialogue {
         }
     }
 
+    /// Takes in what a policy request told of the client's certificate, about this very
+    /// recipient. Who the session is may be another one by that than at MAIL.
+    fn hear_digests(&mut self, now: Timestamp) {
+        let told = self.shown.ends.and_then(|ends| self.shared.engine.handover().take(&ends, now));
+        if told.is_some() && told != self.shown.digests {
+            self.shown.digests = told;
+            self.identify();
+        }
+    }
+
     fn identify(&mut self) {
         let shown = &self.shown;
         let realm = self.params.login_realm.as_deref();
@@ -319,6 +355,7 @@ impl Dialogue {
             login: given(&shown.login).map(|login| fold_login(login, realm)),
             // Without its issuer a subject proves nothing.
             certificate: certificate.map(|(subject, issuer)| CertificateName::new(subject, issuer)),
+            digests: shown.digests.clone(),
             local: shown.local,
         });
     }
@@ -336,7 +373,11 @@ impl Drop for Dialogue {
     /// A session that just ends, by a lost connection or a panic elsewhere,
     /// is not told to the callbacks.
     fn drop(&mut self) {
-        if attempt(|| self.abandon()).is_none() {
+        let end = || {
+            self.abandon();
+            self.part();
+        };
+        if attempt(end).is_none() {
             self.shared.panicked();
         }
     }

@@ -2,7 +2,7 @@
 //! force, the time, what is counted, and whether we are shutting down.
 
 use super::{Params, seat::Seat};
-use crate::{engine::Engine, timestamp::Timestamp};
+use crate::{engine::Engine, quiet::Quiet, timestamp::Timestamp};
 use arc_swap::ArcSwap;
 use std::{
     fmt, io,
@@ -13,24 +13,6 @@ use std::{
     },
 };
 use tokio::sync::Notify;
-
-/// Shortest time between two log lines of the same kind, in milliseconds:
-/// clients can trigger them.
-const QUIET_MS: u64 = 60_000;
-
-/// Lets one log line of its kind through in a minute.
-#[derive(Debug, Default)]
-pub(super) struct Quiet(AtomicU64);
-
-impl Quiet {
-    /// Whether a line may be written now.
-    pub(super) fn allows(&self, now: Timestamp) -> bool {
-        let now = now.as_millis();
-        let next = self.0.load(Relaxed);
-        now >= next
-            && self.0.compare_exchange(next, now.saturating_add(QUIET_MS), Relaxed, Relaxed).is_ok()
-    }
-}
 
 /// Runs `step`; gives nothing where it panics. What `step` may leave half done is
 /// read by nobody afterwards but by the fallback.
@@ -225,19 +207,5 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.seat.remove();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_in_a_minute() {
-        let quiet = Quiet::default();
-        let at = |seconds| quiet.allows(Timestamp::from_seconds(seconds));
-        assert!(at(1_000));
-        assert!(!at(1_059));
-        assert!(at(1_060));
     }
 }

@@ -119,7 +119,7 @@ impl Reloader {
         operator: &Operator,
         now: Timestamp,
     ) -> Result<ReloadView, String> {
-        let Operator { engine, milter, feedback, alert, config: current, .. } = operator;
+        let Operator { engine, milter, policy, feedback, alert, config: current, .. } = operator;
         let _turn = self.turn.lock().await;
         let new = config::load(&self.path, &self.own_names)
             .map_err(|faults| format!("the configuration stays as it was:\n{faults}"))?;
@@ -134,6 +134,9 @@ impl Reloader {
             .map_err(|_| FAULT.to_owned())?;
         fault::point("reload half done");
         milter.reconfigure(new.milter.clone());
+        if let Some((policy, params)) = policy.as_ref().zip(new.policy.clone()) {
+            policy.reconfigure(params);
+        }
         feedback.reconfigure(new.mail_log.clone());
         alert.reconfigure(new.alert.clone());
         let mut warnings = new.warnings.clone();
@@ -166,8 +169,12 @@ pub fn unreachable_logins(engine: &Engine, config: &Config, now: Timestamp) -> V
 
 /// Keys that are read at the start only, and differ.
 fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
+    let listens = |config: &Config| config.policy.as_ref().map(|policy| policy.listen.clone());
+    let role = |config: &Config| config.policy.as_ref().map(|policy| policy.role);
     let keys = [
         ("milter.listen", old.milter.listen != new.milter.listen),
+        ("policy.listen", listens(old) != listens(new)),
+        ("policy.role", role(old) != role(new)),
         ("state.directory", old.state.directory != new.state.directory),
         ("state.max_connectors", old.state.max_connectors != new.state.max_connectors),
         ("control.socket", old.control.socket != new.control.socket),

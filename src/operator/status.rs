@@ -1,7 +1,7 @@
 //! How the daemon is, and what is wrong with it.
 
 use super::{Operator, disk_takes};
-use crate::{alert::Trouble, journal::JournalStatus, panics, timestamp::Timestamp};
+use crate::{alert::Trouble, journal::JournalStatus, panics, policy, timestamp::Timestamp};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,6 +18,7 @@ impl Operator {
         let journal = self.journal.status();
         let hangs = self.disk_hangs(&journal);
         let milter = self.milter.status();
+        let policy = self.policy.as_ref();
         let history = self.history.status();
         let feedback = self.feedback.status();
         let cases = self.cases.status();
@@ -32,6 +33,7 @@ impl Operator {
             ));
         }
         notes.extend(alerts.notes());
+        notes.extend(policy.iter().flat_map(|policy| policy.notes()));
         let unattributed = counters.unattributed.load(Relaxed);
         if unattributed > 0 {
             notes.push(format!(
@@ -74,6 +76,7 @@ impl Operator {
                 "healthy": cases.healthy,
             },
             "milter": milter,
+            "policy": policy.map(policy::Handle::status),
             "panics": panics::seen(),
             "feedback": feedback,
             "alerts": alerts,
@@ -147,6 +150,16 @@ impl Operator {
                 format!(
                     "all {} connections of milter.max_connections are in use: Postfix is turned away and does what its milter_default_action says; raise it above the sum of the process limits of the services that use the milter",
                     milter.limit
+                ),
+            );
+        }
+        let policy = self.policy.as_ref().map(policy::Handle::status);
+        if let Some(policy) = policy.filter(|policy| policy.connections >= policy.limit) {
+            note(
+                "policy",
+                format!(
+                    "all {} policy connections are in use: Postfix is turned away and does what the default_action of its check_policy_service says; raise milter.max_connections above the sum of the process limits of the services that ask",
+                    policy.limit
                 ),
             );
         }

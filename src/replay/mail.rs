@@ -165,6 +165,7 @@ impl Who {
             login: self.login.as_deref().map(|login| fold_login(login, realm)),
             certificate: self.certificate.clone(),
             local: self.local.is_some(),
+            ..Identities::default()
         }
     }
 }

@@ -254,6 +254,7 @@ fn keys(named: &Named) -> Vec<String> {
     let logins = named.logins.iter().map(login);
     logins
         .chain(certificate.map(|key| key.to_string()))
+        .chain(named.digests.iter().map(|digest| format!("fingerprint {digest}")))
         .chain(named.clients.iter().map(client))
         .collect()
 }

@@ -37,6 +37,7 @@ mod mail_log_replayed;
 mod observe;
 mod ordinary;
 mod organization;
+mod policy;
 mod queue;
 mod queue_hold;
 mod reload;

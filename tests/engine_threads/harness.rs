@@ -71,6 +71,7 @@ pub(crate) fn settings(mode: Mode, usual: Option<u32>, named: bool) -> Settings 
         name: "erp".into(),
         clients: Vec::new(),
         certificate: None,
+        digests: Vec::new(),
         logins: vec![login(0)],
         terms: Arc::clone(&terms),
     };

@@ -201,6 +201,7 @@ fn settings() -> Settings {
             name: "lists".into(),
             clients: vec!["192.0.2.1/32".parse().unwrap()],
             certificate: None,
+            digests: Vec::new(),
             logins: Vec::new(),
             terms: Arc::new(observed),
         }],

@@ -53,4 +53,5 @@ corpora! {
     mail_log,
     milter,
     old_log,
+    policy,
 }

@@ -178,6 +178,7 @@ fn named(name: &str, table: &Table, global: &Terms) -> Outcome<Named> {
         name: name.into(),
         clients: networks(table, "clients")?,
         certificate,
+        digests: Vec::new(),
         logins: logins(table, "logins"),
         terms: Arc::new(Terms {
             profile: list(table, "profile").next().map(profile).transpose()?,

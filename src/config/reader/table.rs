@@ -192,6 +192,20 @@ impl<'r, 't> Table<'r, 't> {
         self.take(key)?.texts()
     }
 
+    /// The text of `key`, or its texts: one may do without the brackets. Nothing where it
+    /// is absent.
+    pub(in crate::config) fn text_or_texts(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+    ) -> Option<Vec<Text<'r, 't>>> {
+        let item = self.take(key)?;
+        match &item.value {
+            DeValue::Array(_) => item.texts(),
+            _ => item.text(expected).map(|text| vec![text]),
+        }
+    }
+
     /// The word of `key`.
     pub(in crate::config) fn word<T: FromStr<Err: Display>>(
         &mut self,

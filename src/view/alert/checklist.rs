@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     case::AlertKind,
-    connector::{CertificateName, ConnectorKey, Entity},
+    connector::{CertificateDigest, CertificateName, ConnectorKey, Entity},
     record::{SignalName, Unit},
     text::{is_harmless, shell_word},
 };
@@ -123,6 +123,9 @@ fn connector(list: &mut List<'_>, facts: &Facts<'_>, key: &ConnectorKey) {
             if let Some(certificate) = &named.certificate {
                 by_certificate(list, certificate);
             }
+            if let Some(digest) = named.digests.first() {
+                by_fingerprint(list, digest);
+            }
             if let Some(first) = named.clients.first() {
                 let hosts = match named.clients.len() {
                     1 => network(first),
@@ -170,6 +173,13 @@ fn by_certificate(list: &mut List<'_>, name: &CertificateName) {
         other(name.issuer())
     ));
     list.command("postconf relay_clientcerts smtpd_tls_CAfile", "who is trusted by certificate");
+}
+
+fn by_fingerprint(list: &mut List<'_>, digest: &CertificateDigest) {
+    list.step(&format!(
+        "Whoever holds the key of the client certificate with the fingerprint {digest} can send: give the host a new key and certificate, and take the old fingerprint out of relay_clientcerts of Postfix and out of the configuration.",
+    ));
+    list.command("postconf relay_clientcerts", "who may relay by fingerprint");
 }
 
 fn by_address(list: &mut List<'_>, network: &str, facts: &Facts<'_>) {

@@ -5,7 +5,7 @@
 //! `sentence`, `findings` (as in `list`).
 //!
 //! Where there is an entity: `in_queue` (messages that may be in the queue of
-//! Postfix), `connector` (its `name`, `networks`, `logins`, `certificate`, as
+//! Postfix), `connector` (its `name`, `networks`, `logins`, `certificate`, `fingerprints`, as
 //! configured; else null), `refused`, `held`, `last_attempt`, `first_seen`,
 //! `seen` (`since`, `senders`, `sender_domains`, `recipient_domains`, `clients`,
 //! `helos`: each a list of `name`, `count`, `bad`), `unregistered_domains`,
@@ -104,6 +104,7 @@ fn connector(named: &Named) -> Value {
         "networks": named.clients,
         "logins": named.logins,
         "certificate": certificate.map(|name| json!({ "subject": name.subject(), "issuer": name.issuer() })),
+        "fingerprints": named.digests.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -110,6 +110,9 @@ fn keys(page: &mut Page, named: &Named) {
         let (subject, issuer) = (other(certificate.subject()), other(certificate.issuer()));
         page.pair("certificate", &format!("CN {subject}, issued by {issuer}"));
     }
+    for digest in &named.digests {
+        page.pair("fingerprint", &digest.to_string());
+    }
 }
 
 /// What speaks against it, and what it sent.

@@ -53,6 +53,7 @@ fn site(mode: Mode) -> Engine {
         name: "erp".into(),
         clients: vec!["192.0.2.10/32".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()],
         certificate: Some(CertificateName::new("erp.example.org", "Example CA")),
+        digests: Vec::new(),
         logins: Vec::new(),
         terms: Arc::new(Terms { action: Action::Reject, ..terms.clone() }),
     };
@@ -60,6 +61,7 @@ fn site(mode: Mode) -> Engine {
         name: "smarthost".into(),
         clients: vec!["192.0.2.20/32".parse().unwrap()],
         certificate: None,
+        digests: Vec::new(),
         logins: vec!["relay@example.org".into()],
         terms: Arc::new(terms.clone()),
     };
