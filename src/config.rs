@@ -20,6 +20,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod hint;
+mod metrics;
 mod policy;
 mod reader;
 mod sections;
@@ -61,6 +62,8 @@ pub struct Config {
     pub settings: engine::Settings,
     /// For the milter front-end.
     pub milter: milter::Params,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<crate::metrics::Params>,
     /// For the policy front-end, where there is one.
     pub policy: Option<crate::policy::Params>,
     /// For what is kept on disk and in memory.
@@ -234,11 +237,11 @@ pub fn summary(config: &Config) -> Vec<String> {
 /// Walks the file. The result counts only if no fault was recorded.
 fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> Config {
     let mut top = reader.top(entries);
-    top.unsupported(&["metrics"]);
     let mode: Mode = top.word("mode", sections::MODES).unwrap_or_default();
     let mut milter = sections::milter(top.section("milter"));
     let hears_fingerprints = top.says("policy");
     let policy = policy::policy(&mut top, &milter.listen);
+    let metrics = metrics::metrics(&mut top);
     let judges = policy.as_ref().is_some_and(|policy| policy.role == Role::Judge);
     if judges && !milter.says_listen {
         // It is there instead.
@@ -281,6 +284,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
         mode,
         listen: &listen,
         policy: policy.as_ref(),
+        metrics,
         max_connections: milter.max_connections,
         ignore_daemons: &milter.ignore_daemons,
         login_realm: milter.login_realm.as_deref(),
@@ -305,6 +309,7 @@ fn read<'t>(reader: &Reader<'t>, entries: DeTable<'t>, own_names: &[String]) -> 
             directions,
             restriction: restriction.terms,
         },
+        metrics,
         policy: policy.map(|policy| crate::policy::Params {
             listen: policy.listen,
             role: policy.role,

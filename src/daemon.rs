@@ -23,6 +23,7 @@ use crate::{
     fault,
     journal::{self, Journal},
     manager::{Manager, News},
+    metrics::Metrics,
     milter::Milter,
     operator::{self, Operator, Reloader},
     panics,
@@ -39,6 +40,7 @@ use start::{
     start_journal,
 };
 use std::{
+    convert::Infallible,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -75,6 +77,9 @@ pub enum Error {
     /// A socket for Postfix can't be opened.
     #[error("can't start: {0}")]
     Bind(#[from] BindError),
+    /// The port of the metrics can't be opened.
+    #[error("can't start: {0}")]
+    Metrics(#[source] BindError),
     /// The control socket can't be opened.
     #[error("can't start: {0}")]
     Control(#[from] control::BindError),
@@ -182,6 +187,7 @@ pub async fn run(
         Policy::bind(params, Arc::clone(&engine), move || clock.now())
     });
     let policy = policy.transpose()?;
+    let metrics = config.metrics.map(Metrics::bind).transpose().map_err(Error::Metrics)?;
     let control = Control::bind(&config.control.socket)?;
     tell_start(&config, kept);
     let operator = Arc::new(Operator {
@@ -209,6 +215,10 @@ pub async fn run(
         let operator = Arc::clone(&operator);
         tokio::spawn(async move { control.serve(operator).await })
     };
+    let mut metrics = metrics.map(|metrics| {
+        let operator = Arc::clone(&operator);
+        tokio::spawn(metrics.serve(move || operator.figures()))
+    });
     manager.tell(News::Ready);
     // A daemon that answers nobody must not look alive: it ends, and the
     // service manager starts it again.
@@ -222,10 +232,14 @@ pub async fn run(
             Some("milter front-end")
         }
         () = ended_early(policy.as_mut()) => Some("policy front-end"),
+        () = unserved(metrics.as_mut()) => Some("port of the metrics"),
         _ = &mut serving => Some("control socket"),
     };
     if let Some(part) = ended {
         tracing::error!("the {part} ended by itself: connguard ends, to be started again");
+    }
+    if let Some(metrics) = metrics.filter(|metrics| !metrics.is_finished()) {
+        metrics.abort();
     }
     let policy = policy.map(|policy| (policy, stop_policy));
     stop(operator, Front { milter, stop_milter, policy, serving }).await;
@@ -242,6 +256,18 @@ async fn ended_early(policy: Option<&mut JoinHandle<io::Result<()>>>) {
         Some(policy) => {
             if let Ok(Err(error)) = policy.await {
                 tracing::error!("the policy front-end ended: {error}");
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes when metrics are served no more, if they were.
+async fn unserved(metrics: Option<&mut JoinHandle<io::Result<Infallible>>>) {
+    match metrics {
+        Some(metrics) => {
+            if let Ok(Err(error)) = metrics.await {
+                tracing::error!("metrics are served no more: {error}");
             }
         }
         None => std::future::pending().await,

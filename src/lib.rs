@@ -73,6 +73,7 @@ pub mod feedback;
 pub mod history;
 pub mod journal;
 pub mod manager;
+pub mod metrics;
 pub mod milter;
 pub mod panics;
 pub mod policy;

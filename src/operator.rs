@@ -3,6 +3,7 @@
 //! more way in beside it.
 
 mod alerts;
+mod figures;
 #[doc(hidden)]
 pub mod fuzz;
 mod queue;

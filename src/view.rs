@@ -20,7 +20,7 @@ pub use list::{ListView, State, list};
 pub use log::{log_line, suspicion_line};
 pub use sentence::sentence;
 pub use show::{QueuedView, ShowView, TotalsView, last_case, show};
-pub use top::{TOP_MOST, TopView, top};
+pub use top::{TOP_MOST, TopView, busiest, top};
 
 use crate::{
     connector::Entity,

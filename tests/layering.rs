@@ -75,7 +75,7 @@ const FLOORS: [&[&str]; 7] = [
     // Edges.
     &[
         "alert", "cases", "clock", "control", "feedback", "history", "journal", "manager",
-        "milter", "panics", "policy", "replay",
+        "metrics", "milter", "panics", "policy", "replay",
     ],
     // What is configured, and what operators ask for.
     &["config", "operator", "suggest"],

@@ -24,6 +24,7 @@ pub(super) struct Parts<'a> {
     pub(super) mode: Mode,
     pub(super) listen: &'a [Listen],
     pub(super) policy: Option<&'a Policy>,
+    pub(super) metrics: Option<crate::metrics::Params>,
     pub(super) max_connections: usize,
     pub(super) ignore_daemons: &'a [SocketAddr],
     pub(super) login_realm: Option<&'a str>,
@@ -88,6 +89,9 @@ pub(super) fn lines(parts: &Parts<'_>) -> Vec<String> {
         parts.state.max_connectors
     ));
     lines.push(format!("control: {}", parts.control.socket.display()));
+    lines.extend(
+        parts.metrics.map(|metrics| format!("metrics: at http://{}/metrics", metrics.listen)),
+    );
     lines.push(format!("log: level {}, format {}", parts.log.level, parts.log.format));
     lines
 }

@@ -178,6 +178,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         ("state.directory", old.state.directory != new.state.directory),
         ("state.max_connectors", old.state.max_connectors != new.state.max_connectors),
         ("control.socket", old.control.socket != new.control.socket),
+        ("metrics.listen", old.metrics != new.metrics),
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),
     ];

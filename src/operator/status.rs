@@ -84,7 +84,7 @@ impl Operator {
         })
     }
 
-    fn disk_hangs(&self, journal: &JournalStatus) -> bool {
+    pub(super) fn disk_hangs(&self, journal: &JournalStatus) -> bool {
         journal.at_disk.is_some_and(|since| self.clock.now().since(since) >= disk_takes())
     }
 

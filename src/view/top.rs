@@ -64,6 +64,18 @@ struct Candidate {
 /// and what was refused of those that tried within it. Whoever is restricted or
 /// suspicious is among them if there is room at all.
 pub fn top(engine: &Engine, now: Timestamp) -> Vec<TopView> {
+    busiest(engine, TOP_MOST, |_| false, now)
+}
+
+/// Those that are `always` shown and anything is known of, then the `most` busiest of the
+/// others, at most [`TOP_MOST`], each in the order of [`top`].
+pub fn busiest(
+    engine: &Engine,
+    most: usize,
+    always: impl Fn(&ConnectorKey) -> bool,
+    now: Timestamp,
+) -> Vec<TopView> {
+    let most = most.min(TOP_MOST);
     let mut held: HashMap<ConnectorKey, InForce> = HashMap::new();
     for entry in engine.table().list(now) {
         let Some(restriction) = entry.standing.restriction else { continue };
@@ -71,7 +83,7 @@ pub fn top(engine: &Engine, now: Timestamp) -> Vec<TopView> {
             held.insert(key.clone(), InForce { restriction, attempts: entry.attempts });
         }
     }
-    let mut all = Vec::new();
+    let (mut shown, mut all) = (Vec::new(), Vec::new());
     engine.roster().for_each(|key, tally| {
         let messages = tally.messages.estimate(now);
         let suspicious = tally.judgement() != Judgement::Normal;
@@ -79,23 +91,27 @@ pub fn top(engine: &Engine, now: Timestamp) -> Vec<TopView> {
             Some(held) => Some(&*held.attempts),
             None => Some(tally.throttled()).filter(|_| suspicious),
         };
-        if messages > 0 || tried.is_some() {
+        if always(key) {
+            shown.push(candidate(key, Some(tally), messages, tried, now));
+        } else if messages > 0 || tried.is_some() {
             all.push(candidate(key, Some(tally), messages, tried, now));
         }
         if all.len() >= KEPT {
-            keep_busiest(&mut all);
+            keep_busiest(&mut all, TOP_MOST);
         }
     });
     for (key, held) in held.iter().filter(|(key, _)| engine.roster().get(key).is_none()) {
-        all.push(candidate(key, None, 0, Some(&held.attempts), now));
+        let known = candidate(key, None, 0, Some(&held.attempts), now);
+        if always(key) { shown.push(known) } else { all.push(known) }
     }
-    keep_busiest(&mut all);
-    all.into_iter().map(|one| view(engine, one, &held, now)).collect()
+    keep_busiest(&mut shown, usize::MAX);
+    keep_busiest(&mut all, most);
+    shown.into_iter().chain(all).map(|one| view(engine, one, &held, now)).collect()
 }
 
-fn keep_busiest(all: &mut Vec<Candidate>) {
+fn keep_busiest(all: &mut Vec<Candidate>, most: usize) {
     all.sort_by(|a, b| b.busy.cmp(&a.busy).then_with(|| a.key.cmp(&b.key)));
-    all.truncate(TOP_MOST);
+    all.truncate(most);
 }
 
 fn candidate(

@@ -269,18 +269,6 @@ impl<'r, 't> Table<'r, 't> {
             .filter_map(|value| table(value.span().start, value.into_inner()))
             .collect()
     }
-
-    /// Records a fault for each of these keys that is there: they mean
-    /// something, but not to this version.
-    pub(in crate::config) fn unsupported(&mut self, keys: &[&str]) {
-        for key in keys {
-            if let Some((name, _)) = self.entries.remove_entry(*key) {
-                self.spot
-                    .below(key, &name.span())
-                    .fault("is not supported by this version; remove it");
-            }
-        }
-    }
 }
 
 impl Drop for Table<'_, '_> {
