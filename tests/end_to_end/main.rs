@@ -34,6 +34,7 @@ mod load;
 mod mail_log;
 mod mail_log_files;
 mod mail_log_replayed;
+mod metrics;
 mod observe;
 mod ordinary;
 mod organization;
