@@ -25,7 +25,7 @@ use crate::{
     manager::{Manager, News},
     metrics::Metrics,
     milter::Milter,
-    operator::{self, Operator, Reloader},
+    operator::{self, Operator, Reloader, figures::Changes},
     panics,
     policy::Policy,
     socket::BindError,
@@ -166,7 +166,8 @@ pub async fn run(
     for sentence in operator::unreachable_logins(&engine, &config, now) {
         tracing::warn!("{sentence}");
     }
-    let journal = start_journal(journal, &engine, &clock)?;
+    let changes = Arc::new(Changes::default());
+    let journal = start_journal(journal, &engine, &clock, Arc::clone(&changes))?;
     let cases = Arc::new(start_cases(cases, &engine, &clock)?);
     // Before the first message: what is logged of it must not be missed.
     let feedback = Arc::new(start_feedback(&config, &engine, history.place.as_deref(), &clock)?);
@@ -199,6 +200,7 @@ pub async fn run(
         policy: policy.as_ref().map(Policy::handle),
         feedback: Arc::clone(&feedback),
         alert: Arc::clone(&alert),
+        changes,
         state: config.state.directory.clone(),
         readers: Arc::new(Semaphore::new(operator::READERS)),
         config: Arc::new(ArcSwap::from_pointee(config)),

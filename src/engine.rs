@@ -84,6 +84,8 @@ pub struct Counters {
     /// Recipients that were refused; of a message that was refused at its
     /// end, each accepted one counts.
     pub refused: Count,
+    /// Those of them that were refused for good.
+    pub rejected: Count,
     /// Recipients that would have been refused in enforce mode.
     pub would_refuse: Count,
     /// Messages that went to the hold queue.
@@ -94,6 +96,15 @@ pub struct Counters {
     pub unattributed: Count,
     /// Messages whose delivery results were waited for.
     pub awaited: Count,
+}
+
+impl Counters {
+    fn refuse(&self, class: Class, recipients: u32) {
+        self.refused.add(recipients);
+        if class == Class::Reject {
+            self.rejected.add(recipients);
+        }
+    }
 }
 
 /// The engine.
@@ -159,6 +170,11 @@ impl Engine {
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// Whom connectors wrote to.
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// The restriction table.
@@ -316,7 +332,7 @@ impl Engine {
                 self.counters.messages.add(1_u64);
                 self.counters.recipients.add(recipients);
             }
-            Verdict::Refuse(_) => self.counters.refused.add(recipients),
+            Verdict::Refuse(reply) => self.counters.refuse(reply.class(), recipients),
             Verdict::Hold(_) => self.counters.held.add(1_u64),
         }
         session.spare = transaction.emptied();

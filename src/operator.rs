@@ -3,7 +3,7 @@
 //! more way in beside it.
 
 mod alerts;
-mod figures;
+pub mod figures;
 #[doc(hidden)]
 pub mod fuzz;
 mod queue;
@@ -81,6 +81,8 @@ pub struct Operator {
     pub manager: Manager,
     /// The clock.
     pub clock: Clock,
+    /// How often restrictions began and ended.
+    pub changes: Arc<figures::Changes>,
     /// When the daemon started.
     pub started: Timestamp,
 }

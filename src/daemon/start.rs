@@ -1,7 +1,7 @@
 //! Starts the parts that keep something on disk or follow something, each with
 //! what the last run left.
 
-use super::{DAY, Error, HISTORY_SCHEMA, SAVE_EVERY, tell::is_alarm};
+use super::{Changes, DAY, Error, HISTORY_SCHEMA, SAVE_EVERY, tell::is_alarm};
 use crate::{
     alert, cases,
     clock::Clock,
@@ -19,11 +19,13 @@ pub(super) fn start_journal(
     journal: Journal,
     engine: &Arc<Engine>,
     clock: &Clock,
+    changes: Arc<Changes>,
 ) -> Result<Arc<journal::Handle>, Error> {
     let clock = clock.clone();
     let now = Arc::new(move || -> Timestamp { clock.now() });
-    let announce = |announced: &journal::Announcement<'_>| {
+    let announce = move |announced: &journal::Announcement<'_>| {
         for record in announced.records {
+            changes.count(record);
             let line = view::log_line(record);
             if announced.on_disk && is_alarm(record) {
                 tracing::warn!("{line}");

@@ -69,7 +69,7 @@ impl Engine {
                 (Class::Tempfail, text.into())
             }
         };
-        self.counters.refused.add(1_u64);
+        self.counters.refuse(class, 1);
         self.count(resolution, |tally| &tally.counters.refused, 1);
         Some((class, text))
     }

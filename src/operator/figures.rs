@@ -11,11 +11,38 @@ use crate::{
     judge::Judgement,
     metrics::{self, Family, Sample},
     panics, policy,
+    record::{Actor, Event, Record},
     timestamp::Timestamp,
     verdict::Mode,
     view::State,
 };
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Changes of restrictions since the start, counted as the journal announces them.
+#[derive(Debug, Default)]
+pub struct Changes {
+    judged: AtomicU64,
+    by_hand: AtomicU64,
+    marked: AtomicU64,
+    lifted: AtomicU64,
+}
+
+impl Changes {
+    /// Counts one, if it is of a restriction.
+    pub fn count(&self, record: &Record) {
+        let one = match &record.event {
+            Event::Restricted(held) if held.mark => &self.marked,
+            Event::Restricted(held) if held.by == Actor::Judgement => &self.judged,
+            Event::Restricted(_) => &self.by_hand,
+            Event::Lifted { .. } => &self.lifted,
+            _ => return,
+        };
+        one.fetch_add(1, Relaxed);
+    }
+}
 
 impl Operator {
     /// All figures. Looks at each connector: not for a thread that serves mail.
@@ -93,6 +120,24 @@ impl Operator {
                 "restrictions_idle",
                 "Restrictions from before observe mode, which refuse nothing now.",
                 only(idle),
+            ),
+            Family::counter(
+                "restrictions_made",
+                "Restrictions made since the start, by judgement or operator; one that changes counts again.",
+                vec![
+                    Sample::of("by", "judgement", number(self.changes.judged.load(Relaxed))),
+                    Sample::of("by", "operator", number(self.changes.by_hand.load(Relaxed))),
+                ],
+            ),
+            Family::counter(
+                "marks_made",
+                "Marks made in observe mode since the start; one that changes counts again.",
+                Sample::only(number(self.changes.marked.load(Relaxed))),
+            ),
+            Family::counter(
+                "restrictions_lifted",
+                "Restrictions and marks that ended since the start.",
+                Sample::only(number(self.changes.lifted.load(Relaxed))),
             ),
         ]
     }
@@ -267,6 +312,11 @@ fn mail(engine: &Engine) -> Vec<Family> {
             total(&counters.refused),
         ),
         Family::counter(
+            "rejected_recipients",
+            "Those of the refused recipients that were refused for good (550), since the start.",
+            total(&counters.rejected),
+        ),
+        Family::counter(
             "would_refuse_recipients",
             "Recipients that enforce mode would have refused, since the start.",
             total(&counters.would_refuse),
@@ -302,6 +352,22 @@ fn connectors(engine: &Engine, cap: usize, now: Timestamp) -> Vec<Family> {
     let kinds = kinds.into_iter().map(|(kind, count)| Sample::of("kind", kind, size(count)));
     vec![
         Family::gauge("connectors", "Connectors known, by their kind.", kinds.collect()),
+        Family::gauge(
+            "known_recipients_fill_ratio",
+            "How full the filters of known recipients are (of 90 days, and recent of an hour), 0 to 1: at 1 the memory gets shorter.",
+            vec![
+                Sample::of("filter", "recipients", f64::from(engine.known().recipients.fill())),
+                Sample::of("filter", "recent", f64::from(engine.known().recent.fill())),
+            ],
+        ),
+        Family::gauge(
+            "known_recipients_bytes",
+            "Memory that these filters take.",
+            vec![
+                Sample::of("filter", "recipients", size(engine.known().recipients.bytes())),
+                Sample::of("filter", "recent", size(engine.known().recent.bytes())),
+            ],
+        ),
         Family::gauge("connectors_limit", "state.max_connectors.", only(cap)),
         Family::gauge(
             "suspicious_connectors",

@@ -139,6 +139,16 @@ fn a_real_prometheus_reads_and_tells_them() {
     let unblock = ["unblock", "connector:erp", "--reason", "all is well"];
     site.daemon.cli(&unblock).done();
     prometheus.wait("connguard_restricted", "0");
+    prometheus.wait("connguard_restrictions_made_total{by=\"operator\"}", "1");
+    prometheus.wait("connguard_restrictions_lifted_total", "1");
+    // One that is final, and one that the judgement makes.
+    let block = ["block", "client:127.0.0.7", "--reason", "gone", "--action", "reject"];
+    site.daemon.cli(&block).done();
+    site.send("127.0.0.7", OURS, REMOTE).assert_refused(550, "5.7.1");
+    prometheus.wait("connguard_refused_recipients_total", "2");
+    prometheus.wait("connguard_rejected_recipients_total", "1");
+    site.take_over("127.0.0.9").outcome.assert_tempfail();
+    prometheus.wait("connguard_restrictions_made_total{by=\"judgement\"}", "1");
 }
 
 #[test]
