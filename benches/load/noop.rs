@@ -74,8 +74,11 @@ fn negotiate(cx: &mut NegotiateContext<()>, actions: Actions, opts: ProtoOpts) -
     cx.requested_actions = Actions::QUARANTINE & actions;
     let macros = [
         (MacroStage::Connect, c"j {daemon_addr} {daemon_port} {client_addr}"),
-        (MacroStage::Helo, c"j {cert_subject} {cert_issuer}"),
-        (MacroStage::Mail, c"j {mail_addr} {auth_authen} {cert_subject} {cert_issuer}"),
+        (MacroStage::Helo, c"j {cert_subject} {cert_issuer} {verify} {cn_subject} {cn_issuer}"),
+        (
+            MacroStage::Mail,
+            c"j i {mail_addr} {auth_authen} {cert_subject} {cert_issuer} {verify} {cn_subject} {cn_issuer}",
+        ),
         (MacroStage::Rcpt, c"j {rcpt_mailer} {rcpt_host} {rcpt_addr}"),
         (MacroStage::Eom, c"j i"),
     ];

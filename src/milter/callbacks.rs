@@ -27,10 +27,17 @@ const WANTED: ProtoOpts = ProtoOpts::NOREPLY_CONNECT
 
 /// Macros by stage. `j`, this host's name, is always defined, so that new
 /// values come with every stage and none stays from the last message.
+///
+/// Sendmail's own MTA knows the queue id from MAIL on, and sends at the end of a
+/// message what its sendmail.cf lists, whatever was asked for; Postfix knows it only
+/// later.
 const MACROS: [(MacroStage, &CStr); 5] = [
     (MacroStage::Connect, c"j {daemon_addr} {daemon_port} {client_addr}"),
-    (MacroStage::Helo, c"j {cert_subject} {cert_issuer}"),
-    (MacroStage::Mail, c"j {mail_addr} {auth_authen} {cert_subject} {cert_issuer}"),
+    (MacroStage::Helo, c"j {cert_subject} {cert_issuer} {verify} {cn_subject} {cn_issuer}"),
+    (
+        MacroStage::Mail,
+        c"j i {mail_addr} {auth_authen} {cert_subject} {cert_issuer} {verify} {cn_subject} {cn_issuer}",
+    ),
     (MacroStage::Rcpt, c"j {rcpt_mailer} {rcpt_host} {rcpt_addr}"),
     (MacroStage::Eom, c"j i"),
 ];

@@ -323,9 +323,7 @@ impl Dialogue {
             reloaded
         };
         let shown = &mut self.shown;
-        let subject = get(macros, c"{cert_subject}");
-        // Without a subject there is nobody whom an issuer vouches for.
-        let issuer = subject.is_some().then(|| get(macros, c"{cert_issuer}")).flatten();
+        let (subject, issuer) = certificate(macros);
         let changed = [
             replace(&mut shown.login, get(macros, c"{auth_authen}")),
             replace(&mut shown.subject, subject),
@@ -408,6 +406,24 @@ impl Headers {
 /// The value of a macro; an empty one is none.
 fn get<'a>(macros: &'a impl Macros, name: &CStr) -> Option<Cow<'a, str>> {
     macros.get(name).filter(|value| !value.is_empty()).map(CStr::to_string_lossy)
+}
+
+/// The common names of subject and issuer of a certificate that the MTA verified.
+///
+/// Postfix gives just these, and no other certificate. Sendmail gives the whole names
+/// of any certificate that it was shown, says in `{verify}` what it thinks of it, and
+/// has the common names, encoded, in macros of their own.
+fn certificate(macros: &impl Macros) -> (Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
+    // Without a subject there is nobody whom an issuer vouches for.
+    let Some(subject) = get(macros, c"{cert_subject}") else { return (None, None) };
+    match get(macros, c"{verify}").as_deref() {
+        None => (Some(subject), get(macros, c"{cert_issuer}")),
+        Some("OK") => {
+            let name = |macro_name| get(macros, macro_name).map(envelope::decoded);
+            (name(c"{cn_subject}"), name(c"{cn_issuer}"))
+        }
+        Some(_) => (None, None),
+    }
 }
 
 /// A text, unless it is empty.

@@ -46,10 +46,12 @@ impl Envelope {
         self.sender.clear();
         self.sender.push_str(resolved.unwrap_or(typed));
         self.qualified = match resolved {
-            // Postfix only appended its own domain. Anything else that it
-            // changed (`user%domain`, `domain!user`) named a domain.
+            // Postfix only appended its own domain, and Sendmail not even that.
+            // Anything else that was changed (`user%domain`, `domain!user`)
+            // named a domain.
             Some(resolved) => {
-                !resolved.strip_prefix(typed).is_some_and(|appended| appended.starts_with('@'))
+                let appended = |appended: &str| appended.starts_with('@');
+                resolved.contains('@') && !resolved.strip_prefix(typed).is_some_and(appended)
             }
             None => typed.contains('@'),
         };
@@ -121,6 +123,31 @@ pub(super) fn ip(text: &str) -> Option<IpAddr> {
     bare.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
+/// A name as Sendmail writes it in a macro, with `+20` for a space (RFC 3461 calls that
+/// xtext). What is no such code stays as it is.
+pub(super) fn decoded(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains('+') {
+        return text;
+    }
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let code = (*first == b'+').then(|| behind.split_at_checked(2)).flatten();
+        let decoded = code.and_then(|(code, behind)| Some((hexadecimal(code)?, behind)));
+        let (octet, behind) = decoded.unwrap_or((*first, behind));
+        octets.push(octet);
+        rest = behind;
+    }
+    Cow::Owned(String::from_utf8_lossy(&octets).into_owned())
+}
+
+/// The octet that two hexadecimal digits stand for.
+fn hexadecimal(code: &[u8]) -> Option<u8> {
+    let are_digits = code.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(code).ok().filter(|_| are_digits)?;
+    u8::from_str_radix(text, 16).ok()
+}
+
 /// Whether the service at `address` and `port` is one of `daemons`.
 pub(super) fn is_one_of(daemons: &[SocketAddr], address: Option<&str>, port: Option<&str>) -> bool {
     let service = address.and_then(ip).zip(port.and_then(|port| port.parse().ok()));
@@ -159,6 +186,7 @@ mod tests {
             ("a@x.example", None, "a@x.example", Some(true)),
             ("<root>", Some("root@mx.example"), "root@mx.example", Some(false)),
             ("<root>", None, "root", Some(false)),
+            ("<root>", Some("root"), "root", Some(false)),
             ("<>", None, "", None),
             ("<>", Some("left@over.example"), "", None),
             // Both name a domain, though without an `@`.
@@ -215,6 +243,22 @@ mod tests {
             (None, "", ""),
         ] {
             assert_eq!(recipient(resolved, argument), expected, "{argument}");
+        }
+    }
+
+    #[test]
+    fn names_as_sendmail_encodes_them() {
+        for (text, expected) in [
+            ("Test CA", "Test CA"),
+            ("Test+20CA", "Test CA"),
+            ("a+2Bb+28c+29", "a+b(c)"),
+            ("B+C3+BCro", "Büro"),
+            ("+", "+"),
+            ("a+2", "a+2"),
+            ("+zz+-1", "+zz+-1"),
+            ("+++41", "++A"),
+        ] {
+            assert_eq!(decoded(Cow::Borrowed(text)), expected, "{text}");
         }
     }
 

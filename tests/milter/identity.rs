@@ -70,6 +70,34 @@ async fn a_certificate_is_known_after_starttls() {
     assert!(refusal(mta.rcpt("b@example.net").await).starts_with("451 "));
 }
 
+/// Sendmail gives the whole names of any certificate, whoever signed it, and says in
+/// `{verify}` what it thinks of it.
+#[tokio::test]
+async fn sendmail_tells_of_certificates_that_it_did_not_verify() {
+    let daemon = Daemon::start();
+    let mut mta = daemon.client("192.0.2.1").await;
+    for (verify, counted) in [("OK", 1), ("FAIL", 1), ("NO", 1), ("OK", 2)] {
+        let shown = [
+            ("j", "mx.example.org"),
+            ("i", "6ANH0BVB027807"),
+            ("{mail_addr}", "a@example.org"),
+            ("{cert_subject}", "/O=Ex,+20ample/CN=erp.example.org"),
+            ("{cert_issuer}", "/CN=Example+20CA"),
+            ("{verify}", verify),
+            ("{cn_subject}", "erp.example.org"),
+            ("{cn_issuer}", "Example+20CA"),
+        ];
+        mta.conn.macros(MacroStage::Mail, shown).await.unwrap();
+        mta.conn.mail(["<a@example.org>"]).await.unwrap();
+        mta.rcpt("b@example.net").await;
+        assert_eq!(mta.end().await.1, Status::Continue);
+        let totals = daemon.totals("cert:erp.example.org/Example%20CA");
+        assert_eq!(totals.messages, counted, "verify={verify}");
+    }
+    // What was not verified is no connector under any name.
+    assert_eq!(daemon.engine.roster().len(), 1);
+}
+
 #[tokio::test]
 async fn mail_that_comes_back_from_a_filter_is_left_alone() {
     let back = "127.0.0.1:10025".parse().unwrap();
