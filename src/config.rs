@@ -20,6 +20,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod hint;
+pub mod keys;
 mod policy;
 mod reader;
 mod sections;
