@@ -6,6 +6,7 @@ mod check;
 mod explain;
 mod hold;
 mod list;
+mod man;
 mod output;
 mod replay;
 mod run;
@@ -21,7 +22,10 @@ use crate::{
     timestamp::parse_span,
     verdict::Action,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 /// Where the configuration is, unless `--config` says otherwise.
@@ -45,17 +49,66 @@ mod exit {
     pub(super) const INTERRUPTED: u8 = 130;
 }
 
+/// What the exit codes mean, for help and manual.
+const EXITS: [(u8, &str); 5] = [
+    (exit::DONE, "Done; an empty list is done too"),
+    (exit::NO, "The answer is no: not restricted, nothing found, faults found"),
+    (exit::USAGE, "The command line can't be understood"),
+    (exit::UNREACHABLE, "The daemon can't be reached"),
+    (exit::REFUSED, "The daemon refused to do it, or could not"),
+];
+
+/// The forms of an ENTITY, for help and manual.
+const ENTITIES: [(&str, &str); 7] = [
+    ("connector:NAME", "A [[connector]] of the configuration"),
+    ("login:LOGIN", "Who authenticated, login:alice@example.org"),
+    ("client:ADDRESS", "An address; of IPv6 its /64, client:2001:db8::/64"),
+    ("cert:SUBJECT/ISSUER", "Names in a certificate that Postfix verified"),
+    ("local", "Mail handed in on this host without SMTP"),
+    ("sender:ADDRESS,via=CONNECTOR", "One sender of it, as via=connector:erp"),
+    ("organization:NAME", "Its mail from domains that are not registered"),
+];
+
+/// What is typed most, for help and manual.
+const EXAMPLES: [(&str, &str); 6] = [
+    ("connguard check", "See what is wrong with the configuration, or what it means"),
+    ("connguard list --all", "See who is restricted, suspicious, trusted or in grace"),
+    ("connguard show C-000017", "See all about a case: why, what was seen, what to do"),
+    ("connguard unblock C-000017 --reason 'password changed'", "Let it relay again"),
+    ("connguard trust connector:erp --for 24h --reason 'planned mailing'", "Exempt it for a day"),
+    ("connguard replay /var/log/mail.log*", "See whom this configuration would have restricted"),
+];
+
+/// What `--help` says last.
+fn after_help() -> String {
+    let rows = |title: &str, rows: &[(String, &str)]| {
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let lines = rows.iter().map(|(name, means)| format!("  {name:width$}  {means}\n"));
+        format!("{title}\n{}", lines.collect::<String>())
+    };
+    let owned = |(name, means): &(&str, &'static str)| ((*name).to_owned(), *means);
+    let entities: Vec<_> = ENTITIES.iter().map(owned).collect();
+    let exits: Vec<_> = EXITS.iter().map(|(code, means)| (code.to_string(), *means)).collect();
+    let mut text = rows("An ENTITY is", &entities);
+    text.push_str(
+        "A bare name, address or login is enough where only one matches. A CASE is as C-000017.\n\n",
+    );
+    text.push_str(&rows("Exit codes:", &exits));
+    text.push_str("\nExamples:\n");
+    for (line, means) in EXAMPLES {
+        text.push_str(&format!("  {line}\n      {means}\n"));
+    }
+    text.push_str("\nManuals: connguard(1), connguard.toml(5), connguard-milter(8).");
+    text
+}
+
 /// Stops the mail of relay clients that have been taken over.
 #[derive(Debug, Parser)]
 #[command(
     name = "connguard",
     version,
     about = "Notices when a client that Postfix relays mail for has been taken over, and stops its mail",
-    after_help = "An ENTITY is connector:NAME, login:LOGIN, client:ADDRESS, cert:SUBJECT/ISSUER, local, \
-                  sender:ADDRESS,via=CONNECTOR or organization:NAME; a bare name, address or login is \
-                  enough where only one matches. A CASE is as C-000017.\n\n\
-                  Exit codes: 0 done; 1 the answer is no (not restricted, nothing found, faults found); \
-                  2 usage; 3 the daemon can't be reached; 4 refused by the daemon.",
+    after_help = after_help(),
     disable_help_subcommand = true,
     max_term_width = 100
 )]
@@ -73,19 +126,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon in the foreground. SIGHUP reloads, SIGTERM drains.
+    /// Run the daemon in the foreground, as systemd does. SIGHUP reads the configuration
+    /// again; SIGTERM finishes what is in hand and stops.
     Run,
     /// Read the configuration; print every fault, or ok and what it means.
     Check {
         #[command(flatten)]
         output: Output,
     },
-    /// Show how the daemon is.
+    /// Show how the daemon is: mode, counts, health of its files, the mail log and alerts.
     Status {
         #[command(flatten)]
         output: Output,
     },
-    /// List restricted entities.
+    /// List whose mail is refused or held now (in observe mode: would be), with case and reason.
     List {
         /// Trusted, in grace and suspicious ones too.
         #[arg(long)]
@@ -122,7 +176,7 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Restrict an entity by hand.
+    /// Refuse or hold what an entity relays, by hand. Not in observe mode.
     Block {
         /// Whom.
         #[arg(value_name = "ENTITY")]
@@ -130,11 +184,12 @@ enum Command {
         /// Why, for the history.
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// For how long, as 2h; until it is lifted where absent.
+        /// For how long, as 90s, 10m, 2h or 3d; until an unblock where absent.
         #[arg(long = "for", value_name = "SPAN", value_parser = parse_span)]
         span: Option<Duration>,
-        /// What its mail meets (tempfail, reject or hold), if not what is configured.
-        #[arg(long)]
+        /// What its mail meets, if not what is configured: tempfail (451, the client keeps it),
+        /// reject (550, it bounces) or hold (taken into Postfix's hold queue).
+        #[arg(long, value_parser = action())]
         action: Option<Action>,
         #[command(flatten)]
         output: Output,
@@ -161,12 +216,13 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Exempt an entity for a time, for a planned mailing.
+    /// Exempt an entity from being judged for a time, as for a planned mailing. Lifts no
+    /// restriction.
     Trust {
         /// Whom.
         #[arg(value_name = "ENTITY")]
         entity: String,
-        /// For how long, as 24h.
+        /// For how long, as 24h or 3d.
         #[arg(long = "for", value_name = "SPAN", value_parser = parse_span)]
         span: Duration,
         /// Why, for the history.
@@ -217,6 +273,12 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Write the manual pages into a folder: connguard.1, connguard.toml.5, connguard-milter.8.
+    Man {
+        /// Where to; it is made if it is not there.
+        #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -224,6 +286,11 @@ struct Output {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// The words of `--action`, which help and completion show.
+fn action() -> impl TypedValueParser<Value = Action> {
+    PossibleValuesParser::new(["tempfail", "reject", "hold"]).try_map(|word| word.parse::<Action>())
 }
 
 /// Why a command failed.
@@ -303,9 +370,11 @@ fn socket(cli: &Cli) -> PathBuf {
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {
     let socket = &match &cli.command {
-        Command::Run | Command::Check { .. } | Command::Replay(_) | Command::Suggest(_) => {
-            PathBuf::new()
-        }
+        Command::Run
+        | Command::Check { .. }
+        | Command::Replay(_)
+        | Command::Suggest(_)
+        | Command::Man { .. } => PathBuf::new(),
         _ => socket(cli),
     };
     let seconds = |span: &Duration| span.as_secs();
@@ -362,6 +431,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Replay(options) => replay::replay(&cli.config, options),
         Command::Suggest(options) => suggest::suggest(options),
         Command::Reload { output } => ask::reload(socket, *output),
+        Command::Man { folder } => man::man(folder),
     }
 }
 

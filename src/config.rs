@@ -20,6 +20,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod hint;
+pub mod keys;
 mod metrics;
 mod policy;
 mod reader;

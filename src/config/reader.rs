@@ -97,6 +97,16 @@ impl<'t> Reader<'t> {
         (self.octets.0)(file)
     }
 
+    /// Keys that were asked for so far, with their sections.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        let known = self.known.borrow();
+        let names = |(section, keys): (&String, &BTreeSet<&'static str>)| {
+            keys.iter().map(|key| joined(section, key)).collect::<Vec<_>>()
+        };
+        known.iter().flat_map(names).collect()
+    }
+
     fn add_file(&self, file: &Path) {
         let mut files = self.files.borrow_mut();
         if !files.iter().any(|known| known == file) {

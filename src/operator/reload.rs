@@ -188,6 +188,31 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::{SECTIONS, Taken, config_of, file_with};
+
+    #[test]
+    fn what_the_table_of_keys_says_of_restarts_is_told() {
+        for section in SECTIONS {
+            for key in section.keys {
+                let config = |value| config_of(&file_with(section, key, value)).map_err(|_| key);
+                let (Ok(old), Ok(new)) = (config(None), config(Some(key.example))) else {
+                    unreachable!("the example of {} is accepted", key.name)
+                };
+                let name = format!("{}.{}", section.name, key.name);
+                let expected = match key.taken {
+                    Taken::Reload => vec![],
+                    Taken::Restart => vec![name],
+                };
+                let told = restart_needed(&old, &new);
+                // Who judges by policy alone listens for no milter.
+                let told: Vec<String> = match key.name {
+                    "role" => told.into_iter().filter(|key| key != "milter.listen").collect(),
+                    _ => told,
+                };
+                assert_eq!(told, expected, "{}", key.name);
+            }
+        }
+    }
 
     #[test]
     fn very_many_that_moved_alike_are_counted() {
