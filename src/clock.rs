@@ -11,7 +11,7 @@ use crate::{fault, timestamp::Timestamp};
 use arc_swap::ArcSwap;
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant, SystemTime},
@@ -102,6 +102,12 @@ impl Clock {
             time.fetch_add(millis(by), SeqCst);
         }
     }
+}
+
+/// Nanoseconds of the monotonic clock, since some moment: for how long something takes.
+pub fn nanos() -> u64 {
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How far engine time goes while `elapsed` milliseconds pass.

@@ -16,7 +16,7 @@ mod stop;
 mod tell;
 
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     config::{self, Config, Faults},
     control::{self, Control},
     engine::Engine,
@@ -189,6 +189,7 @@ pub async fn run(
     });
     let policy = policy.transpose()?;
     let metrics = config.metrics.map(Metrics::bind).transpose().map_err(Error::Metrics)?;
+    milter.handle().time_by(clock::nanos);
     let control = Control::bind(&config.control.socket)?;
     tell_start(&config, kept);
     let operator = Arc::new(Operator {

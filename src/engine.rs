@@ -86,6 +86,8 @@ pub struct Counters {
     pub refused: Count,
     /// Those of them that were refused for good.
     pub rejected: Count,
+    /// Connectors and senders that became suspicious, each time counted.
+    pub suspicions: Count,
     /// Recipients that would have been refused in enforce mode.
     pub would_refuse: Count,
     /// Messages that went to the hold queue.

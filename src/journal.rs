@@ -91,6 +91,7 @@ pub use history::{History, HistoryError, history};
 pub use writer::Announcement;
 
 use crate::{
+    histogram::Histogram,
     record::Snapshot,
     restriction::Table,
     storage::{Disk, FolderError, Lock, Storage, Whose},
@@ -114,11 +115,13 @@ pub struct Params {
     pub keep: Duration,
     /// Bytes of changes after which the next segment begins.
     pub segment_bytes: u64,
+    /// A clock in nanoseconds, by which the disk is timed.
+    pub nanos: fn() -> u64,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { keep: Duration::from_secs(400 * 86_400), segment_bytes: 8 << 20 }
+        Self { keep: Duration::from_secs(400 * 86_400), segment_bytes: 8 << 20, nanos: || 0 }
     }
 }
 
@@ -284,15 +287,16 @@ impl Journal {
         announce: impl FnMut(&Announcement<'_>) + Send + 'static,
     ) -> io::Result<Handle> {
         let Self { storage, folder, lock, seq, found } = self;
+        let syncs = Arc::new(Histogram::default());
         let (writer, state) = writer::Writer::new(
             (Arc::clone(&storage), folder.clone()),
             (seq, found),
             Arc::clone(&table),
             params,
-            clock,
+            (clock, Arc::clone(&syncs)),
         );
         let thread =
             std::thread::Builder::new().name("journal".into()).spawn(writer.begin(announce))?;
-        Ok(Handle::new(table, state, (thread, lock)))
+        Ok(Handle::new(table, (state, syncs), (thread, lock)))
     }
 }

@@ -13,6 +13,7 @@ pub mod command;
 pub mod connector;
 pub mod domain;
 pub mod header;
+pub mod histogram;
 pub mod maillog;
 pub mod message;
 pub mod record;

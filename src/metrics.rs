@@ -18,7 +18,7 @@ mod text;
 
 pub use connectors::{BUSIEST, connectors};
 pub use server::{ALL_TAKES, CONNECTIONS, HEAD_TAKES, Metrics};
-pub use text::{Family, Sample, classic, open};
+pub use text::{Family, Kind, Sample, classic, open};
 
 /// What can be set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

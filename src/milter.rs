@@ -26,6 +26,7 @@ pub use params::Params;
 
 use crate::{
     engine::Engine,
+    histogram::Reading,
     socket::{BindError, Listening},
     timestamp::Timestamp,
 };
@@ -134,6 +135,18 @@ impl Handle {
     /// connection, and for the next message of those that are open.
     pub fn reconfigure(&self, params: Params) {
         self.shared.params.store(Arc::new(params));
+    }
+
+    /// Times callbacks by this clock in nanoseconds from now on.
+    pub fn time_by(&self, nanos: fn() -> u64) {
+        // Once told it stays.
+        let _ = self.shared.nanos.set(nanos);
+    }
+
+    /// How long Postfix waited for the answers to recipients, and to ends of messages; of
+    /// every sixteenth of them.
+    pub fn spans(&self) -> [Reading; 2] {
+        [self.shared.recipients.read(), self.shared.ends.read()]
     }
 
     /// How the milter is doing.

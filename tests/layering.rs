@@ -27,6 +27,7 @@ const FLOORS: [&[&str]; 7] = [
         "connector",
         "domain",
         "header",
+        "histogram",
         "maillog",
         "message",
         "record",

@@ -4,7 +4,7 @@
 use super::{Changes, DAY, Error, HISTORY_SCHEMA, SAVE_EVERY, tell::is_alarm};
 use crate::{
     alert, cases,
-    clock::Clock,
+    clock::{self, Clock},
     config::Config,
     engine::{self, Engine},
     feedback, history,
@@ -39,8 +39,9 @@ pub(super) fn start_journal(
             tracing::warn!("more changed than could be told one by one: see connguard list");
         }
     };
+    let params = journal::Params { nanos: clock::nanos, ..journal::Params::default() };
     journal
-        .start(Arc::clone(engine.table()), journal::Params::default(), now, announce)
+        .start(Arc::clone(engine.table()), params, now, announce)
         .map(Arc::new)
         .map_err(|source| Error::System { what: "start the journal", source })
 }

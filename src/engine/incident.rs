@@ -27,6 +27,7 @@ impl Engine {
         tally: &Tally,
         now: Timestamp,
     ) {
+        self.counters.suspicions.add(1_u64);
         let case = self.table.case_for(&entity.root(), now);
         self.cases().suspect(case, entity, findings.clone(), now);
         self.note_material(case, tally);

@@ -1,6 +1,11 @@
 //! What the rest of the daemon sees of the running journal.
 
-use crate::{restriction::Table, storage::Lock, timestamp::Timestamp};
+use crate::{
+    histogram::{Histogram, Reading},
+    restriction::Table,
+    storage::Lock,
+    timestamp::Timestamp,
+};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -42,7 +47,7 @@ pub(super) struct State {
 pub struct NotDurable(pub Arc<str>);
 
 /// The health of the journal.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JournalStatus {
     /// The segment that is written to.
     pub path: PathBuf,
@@ -62,12 +67,15 @@ pub struct JournalStatus {
     pub durable_seq: u64,
     /// Since when the disk has been asked and has not answered, if it has.
     pub at_disk: Option<Timestamp>,
+    /// How long changes took to get there: a write and a sync, which may be of many.
+    pub syncs: Reading,
 }
 
 /// The running journal. Dropping it is [`stop`](Self::stop).
 pub struct Handle {
     table: Arc<Table>,
     state: watch::Receiver<State>,
+    syncs: Arc<Histogram>,
     /// The thread, and the lock that outlives it.
     running: Mutex<Option<(JoinHandle<()>, Lock)>>,
 }
@@ -75,10 +83,10 @@ pub struct Handle {
 impl Handle {
     pub(super) fn new(
         table: Arc<Table>,
-        state: watch::Receiver<State>,
+        (state, syncs): (watch::Receiver<State>, Arc<Histogram>),
         running: (JoinHandle<()>, Lock),
     ) -> Self {
-        Self { table, state, running: Mutex::new(Some(running)) }
+        Self { table, state, syncs, running: Mutex::new(Some(running)) }
     }
 
     /// Waits until the change that drew number `seq`, and all before it, are
@@ -123,6 +131,7 @@ impl Handle {
             segments: state.segments,
             durable_seq: state.durable,
             at_disk: state.at_disk,
+            syncs: self.syncs.read(),
         }
     }
 

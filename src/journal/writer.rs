@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     fault,
+    histogram::Histogram,
     record::{Record, Snapshot},
     restriction::{Batch, Table},
     storage::{Replacement, Storage, StorageFile},
@@ -71,6 +72,8 @@ pub(super) struct Writer {
     /// Written numbers after the first one that is not.
     ahead: BTreeSet<u64>,
     pause: Duration,
+    /// How long each write and sync took.
+    syncs: Arc<Histogram>,
     state: watch::Sender<State>,
 }
 
@@ -81,7 +84,7 @@ impl Writer {
         (seq, found): (u64, Found),
         table: Arc<Table>,
         params: Params,
-        clock: Clock,
+        (clock, syncs): (Clock, Arc<Histogram>),
     ) -> (Self, watch::Receiver<State>) {
         let Found { segments, newest: (records, bytes) } = found;
         let last = segments.keys().next_back().copied().unwrap_or(1);
@@ -100,6 +103,7 @@ impl Writer {
             segments,
             table,
             params,
+            syncs,
             clock,
             current: None,
             numbers: Numbers::default(),
@@ -266,10 +270,13 @@ impl Writer {
                     false => write_next_line(&mut lines, &Line::Change(record))?,
                 }
             }
+            let begun = (self.params.nanos)();
             fault::call("journal write")?;
             current.file.append(&lines)?;
             fault::call("journal sync")?;
             current.file.sync()?;
+            let took = (self.params.nanos)().saturating_sub(begun);
+            self.syncs.record(Duration::from_nanos(took));
             current.bytes += lines.len() as u64;
             current.records += records.len() as u64;
         }
@@ -451,7 +458,7 @@ mod tests {
             (4, Found::default()),
             Arc::default(),
             Params::default(),
-            Arc::new(Timestamp::default),
+            (Arc::new(Timestamp::default), Arc::default()),
         );
         writer.published(&[record(6), record(8)]);
         assert_eq!(state.borrow().durable, 4);

@@ -1,9 +1,10 @@
 //! Figures as text: OpenMetrics 1.0, and the format that came before it, which other
 //! programs still read.
 
+use crate::histogram::Reading;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, MetricEncoder, text::encode},
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode},
     metrics::MetricType,
     registry::Registry,
 };
@@ -19,10 +20,23 @@ pub struct Family {
     pub name: &'static str,
     /// What it is.
     pub help: &'static str,
-    /// Whether it only grows, as long as this process runs.
-    pub counts: bool,
+    /// What kind of figures they are.
+    pub kind: Kind,
     /// The figures; there may be none at present.
     pub samples: Vec<Sample>,
+    /// The figures of a histogram, with their labels; all else has none.
+    pub spans: Vec<(Vec<(&'static str, String)>, Reading)>,
+}
+
+/// Kinds of figures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// May rise and fall.
+    Gauge,
+    /// Only grows, as long as this process runs.
+    Counter,
+    /// Durations in seconds, by classes.
+    Histogram,
 }
 
 /// One figure.
@@ -37,12 +51,21 @@ pub struct Sample {
 impl Family {
     /// What may rise and fall.
     pub fn gauge(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Self {
-        Self { name, help, counts: false, samples }
+        Self { name, help, kind: Kind::Gauge, samples, spans: Vec::new() }
     }
 
     /// What only grows.
     pub fn counter(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Self {
-        Self { name, help, counts: true, samples }
+        Self { name, help, kind: Kind::Counter, samples, spans: Vec::new() }
+    }
+
+    /// How long something takes, by what a label says, if there is one.
+    pub fn spans(
+        name: &'static str,
+        help: &'static str,
+        spans: Vec<(Vec<(&'static str, String)>, Reading)>,
+    ) -> Self {
+        Self { name, help, kind: Kind::Histogram, samples: Vec::new(), spans }
     }
 }
 
@@ -99,18 +122,37 @@ struct All(Vec<Family>);
 impl Collector for All {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for family in &self.0 {
-            let kind = if family.counts { MetricType::Counter } else { MetricType::Gauge };
+            let kind = match family.kind {
+                Kind::Gauge => MetricType::Gauge,
+                Kind::Counter => MetricType::Counter,
+                Kind::Histogram => MetricType::Histogram,
+            };
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
+            for (labels, reading) in &family.spans {
+                if labels.is_empty() {
+                    span(&mut metric, reading)?;
+                } else {
+                    span(&mut metric.encode_family(labels)?, reading)?;
+                }
+            }
             for Sample { labels, value } in &family.samples {
                 if labels.is_empty() {
-                    figure(&mut metric, family.counts, *value)?;
+                    figure(&mut metric, family.kind == Kind::Counter, *value)?;
                 } else {
-                    figure(&mut metric.encode_family(labels)?, family.counts, *value)?;
+                    figure(
+                        &mut metric.encode_family(labels)?,
+                        family.kind == Kind::Counter,
+                        *value,
+                    )?;
                 }
             }
         }
         Ok(())
     }
+}
+
+fn span(to: &mut MetricEncoder<'_>, reading: &Reading) -> Result<(), fmt::Error> {
+    to.encode_histogram::<NoLabelSet>(reading.sum, reading.count, &reading.classes, None)
 }
 
 fn figure(metric: &mut MetricEncoder<'_>, counts: bool, value: f64) -> Result<(), fmt::Error> {

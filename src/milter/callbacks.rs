@@ -70,7 +70,8 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
         .on_rcpt(move |cx, arguments| {
             let dialogue = dialogue(&mut cx.data, &fifth);
             let macros = &cx.macros;
-            let verdict = dialogue.ask(|it| it.rcpt(&arguments, macros));
+            let ask = || dialogue.ask(|it| it.rcpt(&arguments, macros));
+            let verdict = fifth.time(&fifth.recipients, ask);
             ready(match &verdict {
                 Verdict::Refuse(reply) => refuse(&fifth, &mut cx.reply, reply),
                 // Holding is for whole messages, at their end.
@@ -84,7 +85,8 @@ pub(super) fn callbacks(shared: &Arc<Shared>) -> Callbacks<Data> {
         .on_eom(move |cx| {
             let dialogue = dialogue(&mut cx.data, &seventh);
             let macros = &cx.macros;
-            match dialogue.ask(|it| it.end(macros)) {
+            let ask = || dialogue.ask(|it| it.end(macros));
+            match seventh.time(&seventh.ends, ask) {
                 Verdict::Pass => ready(Status::Continue),
                 Verdict::Refuse(reply) => ready(refuse(&seventh, &mut cx.reply, &reply)),
                 Verdict::Hold(reason) => Box::pin(hold(Arc::clone(&seventh), cx, reason)),

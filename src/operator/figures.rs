@@ -165,6 +165,11 @@ impl Operator {
                 "1 if every change reaches the disk and no damaged file waits.",
                 Sample::only(flag(healthy)),
             ),
+            Family::spans(
+                "journal_sync_seconds",
+                "How long changes took to be on disk: one write and one sync, of many changes at times.",
+                vec![(Vec::new(), journal.syncs)],
+            ),
             Family::gauge(
                 "history_age_seconds",
                 "Time since the history was saved; absent before the first time.",
@@ -191,6 +196,7 @@ impl Operator {
 
     fn front(&self) -> Vec<Family> {
         let milter = self.milter.status();
+        let [recipient, end] = self.milter.spans();
         let mut families = vec![
             Family::gauge(
                 "milter_connections",
@@ -211,6 +217,13 @@ impl Operator {
                 "milter_accept_errors",
                 "Errors of accept that were waited out, since the start.",
                 Sample::only(number(milter.accept_errors)),
+            ),
+            Family::spans(
+                "milter_callback_seconds",
+                "How long Postfix waited for the answer to a recipient, and to the end of a message; of every sixteenth.",
+                [("recipient", recipient), ("end_of_message", end)]
+                    .map(|(callback, spans)| (vec![("callback", callback.to_owned())], spans))
+                    .into(),
             ),
             Family::counter(
                 "milter_callback_panics",
@@ -283,6 +296,11 @@ impl Operator {
                 "Alerts that wait to be sent.",
                 Sample::only(number(alerts.queued)),
             ),
+            Family::counter(
+                "feedback_results",
+                "Delivery results read in the mail log since the start.",
+                Sample::only(number(feedback.results)),
+            ),
             Family::gauge(
                 "alert_channel_healthy",
                 "1 if the channel took what it was given last.",
@@ -294,6 +312,9 @@ impl Operator {
 
 fn mail(engine: &Engine) -> Vec<Family> {
     let counters = engine.counters();
+    let rejected = counters.rejected.load(Relaxed);
+    // Counted first: what is refused meanwhile is in the other one alone.
+    let refused = counters.refused.load(Relaxed);
     let total = |count: &crate::stripes::Count| Sample::only(number(count.load(Relaxed)));
     vec![
         Family::counter(
@@ -308,13 +329,16 @@ fn mail(engine: &Engine) -> Vec<Family> {
         ),
         Family::counter(
             "refused_recipients",
-            "Recipients refused since the start.",
-            total(&counters.refused),
+            "Recipients refused since the start, by the action: tempfail (451, or 421 which ends the session), or reject (550).",
+            vec![
+                Sample::of("action", "tempfail", number(refused.saturating_sub(rejected))),
+                Sample::of("action", "reject", number(rejected)),
+            ],
         ),
         Family::counter(
-            "rejected_recipients",
-            "Those of the refused recipients that were refused for good (550), since the start.",
-            total(&counters.rejected),
+            "suspicions",
+            "Connectors and senders that became suspicious since the start.",
+            total(&counters.suspicions),
         ),
         Family::counter(
             "would_refuse_recipients",

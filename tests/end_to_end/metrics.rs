@@ -132,7 +132,7 @@ fn a_real_prometheus_reads_and_tells_them() {
     let prometheus = Prometheus::start(site.dir(), port);
     prometheus.wait("up{job=\"connguard\"}", "1");
     prometheus.wait("connguard_messages_total", "4");
-    prometheus.wait("connguard_refused_recipients_total", "1");
+    prometheus.wait("connguard_refused_recipients_total{action=\"tempfail\"}", "1");
     prometheus.wait("connguard_connector_restricted{connector=\"connector:erp\"}", "1");
     prometheus.wait("connguard_connector_messages_last_hour{connector=\"connector:erp\"}", "3");
     prometheus.wait("connguard_restrictions{action=\"tempfail\",kind=\"connector\"}", "1");
@@ -145,9 +145,15 @@ fn a_real_prometheus_reads_and_tells_them() {
     let block = ["block", "client:127.0.0.7", "--reason", "gone", "--action", "reject"];
     site.daemon.cli(&block).done();
     site.send("127.0.0.7", OURS, REMOTE).assert_refused(550, "5.7.1");
-    prometheus.wait("connguard_refused_recipients_total", "2");
-    prometheus.wait("connguard_rejected_recipients_total", "1");
+    prometheus.wait("sum(connguard_refused_recipients_total)", "2");
+    prometheus.wait("connguard_refused_recipients_total{action=\"reject\"}", "1");
     site.take_over("127.0.0.9").outcome.assert_tempfail();
+    prometheus.wait("connguard_suspicions_total", "1");
+    // Each change was brought to disk, and some answers were timed.
+    prometheus.wait("connguard_journal_sync_seconds_count > bool 2", "1");
+    prometheus.wait("connguard_journal_sync_seconds_sum > bool 0", "1");
+    prometheus
+        .wait("min(connguard_milter_callback_seconds_count{callback=\"recipient\"} > bool 0)", "1");
     prometheus.wait("connguard_restrictions_made_total{by=\"judgement\"}", "1");
 }
 
@@ -161,7 +167,7 @@ fn they_are_those_of_status_and_top() {
     for (series, pointer) in [
         ("connguard_messages_total", "/messages"),
         ("connguard_recipients_total", "/recipients"),
-        ("connguard_refused_recipients_total", "/refused"),
+        ("connguard_refused_recipients_total{action=\"tempfail\"}", "/refused"),
         ("connguard_would_refuse_recipients_total", "/would_refuse"),
         ("connguard_held_messages_total", "/held"),
         ("connguard_unattributed_messages_total", "/unattributed"),

@@ -59,7 +59,7 @@ impl Site {
             (seq, found),
             Arc::clone(&table),
             params,
-            Arc::new(move || at(now.load(SeqCst))),
+            (Arc::new(move || at(now.load(SeqCst))), Arc::default()),
         );
         // In the order of a daemon.
         writer.reserve();
@@ -160,7 +160,7 @@ impl Script<'_> {
     }
 }
 
-const PARAMS: Params = Params { keep: HOUR, segment_bytes: 9000 };
+const PARAMS: Params = Params { keep: HOUR, segment_bytes: 9000, nanos: || 0 };
 
 /// Two runs of a daemon; nothing where the power failed.
 fn history_of_two_days(disk: &Memory, account: &mut Account) -> Option<()> {

@@ -210,7 +210,7 @@ fn a_change_that_never_came_holds_up_the_others_for_one_turn_only() {
         (0, Found::default()),
         Arc::clone(&table),
         Params::default(),
-        Arc::new(|| at(0)),
+        (Arc::new(|| at(0)), Arc::default()),
     );
     let mut turn = |batch: &Batch| writer.turn(batch, &mut |_| {});
     restrict(&table, 1);

@@ -120,7 +120,7 @@ struct Pair {
     cases: BTreeMap<CaseId, usize>,
 }
 
-const PARAMS: Params = Params { keep: Duration::from_secs(100), segment_bytes: 3000 };
+const PARAMS: Params = Params { keep: Duration::from_secs(100), segment_bytes: 3000, nanos: || 0 };
 
 impl Pair {
     fn new() -> Self {
