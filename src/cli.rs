@@ -3,6 +3,7 @@
 mod alerts;
 mod ask;
 mod check;
+mod complete;
 mod explain;
 mod hold;
 mod list;
@@ -273,6 +274,15 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Print what lets a shell complete commands, options, and the entities and cases that the
+    /// daemon knows.
+    Completions {
+        /// Which shell.
+        shell: complete::Shell,
+    },
+    /// Print what may stand at the cursor, for the scripts of `completions`.
+    #[command(hide = true)]
+    Complete(complete::Options),
     /// Write the manual pages into a folder: connguard.1, connguard.toml.5, connguard-milter.8.
     Man {
         /// Where to; it is made if it is not there.
@@ -374,6 +384,8 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         | Command::Check { .. }
         | Command::Replay(_)
         | Command::Suggest(_)
+        | Command::Completions { .. }
+        | Command::Complete(_)
         | Command::Man { .. } => PathBuf::new(),
         _ => socket(cli),
     };
@@ -431,6 +443,8 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Replay(options) => replay::replay(&cli.config, options),
         Command::Suggest(options) => suggest::suggest(options),
         Command::Reload { output } => ask::reload(socket, *output),
+        Command::Completions { shell } => complete::script(*shell),
+        Command::Complete(options) => complete::complete(options),
         Command::Man { folder } => man::man(folder),
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Options {
     #[arg(value_name = "ENTITY|CASE")]
     what: String,
     /// The configuration directory of the Postfix instance whose queue it is.
-    #[arg(long, short = 'c', value_name = "DIR")]
+    #[arg(long, short = 'c', value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     postfix: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]

@@ -45,7 +45,7 @@ pub(super) struct Options {
     #[arg(long)]
     observe: bool,
     /// Write what was learned into this directory, as a history that the daemon starts with.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     learn: Option<PathBuf>,
     /// The year of the first line, where the log has none and the file's time is lost.
     #[arg(long, value_name = "YEAR")]

@@ -28,7 +28,7 @@ pub(super) struct Options {
     no_postfix: bool,
     /// Ask the Postfix whose main.cf is in this folder, if not the one that MAIL_CONFIG or
     /// Postfix itself chooses.
-    #[arg(long, value_name = "DIR", conflicts_with = "no_postfix")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, conflicts_with = "no_postfix")]
     config_directory: Option<PathBuf>,
     /// Write it into this file instead of to standard output.
     #[arg(long, value_name = "FILE")]

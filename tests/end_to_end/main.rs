@@ -19,6 +19,7 @@ mod actions;
 mod alerts;
 mod blatant;
 mod clocked;
+mod completions;
 mod direction;
 mod durability;
 mod exhaustion;
