@@ -28,7 +28,7 @@ use crate::{
     operator::{self, Operator, Reloader, figures::Changes},
     panics,
     policy::Policy,
-    socket::BindError,
+    socket::{BindError, Inherited},
     storage::Whose,
 };
 use arc_swap::ArcSwap;
@@ -119,7 +119,7 @@ pub fn main(path: &Path, clock: Clock) -> Result<(), Error> {
             _ => Some(Wish::Stop),
         })
     });
-    let result = runtime.block_on(run(path, config, clock, wishes));
+    let result = runtime.block_on(run(path, config, clock, wishes, Inherited::from_environment()));
     // What did not end in time must not keep us: see `stop`.
     runtime.shutdown_background();
     result
@@ -143,12 +143,13 @@ pub fn own_names() -> Vec<String> {
 }
 
 /// Runs the daemon with a configuration that was read from `path`, until it is
-/// asked to stop or nobody is left to ask.
+/// asked to stop or nobody is left to ask. What listens already is `inherited`.
 pub async fn run(
     path: &Path,
     config: Config,
     clock: Clock,
     mut wishes: impl Stream<Item = Wish> + Unpin,
+    mut inherited: Inherited,
 ) -> Result<(), Error> {
     let now = clock.now();
     let system = |what| move |source| Error::System { what, source };
@@ -181,15 +182,27 @@ pub async fn run(
     let alert = Arc::new(start_alert(&config, &engine, down, &clock)?);
     let milter = {
         let clock = clock.clone();
-        Milter::bind(config.milter.clone(), Arc::clone(&engine), move || clock.now())?
+        Milter::bind(
+            config.milter.clone(),
+            Arc::clone(&engine),
+            move || clock.now(),
+            &mut inherited,
+        )?
     };
     let policy = config.policy.clone().map(|params| {
         let clock = clock.clone();
-        Policy::bind(params, Arc::clone(&engine), move || clock.now())
+        Policy::bind(params, Arc::clone(&engine), move || clock.now(), &mut inherited)
     });
     let policy = policy.transpose()?;
-    let metrics = config.metrics.map(Metrics::bind).transpose().map_err(Error::Metrics)?;
+    let metrics = config
+        .metrics
+        .map(|params| Metrics::bind(params, &mut inherited))
+        .transpose()
+        .map_err(Error::Metrics)?;
     milter.handle().time_by(clock::nanos);
+    for sentence in inherited.close() {
+        tracing::warn!("{sentence}");
+    }
     let control = Control::bind(&config.control.socket)?;
     tell_start(&config, kept);
     let operator = Arc::new(Operator {

@@ -27,7 +27,7 @@ pub use params::Params;
 use crate::{
     engine::Engine,
     histogram::Reading,
-    socket::{BindError, Listening},
+    socket::{BindError, Inherited, Listening},
     timestamp::Timestamp,
 };
 use shared::Shared;
@@ -75,7 +75,8 @@ pub struct Status {
 }
 
 impl Milter {
-    /// Binds every socket of `params.listen`. `clock` says what time it is.
+    /// Binds every socket of `params.listen` that is not among `inherited`. `clock` says
+    /// what time it is.
     ///
     /// # Errors
     /// The first socket that can't be had; none is left behind then.
@@ -83,8 +84,10 @@ impl Milter {
         params: Params,
         engine: Arc<Engine>,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        inherited: &mut Inherited,
     ) -> Result<Self, BindError> {
-        let bound = params.listen.iter().map(|listen| Listening::new("milter.listen", listen));
+        let listening = |listen| Listening::new("milter.listen", listen, inherited);
+        let bound = params.listen.iter().map(listening);
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         let listen = bound.iter().map(|bound| bound.listen.to_string()).collect();
         let shared = Arc::new(Shared::new(params, engine, Box::new(clock)));

@@ -33,7 +33,7 @@ pub use params::{Params, Role};
 
 use crate::{
     engine::Engine,
-    socket::{BindError, Listening},
+    socket::{BindError, Inherited, Listening},
     timestamp::Timestamp,
 };
 use shared::Shared;
@@ -82,7 +82,8 @@ pub struct Status {
 }
 
 impl Policy {
-    /// Binds every socket of `params.listen`. `clock` says what time it is.
+    /// Binds every socket of `params.listen` that is not among `inherited`. `clock` says
+    /// what time it is.
     ///
     /// # Errors
     /// The first socket that can't be had; none is left behind then.
@@ -90,8 +91,10 @@ impl Policy {
         params: Params,
         engine: Arc<Engine>,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        inherited: &mut Inherited,
     ) -> Result<Self, BindError> {
-        let bound = params.listen.iter().map(|listen| Listening::new("policy.listen", listen));
+        let listening = |listen| Listening::new("policy.listen", listen, inherited);
+        let bound = params.listen.iter().map(listening);
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         let listen = bound.iter().map(|bound| bound.listen.to_string()).collect();
         if params.role == Role::Identity {

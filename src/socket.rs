@@ -16,8 +16,10 @@
 //! - **Of two that start at once, one listens** or none does, and none on a socket
 //!   whose file the other one removed.
 
+mod inherited;
 mod listen;
 
+pub use inherited::Inherited;
 pub use listen::{BindError, Listen, ListenError, Listening, Socket};
 
 use nix::{

@@ -7,7 +7,7 @@ use connguard::{
     engine::Engine,
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
     milter::{Milter, Params},
-    socket::Listen,
+    socket::{Inherited, Listen},
 };
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -53,7 +53,8 @@ impl Dialogue {
         };
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let stream = runtime.block_on(async {
-            let milter = Milter::bind(params, Arc::new(engine), || NOW).unwrap();
+            let milter =
+                Milter::bind(params, Arc::new(engine), || NOW, &mut Inherited::none()).unwrap();
             tokio::spawn(milter.run(std::future::pending::<()>(), Duration::ZERO));
             let mut stream = UnixStream::connect(socket).await.unwrap();
             negotiate(&mut stream).await;

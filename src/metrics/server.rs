@@ -4,7 +4,7 @@ use super::{
     Params,
     text::{Family, classic, open},
 };
-use crate::socket::{BindError, Listen, Listening, Socket};
+use crate::socket::{BindError, Inherited, Listen, Listening, Socket};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -44,12 +44,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Binds the socket.
+    /// Binds the socket, or takes it where it is `inherited`.
     ///
     /// # Errors
     /// If it can't be had, with the key that names it.
-    pub fn bind(params: Params) -> Result<Self, BindError> {
-        let listening = Listening::new("metrics.listen", &Listen::Inet(params.listen))?;
+    pub fn bind(params: Params, inherited: &mut Inherited) -> Result<Self, BindError> {
+        let listening = Listening::new("metrics.listen", &Listen::Inet(params.listen), inherited)?;
         Ok(Self { listening })
     }
 
@@ -170,7 +170,11 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn start(gather: impl Fn() -> Vec<Family> + Send + Sync + 'static) -> SocketAddr {
-        let metrics = Metrics::bind(Params { listen: "127.0.0.1:0".parse().unwrap() }).unwrap();
+        let metrics = Metrics::bind(
+            Params { listen: "127.0.0.1:0".parse().unwrap() },
+            &mut Inherited::none(),
+        )
+        .unwrap();
         let Listen::Inet(address) = metrics.listening.listen else { unreachable!() };
         tokio::spawn(metrics.serve(gather));
         address
@@ -253,7 +257,9 @@ mod tests {
     #[tokio::test]
     async fn a_port_in_use_is_said_with_its_key() {
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = Metrics::bind(Params { listen: other.local_addr().unwrap() }).unwrap_err();
+        let error =
+            Metrics::bind(Params { listen: other.local_addr().unwrap() }, &mut Inherited::none())
+                .unwrap_err();
         let error = error.to_string();
         assert!(error.contains("metrics.listen") && error.contains("in use"), "{error}");
     }

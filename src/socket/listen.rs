@@ -1,7 +1,7 @@
 //! Where an MTA reaches us, as Postfix and the configuration write it, and what listens
 //! there before the daemon says that it is ready.
 
-use super::{Access, SocketFile};
+use super::{Access, Inherited, SocketFile};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, TcpListener},
@@ -86,7 +86,7 @@ pub enum BindError {
 /// A socket that listens, not yet part of a runtime.
 #[derive(Debug)]
 pub struct Listening {
-    /// Its file, if it has one: to be dropped when nobody listens any more.
+    /// Its file, if it has one that we made: to be dropped when nobody listens any more.
     pub file: Option<SocketFile>,
     /// What listens, without ever blocking.
     pub socket: Socket,
@@ -104,11 +104,19 @@ pub enum Socket {
 }
 
 impl Listening {
-    /// Listens there, for an MTA. `key` is the key of the configuration that says so.
+    /// Listens there, for an MTA: on the socket of `inherited` that does already, or on
+    /// one that is made. `key` is the key of the configuration that says so.
     ///
     /// # Errors
     /// If the socket can't be had.
-    pub fn new(key: &'static str, listen: &Listen) -> Result<Self, BindError> {
+    pub fn new(
+        key: &'static str,
+        listen: &Listen,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
+        if let Some(socket) = inherited.take(listen) {
+            return Ok(Self { file: None, socket, listen: listen.clone() });
+        }
         match listen {
             Listen::Unix(path) => {
                 Self::unix(path).map_err(|source| BindError::Unix { key, source })
@@ -145,7 +153,8 @@ mod tests {
 
     #[test]
     fn errors_name_the_key_and_the_place() {
-        let bound = |listen: &Listen| Listening::new("milter.listen", listen);
+        let bound =
+            |listen: &Listen| Listening::new("milter.listen", listen, &mut Inherited::none());
         let text = bound(&Listen::Unix("/nowhere/milter.sock".into())).unwrap_err().to_string();
         assert!(
             text.contains("milter.listen: can't listen on unix:/nowhere/milter.sock"),

@@ -8,7 +8,7 @@ use connguard::{
     engine::{Engine, Settings},
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
     milter::{Milter, Params},
-    socket::Listen,
+    socket::{Inherited, Listen},
     timestamp::Timestamp,
     verdict::Mode,
 };
@@ -80,7 +80,7 @@ impl Server {
         let engine = Arc::new(Engine::new(settings(), 10_000, now));
         let its = Arc::clone(&engine);
         let mut server = Self::start(move |socket, stopped| {
-            let milter = Milter::bind(params(&socket), its, clock).unwrap();
+            let milter = Milter::bind(params(&socket), its, clock, &mut Inherited::none()).unwrap();
             async move { milter.run(stopped, Duration::from_secs(5)).await.unwrap() }
         });
         server.engine = Some(engine);

@@ -16,6 +16,7 @@ mod harness;
 
 mod access;
 mod actions;
+mod activated;
 mod alerts;
 mod blatant;
 mod clocked;

@@ -9,7 +9,7 @@ use connguard::{
     header::{DEFAULT_SPAM_HEADERS, SpamHeaders},
     milter::{Handle, Milter, Params},
     record::Actor,
-    socket::Listen,
+    socket::{Inherited, Listen},
     tally::{Tally, Totals},
     timestamp::Timestamp,
     verdict::{Action, Mode},
@@ -95,7 +95,9 @@ impl Daemon {
             assert!(!broken.load(Relaxed), "the clock is broken, as this test wants it");
             NOW
         };
-        let milter = Milter::bind(params.clone(), Arc::clone(&engine), clock).unwrap();
+        let milter =
+            Milter::bind(params.clone(), Arc::clone(&engine), clock, &mut Inherited::none())
+                .unwrap();
         let handle = milter.handle();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(milter.run(stopped, deadline));

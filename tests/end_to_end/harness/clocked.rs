@@ -9,6 +9,7 @@ use connguard::clock::Clock;
 use connguard::command::Command;
 use connguard::control::{AskError, ask};
 use connguard::daemon::{self, Error, Wish};
+use connguard::socket::Inherited;
 use connguard::timestamp::Timestamp;
 use futures_util::stream;
 use serde_json::Value;
@@ -118,7 +119,7 @@ impl Clocked {
                 .build()
                 .expect("a runtime");
             let wishes = stream::poll_fn(move |context| receiver.poll_recv(context));
-            runtime.block_on(daemon::run(&path, config, clock, wishes))
+            runtime.block_on(daemon::run(&path, config, clock, wishes, Inherited::none()))
         });
         self.running = Some(Running { wishes, thread });
         wait_for(

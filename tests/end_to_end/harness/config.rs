@@ -114,6 +114,10 @@ pub(crate) struct Config {
     pub(crate) account: Option<&'static str>,
     /// Where its log goes instead of a file of its own.
     pub(crate) log_to: Option<PathBuf>,
+    /// Whether its milter socket is opened by who starts it, and outlives it.
+    pub(crate) activated: bool,
+    /// Whether that one is not the one that its configuration names.
+    pub(crate) elsewhere: bool,
     /// More lines for `[milter]`.
     pub(crate) milter: String,
     /// Lines for `[restriction]`.
@@ -136,6 +140,8 @@ impl Default for Config {
             obeys_permissions: false,
             log_to: None,
             account: None,
+            activated: false,
+            elsewhere: false,
             milter: String::new(),
             restriction: String::new(),
             alert: String::new(),

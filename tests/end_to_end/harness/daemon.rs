@@ -1,8 +1,10 @@
 //! The daemon under test, as its own process: started, asked through its
 //! command line, told to reload, killed, started again.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::net::UnixDatagram;
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,8 @@ pub(crate) struct Daemon {
     config: Config,
     child: Option<Child>,
     notify: UnixDatagram,
+    /// What it is handed at each start.
+    held: Option<UnixListener>,
 }
 
 impl Daemon {
@@ -56,7 +60,8 @@ impl Daemon {
         if let Some(account) = config.account {
             files.give_to(account);
         }
-        let mut daemon = Self { files, config, child: None, notify };
+        let held = config.activated.then(|| hold(&files, &config));
+        let mut daemon = Self { files, config, child: None, notify, held };
         daemon.configure(|_| ());
         daemon.start_again();
         daemon
@@ -282,11 +287,16 @@ impl Daemon {
         if let Some(account) = self.config.account {
             command = as_account(&command, account, &[]);
         }
+        command.arg("run");
+        let mut input = Stdio::null();
+        if let Some(held) = &self.held {
+            command = activated(&command);
+            input = OwnedFd::from(held.try_clone().expect("the socket once more")).into();
+        }
         command
-            .arg("run")
             .env("NOTIFY_SOCKET", self.files.notify_socket())
             .env("CONNGUARD_FAULTS", self.files.fault(""))
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(log.try_clone().expect("the log once more"))
             .stderr(log)
             .spawn()
@@ -376,9 +386,31 @@ fn as_account(command: &Command, account: &str, groups: &[u32]) -> Command {
     through_setpriv(command, &args)
 }
 
+/// The socket that a service manager would open for it.
+fn hold(files: &Files, config: &Config) -> UnixListener {
+    let mut path = files.milter_socket();
+    if config.elsewhere {
+        path.set_file_name("handed.sock");
+    }
+    let listener = UnixListener::bind(&path).expect("a socket to hand over");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("its mode");
+    listener
+}
+
+/// The same command, which takes its standard input for a socket that was handed over.
+fn activated(command: &Command) -> Command {
+    let hand = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+    through(command, "sh", &["-c", hand])
+}
+
 /// The same command, started by setpriv.
 fn through_setpriv(command: &Command, options: &[&str]) -> Command {
-    let mut without = Command::new("setpriv");
+    through(command, "setpriv", options)
+}
+
+/// The same command, started by this program.
+fn through(command: &Command, program: &str, options: &[&str]) -> Command {
+    let mut without = Command::new(program);
     without.args(options);
     without.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
