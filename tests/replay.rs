@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are worth knowing")]
 
 mod log_week;
+mod screens;
 
 use connguard::{
     daemon::HISTORY_SCHEMA,
@@ -155,6 +156,16 @@ fn the_taken_over_login_is_restricted_and_nobody_else() {
     assert_eq!(observed["restrictions"][0]["refused_messages"], 0);
     assert_eq!(observed["throttled"]["messages"], 0);
     assert_eq!(observed["messages"], report["messages"]);
+}
+
+#[test]
+fn readme_shows_what_it_prints() {
+    let site = Site::new();
+    site.file("mail.log", &week(60_000));
+    let output = site.command(&["mail.log"]).env("TZ", "UTC").output().unwrap();
+    let mut screen = screens::Screen::default();
+    screen.add("connguard replay mail.log", &String::from_utf8(output.stdout).unwrap());
+    screen.check("replay");
 }
 
 #[test]

@@ -13,6 +13,8 @@
 )]
 
 mod harness;
+#[path = "../screens/mod.rs"]
+mod screens_of_readme;
 
 mod access;
 mod actions;
@@ -44,6 +46,7 @@ mod policy;
 mod queue;
 mod queue_hold;
 mod reload;
+mod screens;
 mod senders;
 mod soak;
 mod state;

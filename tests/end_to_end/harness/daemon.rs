@@ -325,7 +325,7 @@ pub(crate) fn cli(files: &Files, args: &[&str]) -> Answer {
 }
 
 fn answer(command: &mut Command) -> Answer {
-    let output = run(command.env("NO_COLOR", "1"));
+    let output = run(command.env("NO_COLOR", "1").env("TZ", "UTC"));
     Answer {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
