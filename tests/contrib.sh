@@ -344,4 +344,35 @@ says 'not put into ignore_daemons'
 says 'non_smtpd_milters does not ask connguard'
 ! grep -q '^ignore_daemons' "$toml" || fail 'ignore_daemons was written'
 
+if [ -n "${CONNGUARD_BIN:-}" ]; then
+    begin 'a configuration learned from old logs' 'relay_domains = example.org'
+    for n in $(seq 10 39); do
+        id=ABCDEF123$n
+        printf 'Mar  2 10:%s:00 mx postfix/%s\n' $n "smtpd[7]: $id: client=erp.example.org[192.0.2.10]" \
+            $n "qmgr[8]: $id: from=<erp@shop.example>, size=1000, nrcpt=1 (queue active)" \
+            $n "smtp[9]: $id: to=<someone@remote.test>, relay=mx.remote.test[198.51.100.1]:25, delay=1, delays=0/0/1/0, dsn=2.0.0, status=sent (250 ok)" \
+            $n "qmgr[8]: $id: removed"
+    done >"$work/case/mail.log"
+    run 2 enable --yes --suggest
+    says 'needs mail logs'
+    run 2 disable --yes --suggest "$work/case/mail.log"
+    run 1 enable --yes --suggest "$work/case/no.log"
+    says 'nothing was changed'
+    same_files "$work/case/main.cf.first" "$etc/main.cf"
+    mkdir -p "${toml%/*}"
+    echo 'mode = "enforce"' >"$toml"
+    run 0 enable --yes --suggest "$work/case/mail.log"
+    says 'what '"'connguard suggest'"' learned from 1 logs'
+    says 'connguard replay LOG...'
+    holds 'mode = "observe"'
+    holds 'clients = ["192.0.2.10"]'
+    equals 'the configuration before' "$(cat "$toml.bak")" 'mode = "enforce"'
+    milters_are "$ours"
+    is_valid
+    # What was learned stays.
+    cp "$toml" "$work/toml.enabled"
+    run 0 enable --yes
+    same_files "$work/toml.enabled" "$toml"
+fi
+
 printf 'contrib.sh: %d checks passed\n' "$checks"

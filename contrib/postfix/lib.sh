@@ -25,6 +25,8 @@ yes='' dry_run='' reload='' config_directory=''
 milter=unix:connguard/milter.sock
 # shellcheck disable=SC2034  # enable reads it
 config=/etc/connguard/connguard.toml
+# Old mail logs: only enable knows what to do with them.
+logs=() takes_logs=''
 
 parse_options() { # ARGUMENT...
     while [ $# -gt 0 ]; do
@@ -44,6 +46,14 @@ parse_options() { # ARGUMENT...
             --config-directory=*) config_directory=${1#*=} ;;
             --milter=*) milter=${1#*=} ;;
             --config=*) config=${1#*=} ;;
+            --suggest)
+                [ -n "$takes_logs" ] || die 2 "unknown argument '$1': see $program --help"
+                while [ $# -gt 1 ] && [[ $2 != --* ]]; do
+                    logs+=("$2")
+                    shift
+                done
+                [ ${#logs[@]} -gt 0 ] || die 2 "$1 needs mail logs, as in $1 /var/log/mail.log*"
+                ;;
             -h | --help)
                 usage
                 exit 0
