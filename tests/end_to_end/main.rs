@@ -48,6 +48,7 @@ mod queue_hold;
 mod reload;
 mod screens;
 mod senders;
+mod sendmail;
 mod soak;
 mod state;
 mod throttle;

@@ -2,8 +2,8 @@
 //!
 //! A screen stands between `<!-- screen: NAME -->` and `<!-- end -->`, indented by four. A
 //! test gives what was printed; where README says something else it fails. With
-//! `UPDATE_SCREENS=1` it writes the screen instead. What differs from run to run (queue
-//! ids, and how many blanks follow from their length) is left out of the comparison.
+//! `UPDATE_SCREENS=1` it writes the screen instead. What differs from run to run (ids of
+//! messages, and how many blanks follow from their length) is left out of the comparison.
 
 use regex::Regex;
 use std::{env, fmt::Write as _, fs, path::Path};
@@ -51,9 +51,11 @@ impl Screen {
 /// What has to be the same.
 fn compared(screen: &str) -> String {
     let queue_id = Regex::new(r"(?-u:\b)[0-9A-F]{8,14}(?-u:\b)").unwrap();
+    let message_id = Regex::new("[0-9]+@client[.]test").unwrap();
     let blanks = Regex::new(r"[ -]{2,}").unwrap();
     let lines = screen.trim().lines().map(|line| {
         let line = queue_id.replace_all(line, "QUEUE-ID");
+        let line = message_id.replace_all(&line, "MESSAGE-ID");
         blanks.replace_all(line.trim_end(), "  ").into_owned()
     });
     lines.collect::<Vec<_>>().join("\n")

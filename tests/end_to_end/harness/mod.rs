@@ -19,6 +19,7 @@ pub(crate) mod mount;
 pub(crate) mod note;
 pub(crate) mod pager;
 pub(crate) mod postfix;
+pub(crate) mod sendmail;
 pub(crate) mod sink;
 pub(crate) mod site;
 pub(crate) mod smtp;
